@@ -1,0 +1,121 @@
+"""Everything Lancio can refuse, each with its cause and its remedy.
+
+    LancioError                 code                    exit
+    ├─ UsageError               usage                   2     a flag, a path or a setting that cannot be right
+    ├─ SourceError              source                  1     a folder or a file of migrations that cannot be read
+    │  └─ SyntaxRefused         source.syntax           1     PostgreSQL's grammar does not accept it
+    ├─ ServerError              server                  1     no PostgreSQL to talk to
+    │  ├─ EmbeddedError         server.embedded         1     the embedded one cannot be started
+    │  └─ ConnectionLost        server.lost             1     it went away under a run
+    ├─ NoGo                     no-go                   3     requirements that are not met, all of them at once
+    ├─ EditedFile               edited                  3     a file that was changed after it was applied
+    ├─ LockHeld                 lock                    1     another runner is at work
+    ├─ StepFailed               step                    1     a statement or a verification of a step failed
+    └─ Interrupted              interrupted             130   Ctrl-C
+
+`message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
+solution. Anything that is not a LancioError is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LancioError(Exception):
+    """A refusal that tells the reader what happened, why, and what to do next."""
+
+    code: ClassVar[str] = "lancio"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, cause: str = "", remedy: str = "", commands: tuple[str, ...] = (), where: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cause = cause
+        self.remedy = remedy
+        self.commands = commands
+        """Command lines that carry out the remedy, ready to be pasted."""
+        self.where = where
+        """`file:line`, perhaps followed by the line itself and a caret under the place."""
+
+    def as_dict(self) -> dict[str, object]:
+        """One shape for the terminal, for `--json` and for the API."""
+        fields: dict[str, object] = {"code": self.code, "message": self.message}
+        for name in ("where", "cause", "remedy"):
+            if value := getattr(self, name):
+                fields[name] = value
+        if self.commands:
+            fields["commands"] = list(self.commands)
+        return fields
+
+
+class UsageError(LancioError):
+    """A flag, a path or a setting that cannot be right."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class SourceError(LancioError):
+    """A folder or a file of migrations that cannot be read."""
+
+    code = "source"
+
+
+class SyntaxRefused(SourceError):
+    """PostgreSQL's grammar does not accept the text."""
+
+    code = "source.syntax"
+
+
+class ServerError(LancioError):
+    """No PostgreSQL to talk to."""
+
+    code = "server"
+
+
+class EmbeddedError(ServerError):
+    """The embedded PostgreSQL cannot be started here."""
+
+    code = "server.embedded"
+
+
+class ConnectionLost(ServerError):
+    """The connection ended while something was running on it."""
+
+    code = "server.lost"
+
+
+class NoGo(LancioError):
+    """Requirements that are not met: all of them at once."""
+
+    code = "no-go"
+    exit_status = 3
+
+
+class EditedFile(LancioError):
+    """A migration whose text is not the one that was applied."""
+
+    code = "edited"
+    exit_status = 3
+
+
+class LockHeld(LancioError):
+    """Another runner holds the lock of this database."""
+
+    code = "lock"
+
+
+class StepFailed(LancioError):
+    """A statement or a verification of a step failed; the step was rolled back."""
+
+    code = "step"
+
+
+class Interrupted(LancioError):
+    """The user asked to stop."""
+
+    code = "interrupted"
+    exit_status = 130
