@@ -1,0 +1,251 @@
+"""The nouns of planning: plain data that prints, travels as JSON and compares equal for equal input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lancio.reading.model import RowFact, Statement
+    from lancio.reading.source import Migration
+
+Hazard = Literal["read-after-write", "write-after-read", "write-after-write"]
+Strength = Literal["hard", "late", "row", "set", "external", "order"]
+State = Literal["applied", "partly applied", "not applied", "unprovable"]
+RISKS = ("none", "low", "medium", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A statement of a file: its name, its line (from 1) and the statement's opening words."""
+
+    file: str
+    line: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """Why one file needs another: the object, where it is needed and where it is made (or used)."""
+
+    object: str  # as people say it: "table platform.projects"
+    kind: str  # the kind of object, or "row"
+    at: Place
+    provider: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`file` must stay behind `needs`, because of these objects."""
+
+    file: str
+    needs: str
+    hazard: Hazard
+    strength: Strength
+    because: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What must be true before a file runs, and who makes it true.
+
+    `source` says where it comes from: `file` (then `provider` names the place), `database` (it was there before),
+    `server` (built in), or `missing`. `probe`, where there is one, is a SELECT of one boolean that asks the live
+    database; it is the only way to know about rows.
+    """
+
+    object: str
+    kind: str
+    strength: Strength
+    at: Place
+    source: Literal["file", "database", "server", "missing", "declared"]
+    provider: Place | None = None
+    probe: str = ""
+    message: str = ""  # the file's own words where its guard would refuse
+    row: RowFact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A place that the reading cannot see through, and why."""
+
+    at: Place
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a person should know before running: a risk, a contradiction, a name that misleads."""
+
+    rule: str
+    severity: Literal["note", "warning", "refusal"]
+    message: str
+    at: Place | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An object that a file makes, changes or drops, as people say it."""
+
+    object: str
+    kind: str
+    name: str
+    line: int
+    implied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that a step will take on a relation that was there before: PostgreSQL's mode name."""
+
+    relation: str
+    mode: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something outside of the database that a file wants or requires."""
+
+    name: str
+    variable: str
+    required: bool
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What must hold after a step: one SELECT that returns one boolean."""
+
+    says: str
+    sql: str
+    once: bool
+    declared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One migration as the planner understands it."""
+
+    migration: Migration
+    statements: tuple[Statement, ...]
+    requires: tuple[Requirement, ...]
+    creates: tuple[Effect, ...]
+    changes: tuple[Effect, ...]
+    drops: tuple[Effect, ...]
+    rows: tuple[str, ...]  # rows it makes, as people say it
+    locks: tuple[Lock, ...]
+    checks: tuple[Check, ...]
+    settings: tuple[str, ...]  # custom settings that it reads
+    services: tuple[Service, ...]
+    risk: str  # computed
+    risk_because: str
+    declared_risk: str
+    duration_ms: int | None  # declared
+    impact: str
+    after_run: str
+    opaque: tuple[Opaque, ...]
+
+    @property
+    def name(self) -> str:
+        """The file's path relative to its folder."""
+        return self.migration.name
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The files in the order they can run in, and why."""
+
+    folder: str
+    files: tuple[FileFacts, ...]
+    edges: tuple[Edge, ...]
+    opaque: tuple[Opaque, ...]
+    unprovided: tuple[Requirement, ...]
+    findings: tuple[Finding, ...]
+    server_version: int  # the major version it was bound for
+
+    def file(self, name: str) -> FileFacts:
+        """The file of that name; KeyError if there is none."""
+        for facts in self.files:
+            if facts.name == name:
+                return facts
+        raise KeyError(name)
+
+    def needs(self, name: str) -> tuple[Edge, ...]:
+        """The edges that leave `name`: what it must stay behind."""
+        return tuple(edge for edge in self.edges if edge.file == name)
+
+    def ancestors(self, name: str) -> frozenset[str]:
+        """Every file that must have run before `name`, directly or through others."""
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for edge in self.needs(waiting.pop()):
+                if edge.needs not in seen:
+                    seen.add(edge.needs)
+                    waiting.append(edge.needs)
+        return frozenset(seen - {name})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file that will run."""
+
+    facts: FileFacts
+    position: int
+    expected_ms: int | None = None
+    measured: bool = False  # where expected_ms comes from: an earlier run, or the file's own declaration
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An unmet requirement, answered: who provides it, how that file stands here, and what to type.
+
+    `cause` and `solution` are the specification's: "Step 3 run before Step 1", "Run Step 1 first".
+    """
+
+    requirement: Requirement
+    file: str
+    message: str
+    cause: str
+    solution: str
+    provider: str = ""
+    provider_state: State | Literal[""] = ""
+    missing_objects: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    blocking: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """How one file stands in the live database, from facts, beside what the ledger says."""
+
+    name: str
+    state: State
+    recorded: bool
+    missing: tuple[str, ...] = ()
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will run, in which order, and whether it may."""
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    done: tuple[str, ...]  # files that need not run: recorded in the ledger
+    states: tuple[FileState, ...]
+    missing: tuple[Missing, ...]
+    findings: tuple[Finding, ...]
+    wants: tuple[tuple[Service, bool], ...] = field(default=())  # and whether its variable is set
+
+    @property
+    def go(self) -> bool:
+        """Every requirement met, nothing refused."""
+        return not any(item.blocking for item in self.missing) and not any(
+            finding.severity == "refusal" for finding in self.findings
+        )

@@ -1,0 +1,192 @@
+"""What a file says, before anyone has asked which objects its names mean.
+
+Everything here is a function of the bytes of one file alone, so it can be cached by content and made in parallel.
+Names stand as written: without a schema, the `search_path` decides later, when the planner binds them to a catalog.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal[
+    "schema", "relation", "column", "constraint", "index", "trigger", "policy", "rule", "routine", "type", "label",
+    "extension", "role", "row", "set", "setting", "cast", "operator", "opclass", "collation", "language", "server",
+    "publication", "subscription", "event trigger", "statistics", "aggregate", "conversion", "access method",
+    "foreign data wrapper", "text search", "transform", "tablespace", "service", "server version", "other",
+]  # fmt: skip
+"""PostgreSQL's words. Tables, views, sequences and indexes share one namespace and so the kind `relation`."""
+
+Verb = Literal["make", "alter", "drop", "rename", "move", "read", "write", "call", "rows", "set", "opaque", "guard"]
+
+Truth = Literal["exists", "missing", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where in the file: byte offsets (end exclusive) and the line, counted from 1."""
+
+    start: int
+    end: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An object as the text names it.
+
+    `args` are the argument types of a routine as declared (`("uuid", "text")`), or None where the text gives none;
+    `arity` is then how many arguments a call passes. `of` is the relation that a column, constraint, trigger, policy
+    or rule belongs to; for a column in a query it is every relation that the column may come from, nearest first.
+    """
+
+    kind: Kind
+    name: str
+    schema: str | None = None
+    args: tuple[str, ...] | None = None
+    arity: int | None = None
+    of: tuple[Ref, ...] = ()
+
+    def __str__(self) -> str:
+        full = f"{self.schema}.{self.name}" if self.schema else self.name
+        if self.kind == "routine":
+            inside = ", ".join(self.args) if self.args is not None else "…" if self.arity else ""
+            return f"{full}({inside})"
+        if self.of and self.kind in ("trigger", "policy", "rule", "constraint"):
+            return f"{full} on {self.of[0]}"
+        if self.of and self.kind == "column":
+            return f"{self.of[0]}.{self.name}"
+        return full
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A test of the catalog around an operation: it runs only where `ref` is as `truth` says."""
+
+    ref: Ref | None
+    truth: Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table or a view that an operation makes."""
+
+    name: str
+    type: Ref | None = None
+    type_name: str = ""
+    not_null: bool = False
+    default: bool = False
+    generated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowFact:
+    """Rows named by constants: `table` has one where each of `values` holds (column, SQL literal's text)."""
+
+    table: Ref
+    values: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What some verbs need beside the name; each field is used by the verbs named behind it."""
+
+    label: str = ""  # make: the word for the object, as PostgreSQL's error messages have it ("table", "view")
+    columns: tuple[Column, ...] = ()  # make of a relation
+    query: Query | None = None  # make of a view or CREATE TABLE AS: its output columns
+    like: tuple[Ref, ...] = ()  # make of a table: LIKE and INHERITS
+    replace: bool = False  # make: OR REPLACE
+    if_not_exists: bool = False  # make, alter
+    if_exists: bool = False  # drop, alter, rename
+    cascade: bool = False  # drop
+    to: str = ""  # rename: the new name; move: the new schema
+    facet: str = "definition"  # alter, write: which cell
+    references: tuple[Ref, tuple[str, ...]] | None = None  # make of a foreign key: table and columns
+    columns_of: tuple[str, ...] = ()  # make of a constraint, index, trigger: the columns it stands on
+    contype: str = ""  # make of a constraint: primary key, unique, foreign key, check, exclude, not null
+    routine: Ref | None = None  # make of a trigger: what it executes
+    body: tuple[Op, ...] = ()  # make of a routine: what a call does
+    defaults: int = 0  # make of a routine: arguments that a call may leave out
+    variadic: bool = False
+    result: str = ""  # make of a routine: its result type, "trigger" among them
+    events: tuple[str, ...] = ()  # make of a trigger or policy: insert, update, delete, truncate, select
+    path: tuple[str, ...] | None = None  # set search_path; make of a routine: its own path
+    local: bool = False  # set: for this transaction only
+    row: RowFact | None = None  # rows (makes them) and read (needs them)
+    reason: str = ""  # opaque: why it cannot be seen
+    message: str = ""  # guard: what is raised where it fails
+    validated: bool = True  # make of a constraint
+    unique: bool = False  # make of an index
+    concurrently: bool = False
+    implied: bool = False  # PostgreSQL makes it by itself with something else
+
+
+NOTHING = Detail()
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """What a statement does to one object.
+
+    `when` is `now`, or `call` for what happens only when the routine is called that the operation stands in.
+    """
+
+    verb: Verb
+    ref: Ref
+    span: Span
+    detail: Detail = NOTHING
+    when: Literal["now", "call"] = "now"
+    guards: tuple[Guard, ...] = ()
+    statement: int = 0
+    via: str = ""
+    soft: bool = False
+    """A failure would be handled in the file itself (an EXCEPTION block, IF EXISTS): no need, but an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output column of a query: its name, or every column of the relations in `star`."""
+
+    name: str
+    star: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a query reads and what columns come out of it."""
+
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One `-- lancio:` comment line: its word, the rest of the line, and its line number."""
+
+    word: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement of a file, as it will be sent.
+
+    `summary` is its opening words and its object, for people (`CREATE TABLE platform.databases`). `control` is the
+    transaction command it is, if it is one. `alone` says why it cannot run inside a transaction block, if so.
+    """
+
+    sql: str
+    span: Span
+    summary: str
+    control: Literal["", "begin", "commit", "rollback", "prepare", "savepoint"] = ""
+    alone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileOps:
+    """All that one file says."""
+
+    statements: tuple[Statement, ...]
+    ops: tuple[Op, ...]
+    directives: tuple[Directive, ...]
+    problems: tuple[str, ...] = field(default=())
