@@ -1,0 +1,1 @@
+"""SQL text in, statements, trees and tokens out; `parser` alone knows PostgreSQL's parser library."""

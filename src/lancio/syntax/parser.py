@@ -1,0 +1,184 @@
+"""What is the syntax tree of a text? The only module that knows the parser library.
+
+The library is libpg_query, PostgreSQL 18's own grammar; it is reached by ctypes in its JSON form, which costs a
+third of its protobuf form. Three things would otherwise end the process or lose the file, and are met here: trees
+too deep for the C stack or the JSON reader, offsets in bytes, and one bad statement hiding the good ones behind it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from lancio.syntax import lexer
+
+Tree = dict[str, Any]
+"""A node's fields, as libpg_query names them."""
+
+MAX_DEPTH = 200
+"""Nested parentheses, subqueries or operators in one statement that are still read (seen: the JSON reader gives up
+at 500 operators in one another, the C stack at some ten thousand)."""
+
+
+class ParseError(Exception):
+    """PostgreSQL's grammar does not accept the text.
+
+    `message` is PostgreSQL's own; `position` the byte offset of the place, or -1 where it gives none.
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.position = position
+
+
+class RawStatement(NamedTuple):
+    """One statement: the name of its node, its fields, and where it stands (byte offsets, blanks taken away)."""
+
+    node: str
+    tree: Tree
+    start: int
+    end: int
+
+
+class _Error(ctypes.Structure):
+    _fields_ = (
+        ("message", ctypes.c_char_p),
+        ("funcname", ctypes.c_char_p),
+        ("filename", ctypes.c_char_p),
+        ("lineno", ctypes.c_int),
+        ("cursorpos", ctypes.c_int),
+        ("context", ctypes.c_char_p),
+    )
+
+
+class _Result(ctypes.Structure):
+    _fields_ = (
+        ("parse_tree", ctypes.c_char_p),
+        ("stderr_buffer", ctypes.c_char_p),
+        ("error", ctypes.POINTER(_Error)),
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The shared library inside the `postgast` package, without importing that package.
+
+    Its `__init__` imports the protobuf classes, 80 ms that no command of ours needs.
+    """
+    spec = importlib.util.find_spec("postgast")
+    if spec is None or not spec.submodule_search_locations:
+        message = "the package postgast is not installed"
+        raise ImportError(message)
+    suffix = {"Darwin": "libpg_query.dylib", "Windows": "pg_query.dll"}.get(platform.system(), "libpg_query.so")
+    library = ctypes.CDLL(str(Path(spec.submodule_search_locations[0]) / suffix))
+    library.pg_query_parse.argtypes = [ctypes.c_char_p]
+    library.pg_query_parse.restype = _Result
+    library.pg_query_free_parse_result.argtypes = [_Result]
+    library.pg_query_free_parse_result.restype = None
+    return library
+
+
+def parse(text: bytes) -> list[RawStatement]:
+    """The statements of `text`, in order.
+
+    Raises:
+        ParseError: the grammar does not accept it, or a statement is nested deeper than can be read.
+    """
+    if (deep := _too_deep(text)) is not None:
+        message = "the statement is nested too deeply to be read"
+        raise ParseError(message, deep)
+    library = _library()
+    result = library.pg_query_parse(text)
+    try:
+        if result.error:
+            error = result.error.contents
+            message = (error.message or b"syntax error").decode(errors="replace")
+            raise ParseError(message, error.cursorpos - 1)
+        document = result.parse_tree
+    finally:
+        library.pg_query_free_parse_result(result)
+    try:
+        tree = orjson.loads(document)
+    except orjson.JSONDecodeError as error:
+        message = "the statement is nested too deeply to be read"
+        raise ParseError(message, 0) from error
+    return [_statement(text, raw) for raw in tree.get("stmts", ())]
+
+
+def parse_one(text: bytes) -> RawStatement | None:
+    """The first statement of `text`, or None if it holds none or cannot be parsed."""
+    try:
+        statements = parse(text)
+    except ParseError:
+        return None
+    return statements[0] if statements else None
+
+
+def _statement(text: bytes, raw: Tree) -> RawStatement:
+    start = raw.get("stmt_location", 0)
+    length = raw.get("stmt_len", 0)
+    end = start + length if length else len(text)
+    ((node, tree),) = raw["stmt"].items()
+    for token in lexer.tokens(text, start, end):
+        if token.kind not in lexer.BLANK:
+            start = token.start
+            break
+    if not length:  # the last statement of a text without a semicolon reaches over what follows it
+        for token in lexer.tokens(text, start, end):
+            if token.kind not in lexer.BLANK and text[token.start : token.end] != b";":
+                last = token.end
+        end = last
+    return RawStatement(node, tree, start, end)
+
+
+# Each of these can put one node into another without a parenthesis.
+_DEEPER = re.compile(
+    rb"(?i)\b(?:not|join|union|intersect|except|case|is|like|ilike|in|collate|between|at|explain|with)\b"
+    rb"|[-+*/<>=~!@#%^&|`?]+|::|[(\[]"
+)
+_OPENING = frozenset((b"(", b"[", b"case"))
+_CLOSING = frozenset((b")", b"]", b"end"))
+_SIBLING = frozenset((b",", b"and", b"or", b"when", b"then", b"else"))
+"""What ends an operand: AND and OR, commas and the arms of a CASE are lists in the tree, however long."""
+
+
+def _too_deep(text: bytes) -> int | None:
+    """The offset of a statement whose tree may be deeper than MAX_DEPTH, or None.
+
+    An upper bound, from the tokens: inside each parenthesis the operators since the last comma, added up over the
+    parentheses that are open. Most files cannot reach it, and one look says so.
+    """
+    if len(_DEEPER.findall(text)) <= MAX_DEPTH:
+        return None
+    stack = [0]
+    total = 0
+    beginning = 0
+    for token in lexer.tokens(text):
+        if token.kind in lexer.BLANK or token.kind in ("string", "quoted", "number", "param", "other"):
+            continue
+        piece = text[token.start : token.end].lower()
+        if piece in _OPENING:
+            stack.append(1)
+            total += 1
+        elif piece in _CLOSING:
+            if len(stack) > 1:
+                total -= stack.pop()
+        elif piece == b";":
+            stack, total, beginning = [0], 0, token.end
+        elif piece in _SIBLING:
+            total -= stack[-1] - 1
+            stack[-1] = 1
+        elif token.kind != "mark" and _DEEPER.fullmatch(piece):
+            stack[-1] += 1
+            total += 1
+        if total > MAX_DEPTH:
+            return beginning
+    return None
