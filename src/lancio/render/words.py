@@ -1,0 +1,263 @@
+"""What is an object, a requirement, a step called when people read of it?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lancio.render.lines import counted, lasted, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lancio.planner.model import Edge, Effect, FileFacts, Graph, Missing, Requirement, Step
+
+LABELS = (
+    "materialized view", "foreign table", "event trigger", "schema", "table", "view", "sequence", "extension", "type",
+    "domain", "enum", "index", "role", "column", "collation", "publication", "language",
+)  # fmt: skip
+"""Words that PostgreSQL puts before a name; the pictures have them behind it: `platform.projects table`."""
+
+ROUTINES = ("function", "procedure", "aggregate", "routine", "trigger function", "window function")
+PARTS = ("column", "constraint", "label")
+"""Kinds that come with a table or a type made by the same file, and so are not listed by themselves."""
+
+NAMED = 3
+"""So many objects of one sort are named line by line; more are counted."""
+
+
+class Steps:
+    """What each file of a graph is called in its pictures.
+
+    Files that share a number are the steps of one migration, as the specification has it: `006` is STEP 1, STEP 2
+    and STEP 3, and a file alone in its number is a migration by itself. Where no number is shared, every file is a
+    step of the folder.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        numbers = Counter(facts.migration.number for facts in graph.files)
+        self._shared = {number for number, many in numbers.items() if many > 1}
+        self.names: dict[str, str] = {}
+        self._short: dict[str, str] = {}
+        counters: Counter[int | None] = Counter()
+        for position, facts in enumerate(graph.files, 1):
+            number = facts.migration.number
+            if self._shared and number not in self._shared:
+                digits = _digits(facts)
+                self.names[facts.name] = f"MIGRATION {digits}" if digits else "MIGRATION"
+                self._short[facts.name] = digits or facts.name
+            else:
+                group = number if self._shared else None
+                counters[group] += 1
+                self.names[facts.name] = f"STEP {counters[group] if self._shared else position}"
+                digits = "" if number in self._shared else _digits(facts)
+                self._short[facts.name] = digits if 0 < len(digits) < 6 else self.names[facts.name].capitalize()
+
+    def title(self, name: str) -> str:
+        """`STEP 1: 006_add_platform_databases_table.sql`."""
+        return f"{self.names.get(name, 'STEP')}: {name}"
+
+    def short(self, name: str) -> str:
+        """How other steps point at it: `001`, `Step 1`."""
+        return self._short.get(name, name)
+
+    def foundation(self, graph: Graph) -> tuple[str, ...]:
+        """The files that the last migration of several files stands on; nothing where there is no such migration."""
+        if not graph.files:
+            return ()
+        last = graph.files[-1].migration.number
+        if last is None or last not in self._shared:
+            return ()
+        return tuple(facts.name for facts in graph.files if facts.migration.number != last)
+
+
+def noun(thing: str) -> str:
+    """`table platform.projects` as `platform.projects table`; a routine by its name and arguments alone."""
+    for label in LABELS:
+        if thing.startswith(f"{label} "):
+            return f"{thing[len(label) + 1 :]} {label}"
+    for label in ROUTINES:
+        if thing.startswith(f"{label} "):
+            return thing[len(label) + 1 :]
+    return thing
+
+
+def whole(effect: Effect) -> str:
+    """One object by its whole name: `platform.databases table`, `platform.f() function`."""
+    label = label_of(effect)
+    return f"{noun(effect.object)} function" if label == "function" else noun(effect.object)
+
+
+def label_of(effect: Effect) -> str:
+    """The word for an object: `table`, `view`, `function`."""
+    if effect.name and effect.name in effect.object:
+        said = effect.object[: effect.object.index(effect.name)].strip()
+        if said:
+            return said
+    for label in (*LABELS, *ROUTINES, "trigger", "policy"):
+        if effect.object.startswith(f"{label} "):
+            return label
+    return effect.kind
+
+
+def creates(facts: FileFacts, *, named: int = NAMED) -> list[str]:
+    """What a file makes, each line an object or a count of objects: the Creates lines of the picture.
+
+    More than `named` tables are counted, with their names behind the count.
+    """
+    groups: dict[str, list[Effect]] = {}
+    for effect in facts.creates:
+        if effect.kind in PARTS and _comes_with(effect, facts):
+            continue
+        if effect.implied and effect.kind != "index":
+            continue
+        groups.setdefault(label_of(effect), []).append(effect)
+    said: list[str] = []
+    for label, effects in groups.items():
+        one_by_one = (
+            label in ("schema", "extension", "role")
+            or (label in ("table", "foreign table", "materialized view") and len(effects) <= named)
+            or (len(effects) == 1 and label not in ("index", "policy"))
+        )
+        if one_by_one:
+            said += [whole(effect) for effect in effects]
+        elif label == "index":
+            said.append(counted(len(effects), "index"))
+        elif label == "policy":
+            said.append(_policies(effects))
+        else:
+            said.append(f"{counted(len(effects), label)} ({', '.join(_bare(effect) for effect in effects)})")
+    said += _changes(facts.changes)
+    said += [f"row of {row}" if " " not in row else row for row in facts.rows]
+    said += [f"drops {noun(effect.object)}" for effect in facts.drops if not effect.implied]
+    return said
+
+
+def requires(
+    facts: FileFacts, steps: Steps, missing: Sequence[Missing] = (), wants: Mapping[str, bool] | None = None
+) -> list[tuple[str, str]]:
+    """Each requirement of a file as (mark, words): `✓` met, `✗` not, `·` nobody can tell from here.
+
+    `wants` has, for each variable that a service is named by, whether it is set; None where nobody looked.
+    """
+    unmet = {item.requirement.object for item in missing if item.file == facts.name and item.blocking}
+    groups: dict[tuple[str, str], list[Requirement]] = {}
+    for item in facts.requires:
+        if item.source == "server" and item.kind != "server version":
+            continue
+        mark = "✗" if item.object in unmet or item.source == "missing" else "✓"
+        groups.setdefault((mark, _label(item)), []).append(item)
+    lines: list[tuple[str, str]] = []
+    for (mark, label), items in groups.items():
+        if len(items) > 2 * NAMED:
+            origin = listed(sorted({_origin(each, steps) for each in items}))
+            word = label or "object"
+            lines.append((mark, f"{counted(len(items), word)} ({origin})"))
+        else:
+            lines += [(mark, f"{noun(each.object)} ({_origin(each, steps)})") for each in items]
+    for service in facts.services:
+        need = "must answer" if service.required else "wanted"
+        if wants is None or service.variable not in wants:
+            lines.append(("·", f"{service.name} service, {need} ({service.variable})"))
+        elif wants[service.variable]:
+            lines.append(("✓", f"{service.name} service, {need} ({service.variable} is set)"))
+        else:
+            mark = "✗" if service.required else "·"
+            lines.append((mark, f"{service.name} service, {need} ({service.variable} is not set)"))
+    return lines
+
+
+def risk(facts: FileFacts) -> str:
+    """`computed: medium (ACCESS EXCLUSIVE on 26 tables) · declared: LOW`."""
+    said = f"computed: {facts.risk or 'none'}"
+    if facts.risk_because:
+        said += f" ({facts.risk_because})"
+    return f"{said} · declared: {facts.declared_risk.upper()}" if facts.declared_risk else said
+
+
+def duration(facts: FileFacts, step: Step | None) -> str:
+    """`12 ms measured` where an earlier run is known, else `~2 seconds declared`, else that nobody knows."""
+    if step is not None and step.measured and step.expected_ms is not None:
+        said = f"{lasted(step.expected_ms)} measured"
+        return f"{said} · {_about(facts.duration_ms)} declared" if facts.duration_ms is not None else said
+    return f"{_about(facts.duration_ms)} declared" if facts.duration_ms is not None else "not measured yet"
+
+
+def hard(edge: Edge) -> bool:
+    """Whether an edge comes from what the SQL says, and not from the files' names alone."""
+    return edge.strength != "order"
+
+
+def _about(milliseconds: int | None) -> str:
+    return f"~{lasted(milliseconds or 0)}"
+
+
+def _digits(facts: FileFacts) -> str:
+    match = re.match(r"[Vv]?(\d+)", facts.migration.name.rsplit("/", 1)[-1])
+    return match[1] if match and facts.migration.number is not None else ""
+
+
+def _label(item: Requirement) -> str:
+    for label in (*LABELS, *ROUTINES):
+        if item.object.startswith(f"{label} "):
+            return label
+    return item.kind
+
+
+def _origin(item: Requirement, steps: Steps) -> str:
+    when = ", when called" if item.strength == "late" else ""
+    match item.source:
+        case "file" if item.provider is not None:
+            return f"from {steps.short(item.provider.file)}{when}"
+        case "database":
+            return f"in the database{when}"
+        case "server":
+            return f"built in{when}"
+        case "declared":
+            return f"declared, line {item.at.line}"
+        case _:
+            return f"nothing provides it{when}"
+
+
+def _comes_with(effect: Effect, facts: FileFacts) -> bool:
+    """Whether a column, constraint or label belongs to something that the same file makes."""
+    if effect.implied:
+        return True
+    owners = [other.name for other in facts.creates if other.kind in ("relation", "type")]
+    return any(effect.name.startswith(f"{owner}.") or effect.object.endswith(f" on {owner}") for owner in owners)
+
+
+def _bare(effect: Effect) -> str:
+    """A name without schema, arguments and table, as short as the specification's pictures have it."""
+    name = effect.name.split("(")[0].split(" on ")[0]
+    return name.rsplit(".", 1)[-1].strip('"')
+
+
+def _policies(effects: Sequence[Effect]) -> str:
+    names = sorted({_bare(effect) for effect in effects})
+    if len(names) <= NAMED:
+        return f"{counted(len(effects), 'policy')} ({', '.join(names)})"
+    start = _common(names)
+    return f"{counted(len(effects), 'policy')} ({start}…)" if len(start) > NAMED else counted(len(effects), "policy")
+
+
+def _common(names: Sequence[str]) -> str:
+    first, last = min(names), max(names)
+    size = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:size]
+
+
+def _changes(effects: Iterable[Effect]) -> list[str]:
+    """Changes by what is changed: `row level security of 26 tables`, `platform.users table altered`."""
+    groups: dict[str, list[Effect]] = {}
+    for effect in effects:
+        if not effect.implied:
+            groups.setdefault(label_of(effect), []).append(effect)
+    said: list[str] = []
+    for label, members in groups.items():
+        if len(members) <= NAMED:
+            said += [f"changes {noun(effect.object)}" for effect in members]
+        else:
+            said.append(f"changes {counted(len(members), label)}")
+    return said
