@@ -174,32 +174,32 @@ def start(environ: Mapping[str, str] | None = None) -> EmbeddedServer:
     """
     environ = os.environ if environ is None else environ
     home = _Home.of(environ)
-    if (running := home.running()) is not None and _answers(running):
+    if (running := home.complete()) is not None:
         return running
     home.make()
     with home.locked():
-        if (running := home.running()) is not None and _answers(running):
+        if (running := home.complete()) is not None:
             return running
         installation = home.installation(environ)
         password = home.password()
+        # First of all: data whose password nobody kept would be lost.
         home.keep_password(password)
         initialise(installation, home.data, account=home.account, superuser=SUPERUSER, password=password)
         port = home.last_port()
-        home.note(installation, port)
+        home.note(installation, port, None)
         record = launch(installation, home.data, sockets=home.sockets(), log=home.log, account=home.account, port=port)
-        home.note(installation, record.port)
         server = home.running()
         if server is None:
             raise _refusal("PostgreSQL did not stay up", _log_since(home.log, 0), home.data)
         _ensure_database(server, DATABASE)
+        home.note(installation, record.port, record.pid)
         return server
 
 
 def status(environ: Mapping[str, str] | None = None) -> EmbeddedServer | None:
     """Return the user's embedded server if it runs and answers; nothing is started or written."""
     home = _Home.of(os.environ if environ is None else environ)
-    running = home.running()
-    return running if running is not None and _answers(running) else None
+    return home.complete()
 
 
 def stop(environ: Mapping[str, str] | None = None) -> bool:
@@ -302,10 +302,17 @@ class _Home:
             self.password(),
         )
 
+    def complete(self) -> EmbeddedServer | None:
+        """The running server, once it takes sessions and whoever started it has made all that belongs to it."""
+        server = self.running()
+        if server is None or (self.noted() or {}).get("pid") != server.pid or not ping(server.port):
+            return None
+        return server
+
     def sockets(self) -> Path:
         return socket_folder(self.server / "run", self.account)
 
-    def note(self, installation: Installation, port: int | None) -> None:
+    def note(self, installation: Installation, port: int | None, pid: int | None) -> None:
         """Keep what runs, or is about to: whoever finds it running must find its psql, too."""
         text = json.dumps(
             {
@@ -313,6 +320,7 @@ class _Home:
                 "version": installation.version,
                 "libdir": str(installation.libdir or ""),
                 "port": port,
+                "pid": pid,
             }
         )
         fresh = self.state.with_name("state.new")
@@ -361,16 +369,20 @@ class _Home:
 
 
 def _ensure_database(server: EmbeddedServer, name: str) -> None:
-    conninfo = psycopg.conninfo.make_conninfo("", **server.parameters("postgres"), connect_timeout=10)
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
-        if found is None:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
-def _answers(server: EmbeddedServer) -> bool:
-    """Whether it takes sessions; one that is just starting or stopping does not."""
-    return ping(server.port)
+    conninfo = psycopg.conninfo.make_conninfo("", **server.parameters("template1"), connect_timeout=10)
+    try:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+            if found is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        # Neither libpq nor PostgreSQL repeats a password in its message.
+        raise EmbeddedError(
+            f"the database {name} of the embedded PostgreSQL cannot be opened",
+            cause=_last_line(str(error)),
+            remedy=f"Look into its log, {server.log}. If {server.passfile} belongs to another server, put the right "
+            "one back.",
+        ) from error
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
@@ -884,6 +896,7 @@ def socket_folder(preferred: Path, account: Account | None) -> Path:
     try:
         folder.mkdir(mode=0o700)
         os.chown(folder, uid, gid)
+        folder.chmod(0o700)
     except FileExistsError:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
@@ -911,18 +924,10 @@ def _is_alive(pid: int) -> bool:
         return True
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return not Path("/proc/self").exists() or _process_exists(pid)
+    except FileNotFoundError:
+        # Gone between the two looks, or a system without /proc, where our servers are no zombies but init's.
+        return not Path("/proc/self").exists()
     return fields[0] not in (b"Z", b"X")
-
-
-def _process_exists(pid: int) -> bool:
-    with contextlib.suppress(PermissionError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True
 
 
 def _is_postmaster(pid: int, data: Path) -> bool:
@@ -1028,11 +1033,11 @@ def _write_private(path: Path, text: str, account: Account | None) -> None:
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
+        if account is not None:
+            os.fchown(handle, account.uid, account.gid)
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
-    if account is not None:
-        os.chown(path, account.uid, account.gid)
+        os.fsync(handle)
 
 
 def _sync_folder(folder: Path) -> None:
