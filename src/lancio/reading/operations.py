@@ -1,0 +1,293 @@
+"""What does a file do, statement by statement?"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lancio.errors import SyntaxRefused
+from lancio.reading import directives, objects, queries, relations, routines, tree
+from lancio.reading.model import FileOps, Span, Statement
+from lancio.reading.reader import Reader
+from lancio.syntax import lexer, parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lancio.reading.queries import Scope
+    from lancio.reading.source import Migration
+    from lancio.syntax.parser import RawStatement, Tree
+
+HANDLERS: dict[str, Callable[[Reader, Tree], object]] = {
+    "CreateStmt": relations.create_table,
+    "CreateTableAsStmt": relations.create_table_as,
+    "ViewStmt": relations.create_view,
+    "CreateSeqStmt": relations.create_sequence,
+    "AlterSeqStmt": relations.alter_sequence,
+    "IndexStmt": relations.create_index,
+    "AlterTableStmt": relations.alter_table,
+    "CreateForeignTableStmt": relations.create_foreign_table,
+    "TruncateStmt": relations.truncate,
+    "ReindexStmt": relations.touch,
+    "ClusterStmt": relations.touch,
+    "LockStmt": relations.touch,
+    "VacuumStmt": relations.touch,
+    "RefreshMatViewStmt": relations.touch,
+    "CopyStmt": relations.copy,
+    "DropStmt": objects.drop,
+    "RenameStmt": objects.rename,
+    "AlterObjectSchemaStmt": objects.set_schema,
+    "AlterOwnerStmt": objects.owner,
+    "CommentStmt": objects.comment,
+    "SecLabelStmt": objects.comment,
+    "GrantStmt": objects.grant,
+    "GrantRoleStmt": objects.grant_role,
+    "AlterDefaultPrivilegesStmt": objects.default_privileges,
+    "CreateSchemaStmt": objects.create_schema,
+    "CreateExtensionStmt": objects.create_extension,
+    "AlterExtensionStmt": objects.alter_extension,
+    "AlterExtensionContentsStmt": objects.alter_extension,
+    "CreateEnumStmt": objects.create_enum,
+    "AlterEnumStmt": objects.alter_enum,
+    "CompositeTypeStmt": objects.create_composite,
+    "CreateRangeStmt": objects.create_range,
+    "CreateDomainStmt": objects.create_domain,
+    "AlterDomainStmt": objects.alter_domain,
+    "AlterTypeStmt": objects.alter_type,
+    "DefineStmt": objects.define,
+    "CreateCastStmt": objects.create_cast,
+    "CreateOpClassStmt": objects.create_opclass,
+    "CreateOpFamilyStmt": objects.create_opclass,
+    "CreateRoleStmt": objects.create_role,
+    "AlterRoleStmt": objects.alter_role,
+    "AlterRoleSetStmt": objects.alter_role,
+    "DropRoleStmt": objects.drop_role,
+    "DropOwnedStmt": objects.owned,
+    "ReassignOwnedStmt": objects.owned,
+    "CreatePolicyStmt": objects.create_policy,
+    "AlterPolicyStmt": objects.create_policy,
+    "CreateTrigStmt": objects.create_trigger,
+    "RuleStmt": objects.create_rule,
+    "CreateEventTrigStmt": objects.create_event_trigger,
+    "CreatePublicationStmt": objects.create_publication,
+    "AlterPublicationStmt": objects.create_publication,
+    "CreateStatsStmt": objects.create_statistics,
+    "CreateUserMappingStmt": objects.user_mapping,
+    "AlterUserMappingStmt": objects.user_mapping,
+    "VariableSetStmt": objects.variable_set,
+}
+
+SILENT = frozenset((
+    "TransactionStmt", "VariableShowStmt", "NotifyStmt", "ListenStmt", "UnlistenStmt", "DiscardStmt",
+    "ConstraintsSetStmt", "CheckPointStmt", "LoadStmt", "DeallocateStmt", "ClosePortalStmt", "FetchStmt",
+    "AlterEventTrigStmt", "AlterDatabaseStmt", "AlterDatabaseSetStmt", "AlterSystemStmt", "CreatedbStmt", "DropdbStmt",
+    "AlterStatsStmt", "AlterTSDictionaryStmt", "AlterTSConfigurationStmt", "AlterOperatorStmt", "AlterOpFamilyStmt",
+    "DropUserMappingStmt", "AlterForeignServerStmt", "AlterFdwStmt", "AlterSubscriptionStmt", "DropSubscriptionStmt",
+    "AlterObjectDependsStmt", "AlterCollationStmt", "AlterTableMoveAllStmt", "CreateTransformStmt",
+    "CreateConversionStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt", "AlterTableSpaceOptionsStmt",
+))  # fmt: skip
+"""Statements that touch nothing which another migration could make, or nothing that the catalog value holds."""
+
+
+def read_statement(reader: Reader, node: str, fields: Tree, scope: Scope | None = None) -> object:
+    """Read one statement, wherever it stands: in the file, in a body, in a string."""
+    if node == "SelectStmt" and fields.get("intoClause"):
+        return relations.create_table_as(reader, {"into": fields["intoClause"], "query": {"SelectStmt": fields}})
+    if node in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
+        return queries.statement(reader, {node: fields}, scope)
+    if node == "CreateFunctionStmt":
+        return routines.create_routine(reader, fields, read_statement)
+    if node == "AlterFunctionStmt":
+        return reader.emit("alter", objects.routine(fields.get("func", {})))
+    if node == "DoStmt":
+        return routines.do(reader, fields, read_statement)
+    if node == "CallStmt":
+        return queries.call(reader, fields.get("funccall", {}), scope or queries.Scope())
+    if node == "CreateSchemaStmt":
+        objects.create_schema(reader, fields)
+        return _schema_elements(reader, fields)
+    if node in ("ExplainStmt", "PrepareStmt", "DeclareCursorStmt"):
+        inner = fields.get("query", {})
+        name, body = tree.unwrap(inner)
+        return read_statement(reader, name, body, scope)
+    if node == "VariableSetStmt" and fields.get("name", "").lower() == "check_function_bodies":
+        value = tree.constant((fields.get("args") or [{}])[0])
+        reader.check_bodies = value not in ("off", "false", "0", "no")
+        return None
+    handler = HANDLERS.get(node)
+    if handler is not None:
+        return handler(reader, fields)
+    if node in objects.SIMPLE:
+        return objects.simple(reader, node, fields)
+    if node not in SILENT:
+        reader.opaque(f"{node.removesuffix('Stmt')} is not read")
+    return None
+
+
+def _schema_elements(reader: Reader, fields: Tree) -> None:
+    """The statements inside CREATE SCHEMA: names without a schema belong to it."""
+    schema = fields.get("schemaname", "")
+    for element in fields.get("schemaElts", ()):
+        name, inner = tree.unwrap(element)
+        for key in ("relation", "view", "sequence"):
+            if isinstance(inner.get(key), dict):
+                inner[key].setdefault("schemaname", schema)
+        read_statement(reader, name, inner)
+
+
+def read(migration: Migration) -> FileOps:
+    """All that one file says.
+
+    Raises:
+        SyntaxRefused: PostgreSQL's grammar does not accept it, with the file, the line and the place.
+    """
+    text = migration.text
+    try:
+        raw = parser.parse(text)
+    except parser.ParseError as error:
+        raise refusal(migration.name, text, error) from None
+    reader = Reader(text)
+    statements: list[Statement] = []
+    for index, statement in enumerate(raw):
+        reader.statement = index
+        reader.whole = Span(statement.start, statement.end, reader.line(statement.start))
+        reader.base = 0
+        statements.append(_statement(text, statement, reader.whole))
+        read_statement(reader, statement.node, statement.tree)
+    declared, problems = directives.read(text, reader.line)
+    return FileOps(tuple(statements), tuple(reader.ops), declared, problems)
+
+
+_CONTROL = {
+    "TRANS_STMT_BEGIN": "begin", "TRANS_STMT_START": "begin", "TRANS_STMT_COMMIT": "commit",
+    "TRANS_STMT_ROLLBACK": "rollback", "TRANS_STMT_PREPARE": "prepare", "TRANS_STMT_COMMIT_PREPARED": "prepare",
+    "TRANS_STMT_ROLLBACK_PREPARED": "prepare", "TRANS_STMT_SAVEPOINT": "savepoint",
+    "TRANS_STMT_RELEASE": "savepoint", "TRANS_STMT_ROLLBACK_TO": "savepoint",
+}  # fmt: skip
+
+
+def _statement(text: bytes, statement: RawStatement, span: Span) -> Statement:
+    control = _CONTROL.get(statement.tree.get("kind", ""), "") if statement.node == "TransactionStmt" else ""
+    sql = text[statement.start : statement.end].decode()
+    return Statement(sql, span, summary(sql), control, alone(statement))  # type: ignore[arg-type]
+
+
+_ALONE = {
+    "CreatedbStmt": "CREATE DATABASE", "DropdbStmt": "DROP DATABASE", "CreateTableSpaceStmt": "CREATE TABLESPACE",
+    "DropTableSpaceStmt": "DROP TABLESPACE", "AlterSystemStmt": "ALTER SYSTEM",
+}  # fmt: skip
+
+
+def alone(statement: RawStatement) -> str:
+    """What it is about a statement that PostgreSQL refuses inside a transaction block; "" for all others."""
+    node, fields = statement.node, statement.tree
+    if node in _ALONE:
+        return _ALONE[node]
+    if node == "VacuumStmt" and fields.get("is_vacuumcmd"):
+        return "VACUUM"
+    if node in ("IndexStmt", "DropStmt") and fields.get("concurrent"):
+        return "CONCURRENTLY"
+    if node == "ReindexStmt" and (
+        fields.get("kind") in ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
+        or tree.option(fields.get("params"), "concurrently")
+    ):
+        return "REINDEX"
+    if node == "AlterTableStmt":
+        for each in fields.get("cmds", ()):
+            command = each.get("AlterTableCmd", {})
+            definition = command.get("def", {}).get("PartitionCmd", {})
+            if command.get("subtype") == "AT_DetachPartition" and definition.get("concurrent"):
+                return "DETACH PARTITION CONCURRENTLY"
+    if node == "CreateSubscriptionStmt":
+        return "CREATE SUBSCRIPTION"
+    return ""
+
+
+_NAME = re.compile(r'^(?:[\w$]+|"[^"]*")(?:\.(?:[\w$]+|"[^"]*"))*$')
+_KEYWORDS = frozenset(
+    re.split(
+        r"\s+",
+        """create or replace alter drop table index view function procedure trigger policy schema extension
+        type domain sequence unique materialized if not exists only concurrently insert into update delete
+        from select do grant revoke comment on column is set begin commit rollback temporary temp constraint
+        call truncate refresh role aggregate rule event publication statistics cast operator with recursive
+        merge using copy lock vacuum analyze reindex foreign server data wrapper all in to""",
+    )
+)
+
+
+def summary(sql: str) -> str:
+    """The opening words of a statement and the first name behind them: `CREATE TABLE platform.databases`."""
+    words: list[str] = []
+    raw = sql.encode()
+    last_end = -1
+    for token in lexer.tokens(raw):
+        if token.kind in lexer.BLANK:
+            continue
+        piece = raw[token.start : token.end].decode()
+        glued = words and (piece == "." or words[-1].endswith(".")) and token.start == last_end
+        if glued:
+            words[-1] += piece
+        elif token.kind == "word" and piece.lower() in _KEYWORDS:
+            words.append(piece.upper())
+        elif token.kind in ("word", "quoted") and _NAME.match(piece) and words:
+            words.append(piece)
+        else:
+            break
+        last_end = token.end
+        named = not (words[-1].isupper() and words[-1].lower() in _KEYWORDS)
+        following = raw[token.end : token.end + 1]
+        if (named and following != b"." and not words[-1].endswith(".")) or len(words) > 8:
+            break
+    return " ".join(words) or (sql.split() or [""])[0].upper()
+
+
+_META = re.compile(rb"^[ \t]*(\\[A-Za-z!?]+)[^\n]*", re.MULTILINE)
+_COPY_IN = re.compile(rb"(?i)^\s*copy\b[^;]*\bfrom\s+stdin\b", re.MULTILINE)
+
+
+def refusal(name: str, text: bytes, error: parser.ParseError) -> SyntaxRefused:
+    """The refusal for a text that does not parse: file, line, the line itself and a caret under the place."""
+    at = max(0, min(error.position, len(text)))
+    if at == len(text):  # the end of the text: show the last line that holds something
+        at = max(0, len(text.rstrip()) - 1)
+    line_start = text.rfind(b"\n", 0, at) + 1
+    line_end = text.find(b"\n", at)
+    line = text[line_start : line_end if line_end >= 0 else len(text)].decode(errors="replace")
+    before = text[line_start:at].decode(errors="replace")
+    number = text.count(b"\n", 0, at) + 1
+    shown, offset = _window(line.replace("\t", " "), len(before))
+    where = f"{name}:{number}\n    {shown}\n    {' ' * offset}^"
+    meta = _META.search(text)
+    if meta is not None and meta.start() <= at:
+        number = text.count(b"\n", 0, meta.start(1)) + 1
+        command = meta[1].decode()
+        return SyntaxRefused(
+            f"{name}: {command} is a command of psql, not SQL",
+            where=f"{name}:{number}\n    {meta[0].decode(errors='replace').strip()}\n    ^",
+            cause="A line that begins with a backslash is carried out by psql itself; the server never sees it.",
+            remedy="Write in SQL what it does (\\i: put the text here; \\set: write the value; \\copy: use INSERT), "
+            "or take the line out.",
+        )
+    copy = _COPY_IN.search(text)
+    if copy is not None and copy.start() <= at:
+        return SyntaxRefused(
+            f"{name}: COPY … FROM STDIN holds data, not SQL",
+            where=where,
+            cause="The lines behind it are data that psql sends apart from the statement.",
+            remedy="Use INSERT … VALUES, or load the data apart from the migrations.",
+        )
+    return SyntaxRefused(
+        f"{name}: {error.message}",
+        where=where,
+        cause="PostgreSQL's grammar does not accept the text at this place.",
+        remedy="Mend the statement; nothing was run.",
+    )
+
+
+def _window(line: str, at: int, width: int = 100) -> tuple[str, int]:
+    """At most `width` characters of a line around the place, and where the place is in them."""
+    if len(line) <= width:
+        return line, at
+    start = max(0, min(at - width // 2, len(line) - width))
+    return line[start : start + width], at - start

@@ -1,0 +1,115 @@
+"""The state of reading one file: where we are, what surrounds the statement, and the operations found so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from lancio.reading.model import NOTHING, Detail, Guard, Op, Ref, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lancio.reading.model import Verb
+
+
+class Reader:
+    """Collects operations.
+
+    `base` turns an offset inside the text being read into one of the file; where that text does not stand in the
+    file as it is (a string built by format()), `fixed` is the span of the statement that it stands in.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.ops: list[Op] = []
+        self.statement = 0
+        self.base = 0
+        self.fixed: Span | None = None
+        self.whole = Span(0, 0, 1)  # the statement of the file that is being read
+        self.when: Literal["now", "call"] = "now"
+        self.via = ""
+        self.guards: tuple[Guard, ...] = ()
+        self.soft = False
+        self.depth = 0
+        self.tolerant = False  # a failure of making what is there already is handled
+        self.check_bodies = True  # check_function_bodies
+        self._lines = [index for index, byte in enumerate(text) if byte == 10]
+
+    def line(self, offset: int) -> int:
+        """The line of a byte of the file, from 1."""
+        return bisect_right(self._lines, offset - 1) + 1
+
+    def span(self, location: int) -> Span:
+        """The place of a node of the text being read."""
+        if self.fixed is not None:
+            return self.fixed
+        if location < 0:
+            return self.whole
+        at = self.base + location
+        return Span(at, self.whole.end, self.line(at))
+
+    def emit(
+        self, verb: Verb, ref: Ref, location: int = -1, detail: Detail = NOTHING, *, soft: bool | None = None
+    ) -> None:
+        """Note one operation."""
+        if ref.schema == "pg_temp" or (ref.of and ref.of[0].schema == "pg_temp"):
+            return  # gone with the session: nothing that another file could need
+        if self.tolerant and verb == "make":
+            detail = replace(detail, if_not_exists=True)
+        self.ops.append(
+            Op(
+                verb,
+                ref,
+                self.span(location),
+                detail,
+                self.when,
+                self.guards,
+                self.statement,
+                self.via,
+                self.soft if soft is None else soft,
+            )
+        )
+
+    def opaque(self, reason: str, location: int = -1) -> None:
+        """Say that something here cannot be seen, and why."""
+        self.emit("opaque", Ref("other", ""), location, Detail(reason=reason))
+
+    @contextmanager
+    def inside(
+        self,
+        *,
+        when: Literal["now", "call"] | None = None,
+        via: str | None = None,
+        guards: tuple[Guard, ...] = (),
+        soft: bool = False,
+        base: int | None = None,
+        fixed: Span | None = None,
+    ) -> Iterator[None]:
+        """Read something that stands inside of the current statement."""
+        before = (self.when, self.via, self.guards, self.soft, self.base, self.fixed)
+        self.when = when or self.when
+        self.via = via if via is not None else self.via
+        self.guards = self.guards + guards
+        self.soft = self.soft or soft
+        if base is not None and self.fixed is None:
+            self.base = base
+        if fixed is not None:
+            self.fixed = fixed
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+            self.when, self.via, self.guards, self.soft, self.base, self.fixed = before
+
+    @contextmanager
+    def collected(self) -> Iterator[list[Op]]:
+        """Collect the operations of a block apart from the rest (a routine's body)."""
+        outer, self.ops = self.ops, []
+        try:
+            yield self.ops
+        finally:
+            self.ops = outer

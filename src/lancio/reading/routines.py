@@ -1,0 +1,659 @@
+"""What do routines and DO blocks do, and when: at once, or when they are called?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lancio.reading import conditions, queries, tree
+from lancio.reading.model import Detail, Ref, RowFact
+from lancio.reading.queries import Scope
+from lancio.syntax import lexer, parser, plpgsql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from lancio.reading.model import Guard, Op
+    from lancio.reading.reader import Reader
+    from lancio.syntax.parser import Tree
+    from lancio.syntax.plpgsql import Node, Piece
+
+    ReadStatement = Callable[[Reader, str, Tree, Scope | None], object]
+
+MAX_DEPTH = 20
+"""How deep strings of SQL may stand in one another."""
+
+MAX_ROUNDS = 2000
+"""How many rounds of a loop over constants are followed, in one file's block."""
+
+
+def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
+    """Read CREATE FUNCTION and CREATE PROCEDURE."""
+    schema, name = tree.qualified(tree.strings(fields.get("funcname")))
+    if schema:
+        reader.emit("read", Ref("schema", schema))
+    inputs: list[str] = []
+    names: list[str] = []
+    defaults = 0
+    variadic = False
+    for each in fields.get("parameters", ()):
+        parameter = each.get("FunctionParameter", {})
+        mode = parameter.get("mode", "")
+        queries.type_name(reader, parameter.get("argType"))
+        queries.expression(reader, parameter.get("defexpr"), Scope())
+        if parameter.get("name"):
+            names.append(parameter["name"])
+        if mode in ("FUNC_PARAM_OUT", "FUNC_PARAM_TABLE"):
+            continue
+        inputs.append(tree.type_text(parameter.get("argType", {})))
+        defaults += "defexpr" in parameter
+        variadic = variadic or mode == "FUNC_PARAM_VARIADIC"
+    queries.type_name(reader, fields.get("returnType"))
+    options = fields.get("options", [])
+    language = tree.text_of(tree.option(options, "language") or {}) or ("sql" if "sql_body" in fields else "")
+    path = _own_path(options)
+    with (
+        reader.collected() as body,
+        reader.inside(when="call", via=f"the body of {schema or ''}{'.' if schema else ''}{name}()"),
+    ):
+        _body(reader, fields, language.lower(), names, read)
+    if language.lower() == "sql" and body:
+        # PostgreSQL analyses an SQL body when the routine is made (fmgr_sql_validator), unless it is told not to.
+        reader.ops.extend(_checked(body, reader.check_bodies))
+    elif language.lower() == "plpgsql":
+        reader.ops.extend(
+            replace(op, when="now") for op in body if op.via.endswith("(declared)") and reader.check_bodies
+        )
+    detail = Detail(
+        label="procedure" if fields.get("is_procedure") else "function",
+        replace=bool(fields.get("replace")),
+        body=tuple(body),
+        defaults=defaults,
+        variadic=variadic,
+        result=tree.type_text(fields.get("returnType", {})),
+        path=path,
+        columns_of=tuple(names),
+    )
+    reader.emit("make", Ref("routine", name, schema, tuple(inputs), len(inputs)), -1, detail)
+
+
+def _own_path(options: list[Tree]) -> tuple[str, ...] | None:
+    for element in options:
+        setting = element.get("DefElem", {}).get("arg", {}).get("VariableSetStmt", {})
+        if setting.get("name", "").lower() == "search_path":
+            values = (tree.constant(each) for each in setting.get("args", ()))
+            return tuple(part.strip() for value in values if value is not None for part in value.split(","))
+    return None
+
+
+def _checked(body: list[Op], check: bool) -> Iterable[Op]:
+    if not check:
+        return
+    for op in body:
+        if op.verb in ("read", "call"):
+            yield replace(op, when="now")
+        elif op.verb == "write" and op.ref.kind == "relation":
+            yield replace(op, verb="read", detail=Detail(), when="now")
+
+
+def _body(reader: Reader, fields: Tree, language: str, names: list[str], read: ReadStatement) -> None:
+    if "sql_body" in fields:
+        _atomic(reader, fields["sql_body"], names, read)
+        return
+    text = _string(tree.option(fields.get("options"), "as"))
+    if text is None:
+        return
+    with _inside_string(reader, text, _option_location(fields, "as")):
+        if language == "plpgsql":
+            PlBody(reader, read, names).run(text)
+        elif language == "sql":
+            sql_text(reader, text, read, queries.variables(names))
+        elif language not in ("c", "internal"):
+            reader.opaque(f"a body in {language or 'an unknown language'} cannot be read")
+
+
+def _atomic(reader: Reader, node: Tree, names: list[str], read: ReadStatement) -> None:
+    scope = queries.variables(names)
+    kind, fields = tree.unwrap(node)
+    if kind == "ReturnStmt":
+        queries.expression(reader, fields.get("returnval"), scope)
+        return
+    for each in tree.items(node):
+        for statement in tree.items(each) or [each]:
+            name, inner = tree.unwrap(statement)
+            if name:
+                read(reader, name, inner, scope)
+
+
+def _string(node: object) -> str | None:
+    if not isinstance(node, dict):
+        return None
+    found = tree.items(node)
+    return tree.text_of(found[0]) if found else tree.text_of(node) if "String" in node else None
+
+
+def _option_location(fields: Tree, name: str) -> int:
+    for element in fields.get("options", fields.get("args", ())):
+        definition = element.get("DefElem", {})
+        if definition.get("defname") == name:
+            return int(definition.get("location", -1))
+    return -1
+
+
+def _inside_string(reader: Reader, text: str, location: int) -> AbstractContextManager[None]:
+    """Read inside a string of the text: with its own places where it stands there as it is."""
+    if reader.fixed is None and location >= 0:
+        start = reader.base + location
+        for token in lexer.tokens(reader.text, start, reader.whole.end):
+            if token.kind == "string":
+                raw = reader.text[token.start : token.end]
+                inside = raw.find(text.encode())
+                if inside >= 0:
+                    return reader.inside(base=token.start + inside)
+                return reader.inside(fixed=reader.span(location))
+    return reader.inside(fixed=reader.span(location))
+
+
+def do(reader: Reader, fields: Tree, read: ReadStatement) -> None:
+    """Read DO: its block runs at once."""
+    language = tree.text_of(tree.option(fields.get("args"), "language") or {}) or "plpgsql"
+    text = _string(tree.option(fields.get("args"), "as"))
+    if text is None:
+        return
+    if language.lower() != "plpgsql":
+        reader.opaque(f"a DO block in {language} cannot be read")
+        return
+    with _inside_string(reader, text, _option_location(fields, "as")), reader.inside(via="a DO block"):
+        PlBody(reader, read, []).run(text)
+
+
+def sql_text(reader: Reader, text: str, read: ReadStatement, scope: Scope | None = None) -> None:
+    """Read SQL that stands in a string."""
+    if reader.depth > MAX_DEPTH:
+        reader.opaque("SQL stands too deeply in strings of SQL")
+        return
+    raw = text.encode()
+    try:
+        statements = parser.parse(raw)
+    except parser.ParseError as error:
+        reader.opaque(f"the SQL in a string cannot be parsed: {error.message}")
+        return
+    for statement in statements:
+        read(reader, statement.node, statement.tree, scope)
+
+
+Value = str | tuple[str, ...]
+
+_NEEDS_HANDLED = frozenset(("others", "undefined_table", "undefined_object", "undefined_function", "undefined_column",
+                            "invalid_schema_name", "insufficient_privilege", "feature_not_supported",
+                            "undefined_file"))  # fmt: skip
+
+
+class PlBody:
+    """Reads one PL/pgSQL body, with the constants that its variables hold carried along."""
+
+    def __init__(self, reader: Reader, read: ReadStatement, names: list[str]) -> None:
+        self.reader = reader
+        self.read = read
+        self.known: dict[str, Value] = {}
+        self.sets: dict[str, Ref] = {}  # loop variables that run over a catalog's rows
+        self.scope = queries.variables([*names, "found", "sqlstate", "sqlerrm", "new", "old"])
+        self.asked: tuple[RowFact, ...] = ()
+        self.into: tuple[str, ...] = ()
+        self.rounds = 0
+
+    def run(self, text: str) -> None:
+        """Read the whole body."""
+        try:
+            block = plpgsql.parse(text.encode())
+        except plpgsql.BodyError as error:
+            self.reader.opaque(f"the PL/pgSQL body cannot be read: {error.message}", error.position)
+            return
+        self.block(block)
+
+    # Expressions and constants.
+
+    def tree(self, piece: Piece | None) -> Tree | None:
+        """The syntax tree of an expression."""
+        if piece is None or not piece.text.strip():
+            return None
+        statement = parser.parse_one(b"SELECT " + piece.text)
+        if statement is None or statement.node != "SelectStmt":
+            return None
+        return statement.tree
+
+    def expression(self, piece: Piece | None) -> Tree | None:
+        """Read an expression; what comes back is its tree, if it is a single value."""
+        select = self.tree(piece)
+        if piece is None or select is None:
+            return None
+        with self.reader.inside(base=self.reader.base + piece.start - len("SELECT ")):
+            queries.select(self.reader, select, self.scope)
+        targets = select.get("targetList", ())
+        return targets[0].get("ResTarget", {}).get("val") if len(targets) == 1 else None
+
+    def value(self, node: Tree | None) -> Value | None:
+        """The constant that an expression has, if its variables are known."""
+        constant = tree.constant(node)
+        name, fields = tree.unwrap(node)
+        if constant is not None:
+            if name == "TypeCast" and fields.get("typeName", {}).get("arrayBounds"):
+                return tuple(part.strip().strip('"') for part in constant.strip("{}").split(",") if part.strip())
+            return constant
+        if name == "TypeCast":
+            return self.value(fields.get("arg"))
+        if name == "ColumnRef":
+            return self.known.get(".".join(tree.strings(fields.get("fields"))))
+        if name == "A_ArrayExpr":
+            parts = [self.value(each) for each in fields.get("elements", ())]
+            return tuple(part for part in parts if isinstance(part, str)) if all(
+                isinstance(part, str) for part in parts
+            ) else None  # fmt: skip
+        if name == "A_Expr" and tree.strings(fields.get("name")) == ("||",):
+            left, right = self.value(fields.get("lexpr")), self.value(fields.get("rexpr"))
+            if isinstance(left, str) and isinstance(right, str):
+                return left + right
+            if isinstance(left, tuple) and right is not None:
+                return (*left, *((right,) if isinstance(right, str) else right))
+            return None
+        if name == "FuncCall":
+            return self.called(fields)
+        return None
+
+    def called(self, fields: Tree) -> Value | None:
+        """The constant that a call of a text function has."""
+        function = tree.last(fields.get("funcname"))
+        arguments = [self.value(each) for each in fields.get("args", ())]
+        texts = [each for each in arguments if isinstance(each, str)]
+        if len(texts) != len(arguments) or not texts:
+            return None
+        if function == "format":
+            return _format(texts)
+        if function in ("concat", "quote_ident", "quote_literal", "lower", "upper"):
+            if function == "concat":
+                return "".join(texts)
+            shapes: dict[str, Callable[[str], str]] = {
+                "quote_ident": quote_ident, "quote_literal": quote_literal, "lower": str.lower, "upper": str.upper,
+            }  # fmt: skip
+            return shapes[function](texts[0])
+        return None
+
+    def evaluate(self, node: Tree | None) -> str | None:
+        """The text of a constant expression."""
+        found = self.value(node)
+        return found if isinstance(found, str) else None
+
+    # Statements.
+
+    def block(self, node: Node) -> None:
+        """Read a block: its declarations, its body, its handlers."""
+        for declared in node.declarations:
+            self.scope.names.add(declared.name)
+            self.declared(declared)
+        handled = frozenset(name for names, _ in node.handlers for name in names)
+        with self.reader.inside(soft=bool(handled & _NEEDS_HANDLED)):
+            tolerant, self.reader.tolerant = self.reader.tolerant, self.reader.tolerant or bool(handled)
+            self.statements(node.body)
+            self.reader.tolerant = tolerant
+        for _, body in node.handlers:
+            with self.reader.inside(guards=conditions.UNKNOWN, soft=True):
+                self.statements(body)
+
+    def declared(self, declared: plpgsql.Declaration) -> None:
+        """Read one declaration; its type must be there when the routine is made."""
+        piece = declared.type
+        if piece is not None:
+            text = re.sub(rb"(?i)%rowtype\b", b"", piece.text)
+            statement = parser.parse_one(b"SELECT NULL::" + text)
+            for name, fields in tree.walk(statement.tree) if statement else ():
+                if name == "TypeCast":
+                    with self.reader.inside(via=f"{self.reader.via} (declared)"):
+                        at = self.reader.base + piece.start - len("SELECT NULL::")
+                        with self.reader.inside(base=at):
+                            self.declared_type(fields.get("typeName", {}), rowtype=text != piece.text)
+                    break
+        found = self.expression(declared.value)
+        if found is not None and (value := self.value(found)) is not None:
+            self.known[declared.name] = value
+        if declared.query is not None:
+            self.sql(declared.query)
+
+    def declared_type(self, type_name: Tree, *, rowtype: bool) -> None:
+        """The type of a variable."""
+        if rowtype:
+            schema, name = tree.qualified(tree.strings(type_name.get("names")))
+            self.reader.emit("read", Ref("relation", name, schema), tree.location(type_name))
+        elif tree.strings(type_name.get("names")) != ("record",):
+            queries.type_name(self.reader, type_name)
+
+    def statements(self, nodes: list[Node]) -> None:
+        """Read statements one after the other."""
+        for node in nodes:
+            self.statement(node)
+
+    def statement(self, node: Node) -> None:
+        """Read one statement."""
+        kind = node.kind
+        if kind == "sql":
+            self.asked, self.into = (), node.target
+            if node.value is not None:
+                self.sql(node.value)
+            self.forget(node.target)
+        elif kind == "if":
+            self.if_(node)
+        elif kind == "assign":
+            found = self.expression(node.value)
+            self.forget(node.target)
+            value = self.value(found)
+            if value is not None and not self.conditional():
+                self.known[node.target[0]] = value
+        elif kind == "block":
+            self.block(node)
+        elif kind in ("foreach", "query"):
+            self.loop_over(node)
+        elif kind in ("execute", "dynamic"):
+            self.execute(node)
+            if kind == "dynamic":
+                self.branch(node.body)
+        elif kind in ("loop", "while", "for"):
+            self.expression(node.value)
+            self.expressions(node.using)
+            self.branch(node.body)
+        elif kind == "case":
+            self.expression(node.value)
+            for condition, body in node.arms:
+                self.expression(condition)
+                self.branch(body)
+            self.branch(node.otherwise or [])
+        elif kind == "raise":
+            self.expressions(node.using)
+            self.expressions(declared.value for declared in node.declarations if declared.value)
+        elif kind == "perform":
+            self.perform(node)
+        else:
+            self.expression(node.value)
+            self.expressions(node.using)
+
+    def expressions(self, pieces: Iterable[Piece]) -> None:
+        """Read several expressions."""
+        for piece in pieces:
+            self.expression(piece)
+
+    def perform(self, node: Node) -> None:
+        """PERFORM is a SELECT whose rows are thrown away."""
+        self.asked, self.into = (), ()
+        piece = node.value
+        if piece is None:
+            return
+        self.sql(plpgsql.Piece(b"SELECT " + piece.text, piece.start - len("SELECT ")))
+
+    def sql(self, piece: Piece) -> None:
+        """Read a statement of SQL."""
+        try:
+            statements = parser.parse(piece.text)
+        except parser.ParseError as error:
+            self.reader.opaque(f"a statement cannot be parsed: {error.message}", piece.start)
+            return
+        for statement in statements:
+            with self.reader.inside(base=self.reader.base + piece.start):
+                self.read(self.reader, statement.node, statement.tree, self.scope)
+            if statement.node == "SelectStmt":
+                self.asked = conditions.wanted_rows(statement.tree, self.evaluate)
+
+    def forget(self, targets: Iterable[str]) -> None:
+        """Variables that were given a new value."""
+        for target in targets:
+            self.known.pop(target, None)
+            self.sets.pop(target, None)
+
+    def conditional(self) -> bool:
+        """Whether this place is reached under conditions alone: what is assigned here may not have been."""
+        return bool(self.branches)
+
+    branches = 0
+
+    def branch(self, nodes: list[Node], guards: tuple[Guard, ...] = ()) -> None:
+        """Read statements that may not run."""
+        before = dict(self.known)
+        self.branches += 1
+        with self.reader.inside(guards=guards or conditions.UNKNOWN):
+            self.statements(nodes)
+        self.branches -= 1
+        self.known = {name: value for name, value in before.items() if self.known.get(name) == value}
+
+    def if_(self, node: Node) -> None:
+        """Read IF: its conditions are facts of the catalog, or not known."""
+        otherwise: tuple[Guard, ...] = ()
+        for condition, body in node.arms:
+            found = self.expression(condition)
+            refusal = _refusal(body)
+            if refusal is not None:
+                self.refused(found, refusal, condition.start, otherwise)
+            true, false = conditions.facts(found, self.evaluate)
+            asked, into = self.asked, self.into
+            self.branch(body, otherwise + true)
+            self.asked, self.into = asked, into
+            otherwise += tuple(guard for guard in false if guard.ref is not None) or conditions.UNKNOWN
+        if node.otherwise is not None:
+            self.branch(node.otherwise, otherwise)
+
+    def refused(self, condition: Tree | None, raised: Node, at: int, outer: tuple[Guard, ...]) -> None:
+        """A branch that only raises: what the condition misses is a requirement, in the file's own words."""
+        message = self.message(raised)
+        with self.reader.inside(guards=outer):
+            if self.not_found(condition):
+                for row in self.asked:
+                    self.need_row(row, message, at)
+            for true, _ in conditions.alternatives(condition, self.evaluate):
+                for guard in true:
+                    if guard.ref is not None and guard.truth == "missing":
+                        self.reader.emit("read", guard.ref, at, Detail(message=message))
+            name, fields = tree.unwrap(condition)
+            if name == "BoolExpr" and fields.get("boolop") == "NOT_EXPR":
+                inner, exists = tree.unwrap(fields["args"][0])
+                if inner == "SubLink" and exists.get("subLinkType") == "EXISTS_SUBLINK":
+                    select = tree.unwrap(exists.get("subselect"))[1]
+                    if conditions.asked(exists.get("subselect"), self.evaluate) is None:
+                        for row in conditions.wanted_rows(select, self.evaluate):
+                            self.need_row(row, message, at)
+
+    def need_row(self, row: RowFact, message: str, at: int) -> None:
+        """A row that must be there."""
+        if row.table.schema in ("pg_catalog", "information_schema") or row.table.name.startswith("pg_"):
+            return
+        ref = Ref("row", row.table.name, row.table.schema, of=(row.table,))
+        self.reader.emit("read", ref, at, Detail(row=row, message=message))
+
+    def not_found(self, condition: Tree | None) -> bool:
+        """Whether the condition is `NOT FOUND`, or asks whether what was selected is NULL or 0."""
+        name, fields = tree.unwrap(condition)
+        if name == "BoolExpr" and fields.get("boolop") == "NOT_EXPR":
+            inner, column = tree.unwrap(fields["args"][0])
+            return inner == "ColumnRef" and tree.strings(column.get("fields")) == ("found",)
+        if name == "NullTest" and fields.get("nulltesttype") == "IS_NULL":
+            inner, column = tree.unwrap(fields.get("arg"))
+            return inner == "ColumnRef" and ".".join(tree.strings(column.get("fields"))) in self.into
+        if name == "A_Expr" and tree.strings(fields.get("name")) in (("=",), ("<",)):
+            inner, column = tree.unwrap(fields.get("lexpr"))
+            bound = tree.constant(fields.get("rexpr"))
+            return (
+                inner == "ColumnRef"
+                and ".".join(tree.strings(column.get("fields"))) in self.into
+                and bound in ("0", "1")
+            )
+        return False
+
+    def message(self, raised: Node) -> str:
+        """The text that RAISE would show, as far as it is known."""
+        values = []
+        for piece in raised.using:
+            select = self.tree(piece) or {}
+            targets = select.get("targetList", [{}])
+            values.append(self.evaluate(targets[0].get("ResTarget", {}).get("val")) or "…")
+        text = raised.message
+        for declared in raised.declarations:
+            if declared.name == "message":
+                select = self.tree(declared.value) or {}
+                targets = select.get("targetList", [{}])
+                text = self.evaluate(targets[0].get("ResTarget", {}).get("val")) or text
+        parts = text.replace("%%", "\0").split("%")
+        shown = parts[0]
+        for index, part in enumerate(parts[1:]):
+            shown += (values[index] if index < len(values) else "…") + part
+        return shown.replace("\0", "%")
+
+    def loop_over(self, node: Node) -> None:
+        """FOREACH over an array and FOR over a query: round by round where the values are constants."""
+        values: list[Value] | None = None
+        names = node.target
+        if node.kind == "foreach":
+            found = self.value(self.expression(node.value))
+            values = list(found) if isinstance(found, tuple) else None
+        elif node.value is not None:
+            self.sql(node.value)
+            values = self.rows(node.value)
+        if values is None or not names or self.rounds + len(values) > MAX_ROUNDS:
+            self.forget(names)
+            of_set = _set_of(node.value) if node.kind == "query" and node.value else None
+            if of_set is not None:
+                for name in names:
+                    self.sets[name] = of_set
+            self.branch(node.body)
+            return
+        self.rounds += len(values)
+        for value in values:
+            self.bind(names[0], value)
+            self.statements(node.body)
+        self.forget(names)
+
+    def bind(self, name: str, value: Value) -> None:
+        """Give a loop's variable the value of this round; a record's single field has any name."""
+        self.known[name] = value
+        for suffix in ("unnest", "column1", *self.fields):
+            self.known[f"{name}.{suffix}"] = value
+
+    fields: tuple[str, ...] = ()
+
+    def rows(self, piece: Piece) -> list[Value] | None:
+        """The values of a one-column query over constants: VALUES, or unnest() of an array."""
+        statement = parser.parse_one(piece.text)
+        if statement is None or statement.node != "SelectStmt":
+            return None
+        select = statement.tree
+        items = select.get("fromClause", [])
+        if len(items) == 1 and "RangeSubselect" in items[0] and "whereClause" not in select:
+            alias = items[0]["RangeSubselect"].get("alias", {})
+            self.fields = tree.strings(alias.get("colnames"))
+            select = tree.unwrap(items[0]["RangeSubselect"].get("subquery"))[1]
+        if select.get("valuesLists"):
+            cells = [tree.items(row) for row in select["valuesLists"]]
+            found = [self.value(row[0]) for row in cells if len(row) == 1]
+            return [each for each in found if each is not None] if len(found) == len(cells) and all(found) else None
+        call: Tree = {}
+        if len(items) == 1 and "RangeFunction" in items[0] and "whereClause" not in select:
+            alias = items[0]["RangeFunction"].get("alias", {})
+            self.fields = (alias.get("aliasname", ""), *tree.strings(alias.get("colnames")))
+            call = tree.items(items[0]["RangeFunction"]["functions"][0])[0].get("FuncCall", {})
+        elif not items and len(select.get("targetList", ())) == 1:
+            target = select["targetList"][0].get("ResTarget", {})
+            self.fields = (target.get("name", ""),)
+            call = target.get("val", {}).get("FuncCall", {})
+        if call and tree.last(call.get("funcname")) == "unnest" and len(call.get("args", ())) == 1:
+            found_array = self.value(call["args"][0])
+            return list(found_array) if isinstance(found_array, tuple) else None
+        return None
+
+    def execute(self, node: Node) -> None:
+        """EXECUTE: read what it runs if that is known, else say that it cannot be seen."""
+        found = self.expression(node.value)
+        self.expressions(node.using)
+        text = self.evaluate(found)
+        at = node.start
+        if text is not None:
+            with self.reader.inside(fixed=self.reader.span(at)):
+                sql_text(self.reader, text, self.read, self.scope)
+        else:
+            used = {name for name, fields in _variables(found) for name in [fields] if name in self.sets}
+            for name in sorted(used):
+                self.reader.emit("read", self.sets[name], at)
+            self.reader.opaque("EXECUTE runs a text that is put together from what only the server knows", at)
+        self.asked, self.into = (), node.target
+        self.forget(node.target)
+
+
+def _variables(node: Tree | None) -> list[tuple[str, str]]:
+    return [
+        (name, tree.strings(fields.get("fields"))[0])
+        for name, fields in tree.walk(node)
+        if name == "ColumnRef" and tree.strings(fields.get("fields"))
+    ]
+
+
+def _refusal(body: list[Node]) -> Node | None:
+    """The RAISE EXCEPTION that a branch comes to, if it does nothing else."""
+    for node in body:
+        if node.kind == "raise" and node.word == "exception":
+            return node
+        if node.kind not in ("raise", "other", "assign"):
+            return None
+    return None
+
+
+_SETS = {
+    "pg_tables": "tables", "pg_class": "relations", "tables": "tables", "columns": "columns", "pg_views": "views",
+    "pg_policies": "policies", "pg_indexes": "indexes", "pg_constraint": "constraints", "pg_proc": "routines",
+    "pg_matviews": "materialized views", "pg_sequences": "sequences", "sequences": "sequences", "views": "views",
+    "pg_trigger": "triggers", "pg_type": "types", "table_constraints": "constraints", "routines": "routines",
+}  # fmt: skip
+
+
+def _set_of(piece: Piece) -> Ref | None:
+    """The set of objects that a query on the catalogs runs over, with its schema if that is a constant."""
+    statement = parser.parse_one(piece.text)
+    if statement is None:
+        return None
+    found = None
+    schema = None
+    for name, fields in tree.walk(statement.tree):
+        if name == "RangeVar" and fields.get("schemaname") in (None, "pg_catalog", "information_schema"):
+            found = found or _SETS.get(fields.get("relname", ""))
+        if name == "A_Expr" and tree.strings(fields.get("name")) == ("=",):
+            column = tree.unwrap(fields.get("lexpr"))[1]
+            if (tree.strings(column.get("fields")) or ("",))[-1] in ("schemaname", "table_schema", "nspname"):
+                schema = tree.constant(fields.get("rexpr"))
+    return Ref("set", found, schema) if found else None
+
+
+def quote_ident(name: str) -> str:
+    """A name as SQL text, quoted where it must be."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    """A string as SQL text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+_FORMAT = re.compile(r"%(?:(\d+)\$)?(-?\d*)([sIL%])")
+
+
+def _format(arguments: list[str]) -> str | None:
+    """What format() makes of constants; None where it would fail."""
+    position = 0
+
+    def one(match: re.Match[str]) -> str:
+        nonlocal position
+        if match[3] == "%":
+            return "%"
+        position = int(match[1]) if match[1] else position + 1
+        value = arguments[position]
+        if match[3] == "I":
+            return quote_ident(value)
+        return quote_literal(value) if match[3] == "L" else value
+
+    try:
+        return _FORMAT.sub(one, arguments[0])
+    except IndexError:
+        return None
