@@ -113,10 +113,14 @@ def connect(
     Raises:
         ServerError: with cause and remedy for what went wrong, and no secret in it.
     """
+    failure: psycopg.Error | None = None
     try:
         connection = psycopg.connect(_with_defaults(target.conninfo, application_name), autocommit=True)
     except psycopg.Error as error:
-        raise _refusal(target, error) from _harmless(target, error)
+        failure = error
+    if failure is not None:
+        # Raised out here, so that an error that is not to be seen is not even its context.
+        raise _refusal(target, failure) from _harmless(target, failure)
     if role is not None:
         try:
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
@@ -129,9 +133,10 @@ def connect(
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Replace each secret in a text by ***, also where it stands percent-encoded as in a URL."""
     forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote(secret))}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, _MASK)
-    return text
+    if not forms:
+        return text
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.sub("|".join(re.escape(form) for form in longest_first), _MASK, text)
 
 
 @functools.cache
@@ -172,14 +177,11 @@ def _named(text: str, origin: Origin) -> Target:
             cause=f"It begins with {scheme[0]}://." if scheme else "It does not begin with postgresql://.",
             remedy="Write postgresql://user@host:5432/dbname.",
         )
-    try:
-        options = pq.Conninfo.parse(text.encode())
-        defaults = pq.Conninfo.get_defaults()
-    except (psycopg.Error, UnicodeError):
-        # libpq's message quotes the place it stumbled at, and that can be the password.
-        raise _not_a_string(origin) from None
-    given = {option.keyword.decode(): option.val.decode() for option in options if option.val}
-    merged = {option.keyword.decode(): option.val.decode() for option in defaults if option.val} | given
+    given = _parsed(text)
+    if given is None:
+        raise _not_a_string(origin)
+    defaults = pq.Conninfo.get_defaults()
+    merged = {option.keyword.decode(): option.val.decode(errors="replace") for option in defaults if option.val} | given
     if _misread(text, merged):
         raise _not_a_string(origin)
     secrets = tuple(value for name, value in merged.items() if name in _SECRET)
@@ -192,12 +194,21 @@ def _named(text: str, origin: Origin) -> Target:
     )
 
 
+def _parsed(text: str) -> dict[str, str] | None:
+    """What libpq reads in the string; its complaint is dropped: it quotes where it stumbled, perhaps a password."""
+    try:
+        return {found.keyword.decode(): found.val.decode() for found in pq.Conninfo.parse(text.encode()) if found.val}
+    except (psycopg.Error, UnicodeError):
+        return None
+
+
 def _misread(text: str, options: Mapping[str, str]) -> bool:
     """Whether a special character of a password has made a host, a port or a database's name of its rest."""
     if "://" in text.split("=", 1)[0]:
-        path = text.split("://", 1)[1].split("?", 1)[0]
-        authority, _, rest = path.partition("/")
-        if authority.count("@") > 1 or "@" in rest:
+        # As libpq reads it, user and password end at the first @ that no / precedes; a ? may stand in them.
+        rest = text.split("://", 1)[1]
+        userinfo = re.match(r"[^@/]*@", rest)
+        if "@" in rest[userinfo.end() if userinfo else 0 :].split("?", 1)[0]:
             return True
     hosts = options.get("host", "").split(",") + options.get("hostaddr", "").split(",")
     ports = options.get("port", "").split(",")
