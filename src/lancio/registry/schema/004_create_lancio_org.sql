@@ -1,0 +1,42 @@
+-- lancio: duration 1s
+-- lancio: risk low
+--
+-- 004: Lancio's own organization and its first project, Lancio Studio, to which 006 registers databases.
+--
+-- Safe to run again: rows that are there are not written.
+
+BEGIN;
+
+DO $$
+BEGIN
+    IF to_regclass('platform.organizations') IS NULL THEN
+        RAISE EXCEPTION 'table platform.organizations does not exist'
+            USING ERRCODE = 'undefined_table', HINT = 'Run 001_create_platform_schema.sql first.';
+    END IF;
+    IF to_regclass('platform.projects') IS NULL THEN
+        RAISE EXCEPTION 'table platform.projects does not exist'
+            USING ERRCODE = 'undefined_table', HINT = 'Run 001_create_platform_schema.sql first.';
+    END IF;
+    -- 003 gives the keys their default, and below PostgreSQL 13 that is pgcrypto's function.
+    IF NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pgcrypto') THEN
+        RAISE EXCEPTION 'extension pgcrypto does not exist'
+            USING ERRCODE = 'undefined_object', HINT = 'Run 003_user_management_and_permissions.sql first.';
+    END IF;
+    IF to_regclass('platform.users') IS NULL THEN
+        RAISE EXCEPTION 'table platform.users does not exist'
+            USING ERRCODE = 'undefined_table', HINT = 'Run 003_user_management_and_permissions.sql first.';
+    END IF;
+END
+$$;
+
+INSERT INTO platform.organizations (slug, name, kind)
+VALUES ('lancio', 'Lancio', 'company')
+ON CONFLICT DO NOTHING;
+
+INSERT INTO platform.projects (organization_id, slug, name, cloud_provider, status)
+SELECT o.id, 'lancio-studio', 'Lancio Studio', 'railway', 'ACTIVE_HEALTHY'
+FROM platform.organizations o
+WHERE o.slug = 'lancio'
+ON CONFLICT DO NOTHING;
+
+COMMIT;
