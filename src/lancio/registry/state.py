@@ -7,11 +7,12 @@ kept of that moment). A line that cannot be known is left unticked and says why.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import dict_row
+
+from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +132,7 @@ def ask(connection: psycopg.Connection[Any]) -> Facts:
     Works on a database that has nothing of the platform. A table that this role may not read leaves its facts
     unknown; every other error of PostgreSQL is raised as psycopg raises it.
     """
-    queries = _queries()
+    queries = named_queries("lancio.registry", "state.sql")
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(queries["catalog"], {"tables": [*TABLES, "databases"]})
         found = cursor.fetchone()
@@ -399,9 +400,3 @@ def _rows(
             return cursor.execute(query).fetchall(), ""
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedColumn) as error:
         return None, f"platform.{table} cannot be read: {error.diag.message_primary}"
-
-
-def _queries() -> dict[str, str]:
-    text = files("lancio.registry").joinpath("state.sql").read_text(encoding="utf-8")
-    parts = text.split("-- name: ")[1:]
-    return {name.strip(): body for name, body in (part.split("\n", 1) for part in parts)}

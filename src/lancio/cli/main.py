@@ -1,0 +1,133 @@
+"""Which command is meant, and with which exit status does it end?
+
+    0    done                             2    a flag, a path or a setting that cannot be right
+    1    refused or failed                3    no-go                       130   Ctrl-C
+
+A LancioError is shown without a traceback; anything else is a bug of ours and keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from lancio.cli.terminal import Terminal
+from lancio.errors import LancioError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "graph": ("lancio.cli.graph:graph", "Draw what each migration needs and makes, and why they can't swap places."),
+    "plan": ("lancio.cli.plan:plan", "Show what would run here, in which order, at which risk."),
+    "preflight": ("lancio.cli.plan:preflight", "Tell go from no-go, with every unmet requirement at once."),
+    "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),
+    "verify": ("lancio.cli.verify:verify", "Prove that what was applied still stands."),
+    "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
+    "explain": ("lancio.cli.explain:explain", "Turn an error text or SQLSTATE into cause and solution."),
+    "adopt": ("lancio.cli.apply:adopt", "Accept a file that was edited after it was applied."),
+    "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
+    "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
+    "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),
+}
+"""Where each command lives. It is imported when it is used: `--help` has to be there within 300 ms."""
+
+
+class Commands(click.Group):
+    """The commands by name; their one-line helps are known without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List them without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+
+
+EPILOG = """\b
+Examples:
+  lancio demo                       the platform's eight files, launched on the embedded PostgreSQL
+  lancio graph migrations           what needs what in ./migrations
+  lancio preflight migrations       go or no-go against DATABASE_URL
+  lancio apply migrations           run what is left to run
+"""
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lancio", prog_name="lancio", message="%(prog)s %(version)s")
+def cli() -> None:
+    """PostgreSQL migrations that know what they depend on.
+
+    Point Lancio at a folder of plain .sql files: it works out what each one needs, makes and changes, tells a go from
+    a no-go before anything runs, runs each step safely and proves that it did what it should.
+
+    Without --database the environment decides: DATABASE_URL, then the PG* variables, then the embedded PostgreSQL.
+    """
+
+
+def run(arguments: Sequence[str] | None = None, terminal: Terminal | None = None) -> int:
+    """Run one command line and return its exit status; unexpected exceptions pass through."""
+    terminal = Terminal() if terminal is None else terminal
+    try:
+        result = cli.main(
+            args=None if arguments is None else list(arguments), prog_name="lancio", standalone_mode=False, obj=terminal
+        )
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        terminal.talk(error.format_message())
+        return 2
+    except click.ClickException as error:
+        _usage(error, terminal)
+        return 2
+    except LancioError as error:
+        terminal.refuse(error)
+        return error.exit_status
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        terminal.talk("Interrupted.")
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The command `lancio`: run, then leave with the status; a reader that went away (`| head`) ends it quietly."""
+    try:
+        status = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, and would complain there.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)
+
+
+def _usage(error: click.ClickException, terminal: Terminal) -> None:
+    from lancio.errors import UsageError
+
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "lancio"
+    terminal.refuse(
+        UsageError(
+            error.format_message(),
+            cause="The command line does not say what to do." if isinstance(error, click.UsageError) else "",
+            remedy="Look at the help of the command.",
+            commands=(f"{path} --help",),
+        )
+    )

@@ -1,0 +1,161 @@
+"""From flags to the values that the commands render: a graph, a session, a plan, the settings of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lancio.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import psycopg
+
+    from lancio.cli.options import Source
+    from lancio.planner.model import Graph, Plan
+    from lancio.postgres import Target
+
+Order = Literal["name", "graph"]
+
+NEWEST = 18
+"""The major version that a graph is bound for where no server is asked."""
+
+SERVICES = {"REDIS_URL": ("lancio.redis_url", "redis"), "MONGO_URL": ("lancio.mongodb_url", "mongodb")}
+"""Environment variables of services, the session settings they fill and the type the service is registered under."""
+
+ABSENT = "absent"
+"""The value that says: there is no such service, register nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A database that was reached, and what it is."""
+
+    target: Target
+    connection: psycopg.Connection[Any]
+
+    @property
+    def major(self) -> int:
+        """The server's major version."""
+        return self.connection.info.server_version // 10000
+
+    @property
+    def said(self) -> str:
+        """The database in words, without any secret."""
+        return f"{self.target.display} (PostgreSQL {self.connection.info.parameter_status('server_version')})"
+
+
+def graph_of(source: Source, *, order: Order = "name", major: int = NEWEST) -> Graph:
+    """Read a folder and bind it for a server of that major version; nothing is connected to.
+
+    Raises:
+        SourceError: the folder or one of its files cannot be read.
+    """
+    from lancio.catalog import profile
+    from lancio.planner import graph
+    from lancio.reading import source as reading
+
+    return graph.build(reading.read_folder(source.path), profile.load(major), order=order)
+
+
+@contextlib.contextmanager
+def session(database: str | None, role: str | None, *, target: Target | None = None) -> Iterator[Session]:
+    """Connect to what the flags and the environment name, and hang up at the end.
+
+    Raises:
+        UsageError: an empty flag, or a connection string that is not one.
+        ServerError: nobody answers there, or not for us.
+    """
+    from lancio import postgres
+    from lancio.settings import Settings
+
+    settings = Settings.read(database=database, role=role)
+    target = postgres.resolve(settings.database) if target is None else target
+    connection = postgres.connect(target, role=settings.role)
+    try:
+        yield Session(target, connection)
+    finally:
+        connection.close()
+
+
+def plan_of(
+    graph: Graph,
+    session: Session,
+    *,
+    to: str | None = None,
+    only: Sequence[str] = (),
+    order: Order = "name",
+    environ: Mapping[str, str] | None = None,
+) -> Plan:
+    """Ask the live database and make the plan; nothing is changed there.
+
+    Raises:
+        UsageError: `to` or `only` names a file that the folder does not have.
+    """
+    from lancio.executor import ledger, snapshot
+    from lancio.planner import plan
+
+    for name in (*only, *((to,) if to is not None else ())):
+        if name not in {facts.name for facts in graph.files}:
+            raise UsageError(
+                f"there is no file {name} in {graph.folder}",
+                cause="--to and --only take a file's path relative to the folder.",
+                remedy=f"Name one of: {', '.join(facts.name for facts in graph.files[:12])}",
+            )
+    live = snapshot.take(session.connection, graph)
+    return plan.make(
+        graph,
+        live,
+        ledger=ledger.checksums(session.connection),
+        durations=ledger.durations(session.connection),
+        environ=os.environ if environ is None else environ,
+        to=to,
+        only=tuple(only),
+        order=order,
+    )
+
+
+def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The session settings of a run: addresses of services and the sealing key. They hold secrets: never print them.
+
+    Only what the steps of the plan read is given to them.
+
+    Raises:
+        UsageError: a service's address with a credential in it, and no key to seal it with; or a key file that is
+            not one.
+    """
+    environ = os.environ if environ is None else environ
+    read = {name for step in plan.steps for name in step.facts.settings}
+    settings: dict[str, str] = {}
+    sealing: list[str] = []
+    for variable, (setting, kind) in SERVICES.items():
+        value = environ.get(variable, "").strip()
+        if value and setting in read:
+            settings[setting] = value
+            if value != ABSENT and not bare(value, kind):
+                sealing.append(variable)
+    key_file = environ.get("LANCIO_KEY_FILE", "").strip()
+    if sealing and not key_file:
+        raise UsageError(
+            f"{' and '.join(sealing)} {'is' if len(sealing) == 1 else 'are'} set, but no key to seal the credential with",
+            cause="The platform keeps no credential in plain text, and LANCIO_KEY_FILE names no key.",
+            remedy="Set LANCIO_KEY_FILE to a file with the key, or unset "
+            f"{' and '.join(sealing)} to register a placeholder.",
+            commands=("(umask 077; openssl rand -hex 64 > lancio.key)", "export LANCIO_KEY_FILE=$PWD/lancio.key"),
+        )
+    if key_file and read & {"lancio.key", "lancio.key_id"}:
+        from pathlib import Path
+
+        from lancio.registry import secrets
+
+        settings |= secrets.read_key_file(Path(key_file)).settings()
+    return settings
+
+
+def bare(value: str, kind: str) -> bool:
+    """Whether an address is exactly `type://host:port`, which holds nothing to seal."""
+    return re.fullmatch(rf"{kind}://[^/@:?#\s]+:\d+", value) is not None
