@@ -84,10 +84,11 @@ def cli() -> None:
 def run(arguments: Sequence[str] | None = None, terminal: Terminal | None = None) -> int:
     """Run one command line and return its exit status; unexpected exceptions pass through."""
     terminal = Terminal() if terminal is None else terminal
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    # Known before anything is parsed, so that a mistake in another word is told as JSON too.
+    terminal.json = "--json" in words[: words.index("--") if "--" in words else None]
     try:
-        result = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="lancio", standalone_mode=False, obj=terminal
-        )
+        result = cli.main(args=words, prog_name="lancio", standalone_mode=False, obj=terminal)
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

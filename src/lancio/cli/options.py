@@ -68,16 +68,7 @@ def source(folder: str | None, *, platform: bool) -> Source:
 def json_option(command: Callable[P, R]) -> Callable[P, R]:
     """`--json`: one document, or for `apply` one line an event, instead of a text for people."""
 
-    def remember(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:
-        terminal: Terminal | None = context.find_root().obj
-        if terminal is not None and value:
-            terminal.json = True
-        return value
-
-    # Eager, so that a mistake in another option is reported as JSON too.
-    return click.option(
-        "--json", "json_", is_flag=True, is_eager=True, callback=remember, help="Print JSON instead of text."
-    )(command)
+    return click.option("--json", "json_", is_flag=True, help="Print JSON instead of text.")(command)
 
 
 def folder_options(command: Callable[P, R]) -> Callable[P, R]:

@@ -110,8 +110,8 @@ def plan_of(
     return plan.make(
         graph,
         live,
-        ledger=ledger.checksums(session.connection),
-        durations=ledger.durations(session.connection),
+        ledger={name: applied.checksum for name, applied in ledger.read(session.connection).items()},
+        durations={name: round(took) for name, took in ledger.durations(session.connection).items()},
         environ=os.environ if environ is None else environ,
         to=to,
         only=tuple(only),
@@ -140,19 +140,23 @@ def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[s
                 sealing.append(variable)
     key_file = environ.get("LANCIO_KEY_FILE", "").strip()
     if sealing and not key_file:
+        named = " and ".join(sealing)
         raise UsageError(
-            f"{' and '.join(sealing)} {'is' if len(sealing) == 1 else 'are'} set, but no key to seal the credential with",
+            f"{named} {'is' if len(sealing) == 1 else 'are'} set, but there is no key to seal the credential with",
             cause="The platform keeps no credential in plain text, and LANCIO_KEY_FILE names no key.",
-            remedy="Set LANCIO_KEY_FILE to a file with the key, or unset "
-            f"{' and '.join(sealing)} to register a placeholder.",
-            commands=("(umask 077; openssl rand -hex 64 > lancio.key)", "export LANCIO_KEY_FILE=$PWD/lancio.key"),
+            remedy=f"Let LANCIO_KEY_FILE name a key file, or unset {named} to register a placeholder.",
+            commands=(
+                "(umask 077; printf 'key_id = 1\\nkey = %s\\n' \"$(openssl rand -hex 64)\" > lancio.key)",
+                'export LANCIO_KEY_FILE="$PWD/lancio.key"',
+            ),
         )
     if key_file and read & {"lancio.key", "lancio.key_id"}:
         from pathlib import Path
 
         from lancio.registry import secrets
 
-        settings |= secrets.read_key_file(Path(key_file)).settings()
+        key = secrets.read_key_file(Path(key_file).expanduser())
+        settings |= {name: secret.reveal() for name, secret in key.settings().items()}
     return settings
 
 

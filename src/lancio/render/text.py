@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lancio.errors import LancioError
+    from lancio.planner.diagnosis import Diagnosis
     from lancio.planner.model import Because, Edge, FileFacts, FileState, Finding, Graph, Missing, Plan
     from lancio.registry.state import Line, State
 
@@ -149,6 +150,23 @@ def refusal(error: LancioError, cells: int) -> str:
                 lines += wrap(line, cells, first=opening)
     # Commands are for pasting: they are never broken.
     lines += [f"{'Run:' if number == 0 else '':<10}{command}" for number, command in enumerate(error.commands)]
+    return _text(lines)
+
+
+def diagnosis(found: Diagnosis, cells: int) -> str:
+    """An error explained: what it says, where it was raised, cause, solution and commands."""
+    lines = wrap(f"Error: {found.message or found.sqlstate}", cells, rest="  ")
+    if found.where:
+        lines += [f"  {_printable(line)}" for line in found.where.splitlines()]
+    for word, said in (("Detail", found.detail), ("Cause", found.cause), ("Solution", found.solution)):
+        if said:
+            lines += wrap(said, cells, first=f"{word + ':':<10}")
+    if found.hint and found.hint not in (found.cause, found.solution):
+        lines += wrap(found.hint, cells, first="Hint:     ")
+    lines += [f"{'Run:' if number == 0 else '':<10}{clean(line)}" for number, line in enumerate(found.commands)]
+    sure = {"certain": "the migrations say so", "likely": "the usual reason of this error", "general": "its class only"}
+    state = f"SQLSTATE {found.sqlstate}, " if found.sqlstate else ""
+    lines += wrap(f"({state}{found.confidence}: {sure[found.confidence]})", cells)
     return _text(lines)
 
 

@@ -1,0 +1,87 @@
+"""`lancio demo`: the whole of it on the embedded PostgreSQL, whatever the environment says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lancio.cli.options import Source, json_option, platform_folder, terminal_of
+from lancio.errors import NoGo
+
+if TYPE_CHECKING:
+    from lancio.postgres import Target
+
+DATABASE = "lancio_demo"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  lancio demo
+  lancio demo --json --yes
+""",
+)
+@click.option("-y", "--yes", is_flag=True, help="Accepted for scripts; the demo asks nothing.")
+@json_option
+@click.pass_context
+def demo(context: click.Context, yes: bool, json_: bool) -> int:
+    """Launch the platform's eight migrations in a database of their own on the embedded PostgreSQL.
+
+    DATABASE_URL, the PG* variables, REDIS_URL, MONGO_URL and keys are left alone: the databases it registers are
+    placeholders. Run again, it says that nothing is to do.
+    """
+    from lancio.cli import apply, verify, work
+    from lancio.render import json, text
+
+    del yes
+    terminal = terminal_of(context)
+    target = _target()
+    where = Source(platform_folder(), "--platform", platform=True)
+    with work.session(None, None, target=target) as session:
+        graph = work.graph_of(where, major=session.major)
+        plan = work.plan_of(graph, session, environ={})
+        if not json_:
+            terminal.data(f"Lancio demo: {session.said}\n\n")
+        if not plan.steps and plan.go:
+            state = verify.state_of(session)
+            if json_:
+                terminal.data(
+                    f"{json.line({'event': 'nothing-to-do', 'done': list(plan.done), 'state': state.stands})}\n"
+                )
+            else:
+                terminal.data(text.plan(plan, terminal.cells))
+                terminal.data(f"State: {state.stands}\n")
+            return 0
+        if not json_:
+            terminal.data(f"{text.graph(graph, terminal.cells, plan)}\n")
+            terminal.data(f"{text.preflight(plan, terminal.cells, server=session.said)}\n")
+        if not plan.go:
+            if json_:
+                terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
+            return NoGo.exit_status
+        status = apply.launch(plan, session, {}, terminal)
+        state = verify.state_of(session)
+        if json_:
+            terminal.data(f"{json.line({'event': 'state', **json.plain(state), 'stands': state.stands})}\n")
+        else:
+            terminal.data(f"\n{text.checklist(state, terminal.cells)}\n{text.diagram(state, terminal.cells)}")
+        return status
+
+
+def _target() -> Target:
+    """The demo's own database on the embedded server, made if it is not there."""
+    import psycopg
+
+    from lancio import embedded, postgres
+
+    server = embedded.start()
+    with psycopg.connect(**server.parameters(), autocommit=True) as connection:  # type: ignore[arg-type]
+        found = connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+        if found is None:
+            try:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+            except psycopg.errors.DuplicateDatabase:
+                # Another demo was quicker; its database is as good.
+                connection.rollback()
+    return postgres.embedded_target(server, DATABASE)

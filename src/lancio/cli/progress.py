@@ -1,0 +1,163 @@
+"""A run as it happens: events into lines, and on a terminal into one line that moves."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from lancio.render.lines import counted, lasted, listed, paint, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lancio.cli.terminal import Terminal
+    from lancio.executor.events import Event
+
+LOUD = ("WARNING", "ERROR")
+"""Server messages that a person has to see; a NOTICE is only told where somebody watches for it."""
+
+
+class Lines:
+    """Plain lines: what was applied goes to stdout, what happens besides to stderr."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.outcome = ""
+
+    def show(self, event: Event) -> None:
+        """Print what this event means to a reader; events that only move a bar say nothing here."""
+        from lancio.executor import events
+
+        match event:
+            case events.StepApplied():
+                self.step(applied(event))
+            case events.StepSkipped():
+                self.step(f"[{event.position}/{event.of}] {event.migration}: somebody else applied it meanwhile")
+            case events.Notice() if event.severity in LOUD:
+                self.aside(notice(event))
+            case events.Waiting():
+                self.aside(waiting(event))
+            case events.Interrupted():
+                self.aside(interrupted(event))
+            case events.RunFinished():
+                self.outcome = event.outcome
+            case _:
+                pass
+
+    def step(self, line: str) -> None:
+        """A step is behind us."""
+        self.terminal.data(f"{line}\n")
+
+    def aside(self, line: str) -> None:
+        """Something to know that is not a result."""
+        self.terminal.talk(line)
+
+
+class Live(Lines):
+    """The same lines, above one that shows the step at work, its statements and the time."""
+
+    def __init__(self, terminal: Terminal, progress: Any) -> None:
+        super().__init__(terminal)
+        self.progress = progress
+        self.task: Any = None
+
+    def show(self, event: Event) -> None:
+        """Move the bar, then print as without one."""
+        from lancio.executor import events
+
+        match event:
+            case events.StepStarted():
+                self.task = self.progress.add_task(
+                    f"[{event.position}/{event.of}] {event.migration}", total=max(1, event.statements), summary=""
+                )
+            case events.Progress() if self.task is not None:
+                self.progress.update(self.task, completed=event.ordinal, summary=event.summary[:40])
+            case events.StepApplied() | events.StepSkipped() | events.StepFailed() | events.Interrupted():
+                if self.task is not None:
+                    self.progress.remove_task(self.task)
+                    self.task = None
+            case _:
+                pass
+        super().show(event)
+
+    def step(self, line: str) -> None:
+        """Above the bar."""
+        self._print(line)
+
+    def aside(self, line: str) -> None:
+        """Above the bar as well: two streams on one screen would tear it."""
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        from rich.text import Text
+
+        said = paint(line) if self.terminal.colours(self.terminal.out) else line
+        self.progress.console.print(Text.from_ansi(said), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def reporter(terminal: Terminal) -> Iterator[Lines]:
+    """Lines that move where somebody looks, plain ones elsewhere."""
+    if not terminal.live(terminal.out):
+        yield Lines(terminal)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+    class Escaped(Progress):
+        """File names are names, not markup."""
+
+        def add_task(self, description: str, *args: Any, **fields: Any) -> TaskID:
+            return super().add_task(escape(description), *args, **fields)
+
+    console = Console(file=terminal.out, no_color=not terminal.colours(terminal.out), highlight=False)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[summary]}", style="dim", markup=False),
+    )
+    with Escaped(*columns, console=console, transient=True) as progress:
+        yield Live(terminal, progress)
+
+
+def applied(event: Any) -> str:
+    """`[1/8] ✓ 001_create_platform_schema.sql  35 ms`."""
+    resolved = " (its commit was found in the ledger after the connection broke)" if event.resolved else ""
+    return f"[{event.position}/{event.of}] ✓ {event.migration}  {lasted(event.duration_ms)}{resolved}"
+
+
+def notice(event: Any) -> str:
+    """A warning of the server, with its hint."""
+    place = f" ({event.where})" if event.where else ""
+    said = [f"{event.severity}: {event.message}{place}"]
+    said += [f"  {part}" for part in (event.detail, event.hint) if part]
+    return "\n".join(said)
+
+
+def waiting(event: Any) -> str:
+    """Who keeps us from going on."""
+    what = "another runner of Lancio" if event.what == "runner" else f"a lock on {event.what}"
+    said = f"waiting for {what}, {lasted(event.waited_s * 1000)} so far"
+    if event.holders:
+        said += f": held by {listed([str(holder) for holder in event.holders], 3)}"
+    if event.retry_in_s is not None:
+        said += f"; the step was rolled back and is tried again in {lasted(event.retry_in_s * 1000)}"
+    return said
+
+
+def interrupted(event: Any) -> str:
+    """Where things stand after Ctrl-C."""
+    at = ""
+    if event.migration:
+        at = f" {event.migration} was {'committed just before' if event.committed else 'rolled back'}."
+    left = f" Not run: {listed(event.remaining, 4)}." if event.remaining else ""
+    return f"Interrupted.{at} Applied in this run: {counted(len(event.applied), 'file')}.{left} Run it again to go on."
+
+
+def failed(event: Any, cells: int) -> list[str]:
+    """The step that failed, in one line; the diagnosis follows it."""
+    return wrap(f"[{event.position}/{event.of}] ✗ {event.migration}  rolled back, nothing of it is left", cells)

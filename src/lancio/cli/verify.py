@@ -1,0 +1,84 @@
+"""`lancio verify` and `lancio status`: does it still stand, and where do we stand?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lancio.cli.options import database_options, folder_options, json_option, source, terminal_of
+
+if TYPE_CHECKING:
+    from lancio.cli import work
+    from lancio.registry.state import State
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  lancio status migrations
+  lancio status --platform          the specification's state diagram and checklist as well
+  lancio status --platform --json
+""",
+)
+@folder_options
+@database_options
+@json_option
+@click.pass_context
+def status(
+    context: click.Context,
+    folder: str | None,
+    platform: bool,
+    order: str,
+    database: str | None,
+    role: str | None,
+    json_: bool,
+) -> None:
+    """Show how each file stands in the database, asked from its catalog, beside what the ledger says.
+
+    For the platform's own migrations also the state diagram and the checklist of the specification, each line ticked
+    from a fact or unticked with its reason. Changes nothing.
+    """
+    from lancio.cli import work
+    from lancio.registry import state as states
+    from lancio.render import json, text
+    from lancio.render.lines import counted
+
+    terminal = terminal_of(context)
+    way: work.Order = "graph" if order == "graph" else "name"
+    where = source(folder, platform=platform)
+    with work.session(database, role) as session:
+        graph = work.graph_of(where, order=way, major=session.major)
+        plan = work.plan_of(graph, session, order=way)
+        of_platform = any(facts.name == states.STEP_1 for facts in graph.files)
+        state = state_of(session) if of_platform else None
+        said = session.said
+    if json_:
+        shown: dict[str, object] = {
+            "files": [json.state(each) for each in plan.states],
+            "to_run": [step.facts.name for step in plan.steps],
+            "go": plan.go,
+        }
+        if state is not None:
+            shown |= {"stands": state.stands, "ready": state.ready, "to_do": state.to_do}
+            shown |= {"stages": state.stages, "checklist": state.checklist}
+        terminal.data(json.document(shown))
+        return
+    terminal.data(f"{said}\n\n{text.states(plan.states, terminal.cells)}\n")
+    if state is not None:
+        terminal.data(f"{text.checklist(state, terminal.cells)}\n{text.diagram(state, terminal.cells)}\n")
+    if plan.steps:
+        terminal.data(
+            f"To run: {counted(len(plan.steps), 'file')}. {'GO.' if plan.go else 'NO-GO: see lancio preflight.'}\n"
+        )
+    else:
+        terminal.data("Nothing to do.\n" if plan.go else "NO-GO: see lancio preflight.\n")
+
+
+def state_of(session: work.Session) -> State:
+    """The specification's state diagram and checklist of a database, from its catalog, its rows and its ledger."""
+    from lancio.executor import ledger
+    from lancio.registry import state
+
+    kept = {name: applied.verifications for name, applied in ledger.read(session.connection).items()}
+    return state.judge(state.ask(session.connection), kept)
