@@ -1,0 +1,138 @@
+"""How long do 300 small files take, against one psql session that runs each in its own transaction?
+
+    python bench/apply.py [--rounds 9] [--files 300] [--database URL]
+
+Both run on the same server with fsync on, turn by turn, each in a fresh database; the medians are compared. Lancio's
+time is the whole of `runner.apply`: lock, ledger, session reset, verification of every step, events. psql's is the
+whole of `psql -f` on one script, start-up of the program taken away (measured with an empty script in each round).
+Without --database a server of its own is started by initdb and postgres from PATH or from the embedded PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg import conninfo, sql
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "executor"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import plans
+import servers
+from lancio import embedded
+from lancio.executor import runner
+
+LIMIT = 1.1
+
+
+def files(count: int) -> list[tuple[str, str, str]]:
+    """Name, text and the table that it makes or changes: a mix of what small migrations do."""
+    made = []
+    for number in range(count):
+        table = f"t{number // 3}"
+        body = (
+            f"CREATE TABLE {table} (id integer PRIMARY KEY, name text NOT NULL, made timestamptz DEFAULT now())",
+            f"ALTER TABLE {table} ADD COLUMN note text",
+            f"CREATE INDEX {table}_name ON {table} (name)",
+        )[number % 3]
+        made.append((f"{number + 1:04}_{table}.sql", f"BEGIN;\n{body};\nCOMMIT;\n", table))
+    return made
+
+
+def plan(count: int) -> object:
+    """The same files with what Lancio would verify of each."""
+    made = []
+    for name, text, table in files(count):
+        asked = f"SELECT to_regclass('public.{table}') IS NOT NULL"
+        columns = (
+            "SELECT count(*) >= 3 FROM pg_catalog.pg_attribute "
+            f"WHERE attrelid = to_regclass('public.{table}') AND attnum > 0 AND NOT attisdropped"
+        )
+        made.append(
+            plans.facts(
+                name, text, checks=[plans.check(f"table {table}", asked), plans.check(f"columns of {table}", columns)]
+            )
+        )
+    return plans.plan(*made)
+
+
+def fresh(url: str, name: str) -> str:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute("CHECKPOINT")
+    return conninfo.make_conninfo(url, dbname=name)
+
+
+def by_psql(url: str, script: Path, empty: Path) -> float:
+    program, environment = servers.psql_program()
+    parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()}
+    environment = environment | {"PGPASSWORD": parts.pop("password", "")}
+    taken = []
+    for file in (empty, script):
+        started = time.perf_counter()
+        subprocess.run(
+            [program, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", conninfo.make_conninfo("", **parts), "-f", file],
+            check=True,
+            env=environment,
+        )
+        taken.append(time.perf_counter() - started)
+    return taken[1] - taken[0]
+
+
+def by_lancio(url: str, made: object) -> float:
+    with psycopg.connect(url, autocommit=True) as connection:
+        started = time.perf_counter()
+        for _ in runner.apply(made, connection):
+            pass
+        return time.perf_counter() - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--files", type=int, default=300)
+    parser.add_argument("--database", help="a superuser's URL; databases bench_psql and bench_lancio are made anew")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        script, empty = Path(folder) / "all.sql", Path(folder) / "empty.sql"
+        script.write_text("".join(text for _, text, _ in files(arguments.files)))
+        empty.write_text("")
+        own = None if arguments.database else embedded.start()
+        url = arguments.database or conninfo.make_conninfo("", **own.parameters("postgres"))
+        with psycopg.connect(url) as connection:
+            fsync = connection.execute("SHOW fsync").fetchone()[0]
+            version = connection.execute("SHOW server_version").fetchone()[0]
+        made = plan(arguments.files)
+        psql, lancio = [], []
+        for turn in range(arguments.rounds):
+            # Who goes first changes: the second finds warmer caches.
+            for which in ("psql", "lancio") if turn % 2 == 0 else ("lancio", "psql"):
+                target = fresh(url, f"bench_{which}")
+                if which == "psql":
+                    psql.append(by_psql(target, script, empty))
+                else:
+                    lancio.append(by_lancio(target, made))
+        for name in ("bench_psql", "bench_lancio"):
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+    ratio = statistics.median(lancio) / statistics.median(psql)
+    print(f"{arguments.files} files, {arguments.rounds} rounds, PostgreSQL {version}, fsync {fsync}, "
+          f"{platform.machine()}, Python {platform.python_version()}")  # fmt: skip
+    for name, taken in (("psql", psql), ("lancio", lancio)):
+        print(f"{name:7} median {statistics.median(taken) * 1000:7.0f} ms   best {min(taken) * 1000:7.0f} ms   "
+              f"worst {max(taken) * 1000:7.0f} ms")  # fmt: skip
+    print(f"ratio of medians {ratio:.2f}, of best {min(lancio) / min(psql):.2f} (limit {LIMIT})")
+    return 0 if ratio <= LIMIT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,302 @@
+"""What was applied to this database, when, by whom, and how long did it take?"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import psycopg
+from psycopg import rows
+
+from lancio import __version__
+from lancio.errors import ConnectionLost, LancioError, ServerError, UsageError
+from lancio.executor import lock, session
+from lancio.executor.session import LEDGER_QUERIES as QUERIES
+from lancio.executor.session import Command, Connection, Session, array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from lancio.executor.events import Event
+    from lancio.reading.source import Migration
+
+FORMAT = 1
+"""The ledger's format that this Lancio writes; it reads this one alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A row of the ledger: a migration that is in the database.
+
+    `state` is `applied` (it ran here), `adopted` (it was found to be here) or `edited` (its file changed afterwards
+    and that was accepted). `duration_ms` is None for what did not run by Lancio.
+    """
+
+    id: int
+    run: int
+    migration: str
+    checksum: str
+    digest: str
+    position: int
+    state: str
+    started_at: datetime
+    duration_ms: float | None
+    locks: tuple[tuple[str, str], ...]
+    verifications: tuple[str, ...]
+    who: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation that changed something; `outcome` is None while it runs, and for ever if it was killed."""
+
+    id: int
+    started_at: datetime
+    finished_at: datetime | None
+    who: str
+    operator: str
+    host: str
+    lancio_version: str
+    server_version: str
+    plan_hash: str
+    outcome: str | None
+
+
+def exists(connection: Connection) -> bool:
+    """Whether this database has a ledger.
+
+    Raises:
+        ServerError: there is one, in a format that this Lancio does not know, or it may not be read.
+    """
+    found = _all(connection, "exists")
+    if not found or not found[0]["found"]:
+        return False
+    version = _all(connection, "format")[0]["version"]
+    if version > FORMAT:
+        raise _newer(version)
+    return True
+
+
+def read(connection: Connection) -> dict[str, Applied]:
+    """What is applied, by the migration's name; empty where there is no ledger. Writes nothing.
+
+    Raises:
+        ServerError: the ledger is newer than this Lancio, or may not be read.
+    """
+    if not exists(connection):
+        return {}
+    return {row["migration"]: _applied(row) for row in _all(connection, "rows")}
+
+
+def durations(connection: Connection) -> dict[str, float]:
+    """How long each migration took here, in milliseconds: the median of its runs; empty without a ledger."""
+    if not exists(connection):
+        return {}
+    return {row["migration"]: row["duration_ms"] for row in _all(connection, "durations")}
+
+
+def runs(connection: Connection, limit: int = 20) -> list[Run]:
+    """The latest runs, newest first; empty without a ledger."""
+    if not exists(connection):
+        return []
+    return [Run(**row) for row in _all(connection, "runs", str(limit))]
+
+
+def steps(connection: Connection, run: int) -> list[Applied]:
+    """The steps that a run committed, in its order; empty without a ledger."""
+    if not exists(connection):
+        return []
+    return [_applied(row) for row in _all(connection, "steps_of", str(run))]
+
+
+def events(connection: Connection, run: int, after: int = 0) -> list[dict[str, object]]:
+    """The events of a run whose number is larger than `after`, in the form of `Event.as_dict`."""
+    if not exists(connection):
+        return []
+    return [
+        {"event": row["kind"], "number": row["number"], "run": run, "at": row["at"].isoformat(), **row["data"]}
+        for row in _all(connection, "events_of", str(run), str(after))
+    ]
+
+
+def adopt_edited(connection: Connection, migration: Migration) -> Applied:
+    """Accept that an applied file was edited: its new checksum counts from now on, with who and when.
+
+    Raises:
+        UsageError: the file is not in the ledger, or is not edited.
+        ServerError, LockHeld: as when applying.
+    """
+    known = read(connection).get(migration.name)
+    if known is None:
+        raise UsageError(
+            f"{migration.name} is not in the ledger",
+            cause="Only a file that was applied here can have been edited since.",
+            remedy="Apply it.",
+        )
+    if known.checksum == migration.checksum:
+        raise UsageError(
+            f"{migration.name} was not edited since it was applied",
+            cause="Its statements are the same; comments and white space do not count.",
+            remedy="Nothing is to do.",
+        )
+    work = session.begin(connection, application="lancio adopt")
+    try:
+        for _ in lock.acquire(work, wait_s=10):
+            pass
+        try:
+            run = start_run(work, plan_hash="")
+            _record(work, run, migration, known.position, "edited")
+            work.ask(QUERIES["finish_run"], str(run), "done")
+        finally:
+            lock.release(work)
+    except session.Refused as refused:
+        raise session.refusal(refused.error, "the ledger could not be written") from None
+    except session.Lost as lost:
+        raise ConnectionLost(
+            "the connection ended while the ledger was written", cause=lost.said, remedy="Run it again."
+        ) from lost
+    finally:
+        session.end(work)
+    return read(connection)[migration.name]
+
+
+# --- what the runner writes -------------------------------------------------------------------------------------------
+
+
+def ensure(work: Session) -> None:
+    """Make the ledger's tables if they are not there, all in one transaction. The caller holds the runner's lock.
+
+    Raises:
+        ServerError: no right to make them, or the ledger is newer than this Lancio.
+    """
+    try:
+        version = 0
+        if work.ask(QUERIES["exists"])[0][0] == "t":
+            version = int(work.ask(QUERIES["format"])[0][0] or 0)
+    except session.Refused as refused:
+        raise session.refusal(refused.error, "the ledger could not be read") from None
+    if version > FORMAT:
+        raise _newer(version)
+    missing = [(number, text) for number, text in _formats() if number > version]
+    if not missing:
+        return
+    try:
+        # One simple query holds many statements; any failure undoes all of them.
+        work.connection.execute("BEGIN")
+        for number, text in missing:
+            work.connection.execute(text.encode())
+            with psycopg.RawCursor(work.connection) as cursor:
+                cursor.execute(QUERIES["add_format"].encode(), (number, __version__))
+        work.connection.execute("COMMIT")
+    except psycopg.Error as error:
+        if work.lost:
+            raise session.Lost(0, str(error)) from error
+        work.connection.execute("ROLLBACK")
+        raise session.refusal(
+            session.message_of(error.diag), "Lancio's ledger cannot be made in this database"
+        ) from error
+
+
+def start_run(work: Session, plan_hash: str) -> int:
+    """A new row of lancio.run; its id."""
+    row = work.ask(
+        QUERIES["start_run"], _operator(), socket.gethostname(), __version__, work.server_version_text, plan_hash
+    )
+    return int(row[0][0] or 0)
+
+
+def add_step(
+    run: int, migration: Migration, position: int, checks: Sequence[str], lines: Sequence[tuple[int, str]]
+) -> Command:
+    """The row of a step with its statements, for the step's own pipeline; answers duration in ms and locks."""
+    return Command(
+        QUERIES["add_step"],
+        (
+            str(run),
+            migration.name,
+            migration.checksum,
+            migration.digest,
+            str(position),
+            orjson.dumps(list(checks)).decode(),
+            array(range(1, len(lines) + 1)),
+            array([line for line, _ in lines]),
+            array([summary for _, summary in lines]),
+        ),
+        name="lancio_add_step",
+        keep=True,
+    )
+
+
+def add_events(run: int, events: Iterable[Event]) -> Command:
+    """These events as rows of lancio.event."""
+    found = list(events)
+    return Command(
+        QUERIES["add_events"],
+        (
+            str(run),
+            array([event.number for event in found]),
+            array([event.at.isoformat() for event in found]),
+            array([event.kind for event in found]),
+            array([orjson.dumps(event.data()).decode() for event in found]),
+        ),
+        name="lancio_add_events",
+    )
+
+
+def applied_checksums(work: Session) -> dict[str, str]:
+    """The checksum that counts for each migration, read under the lock."""
+    return {str(row[2]): str(row[3]) for row in work.ask(QUERIES["rows"])}
+
+
+def _record(work: Session, run: int, migration: Migration, position: int, state: str) -> None:
+    work.ask(QUERIES["record"], str(run), migration.name, migration.checksum, migration.digest, str(position), state)
+
+
+def _formats() -> list[tuple[int, str]]:
+    folder = resources.files("lancio.executor").joinpath("schema")
+    return sorted(
+        (int(item.name.split("_")[0]), item.read_text(encoding="utf-8"))
+        for item in folder.iterdir()
+        if item.name.endswith(".sql")
+    )
+
+
+def _all(connection: Connection, name: str, *parameters: str) -> list[dict[str, Any]]:
+    try:
+        with psycopg.RawCursor(connection, row_factory=rows.dict_row) as cursor:
+            return cursor.execute(QUERIES[name].encode(), parameters).fetchall()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ServerError(
+            "the ledger may not be read",
+            cause=str(error.diag.message_primary),
+            remedy="Connect as the role that applies migrations, or name it by --role.",
+        ) from error
+
+
+def _applied(row: Mapping[str, Any]) -> Applied:
+    fields = dict(row)
+    fields["locks"] = tuple((each["relation"], each["mode"]) for each in row["locks"])
+    fields["verifications"] = tuple(row["verifications"])
+    return Applied(**fields)
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user id without a name
+        return ""
+
+
+def _newer(version: int) -> LancioError:
+    return ServerError(
+        f"the ledger of this database has format {version}",
+        cause=f"A newer Lancio wrote it; this one ({__version__}) knows format {FORMAT}.",
+        remedy="Upgrade Lancio on this machine.",
+        commands=("pip install --upgrade lancio",),
+    )

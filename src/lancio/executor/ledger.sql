@@ -1,0 +1,94 @@
+-- name: format
+SELECT version FROM lancio.ledger_format ORDER BY version DESC LIMIT 1
+
+-- name: exists
+SELECT pg_catalog.to_regclass('lancio.ledger_format') IS NOT NULL AS found
+
+-- name: add_format
+INSERT INTO lancio.ledger_format (version, made_by) VALUES ($1::integer, $2)
+
+-- name: start_run
+INSERT INTO lancio.run (who, operator, host, lancio_version, server_version, plan_hash)
+VALUES (session_user, $1, $2, $3, $4, $5)
+RETURNING id
+
+-- name: finish_run
+UPDATE lancio.run SET finished_at = pg_catalog.clock_timestamp(), outcome = $2 WHERE id = $1::bigint
+
+-- name: add_events
+INSERT INTO lancio.event (run, number, at, kind, data)
+SELECT $1::bigint, e.number, e.at, e.kind, e.data
+FROM ROWS FROM (pg_catalog.unnest($2::integer[]), pg_catalog.unnest($3::timestamptz[]), pg_catalog.unnest($4::text[]),
+               pg_catalog.unnest($5::jsonb[])) AS e (number, at, kind, data)
+
+-- name: add_step
+-- The relations still locked are read before the verification, which locks what it reads. A relation was there before
+-- if one of its columns' rows is older than this transaction: an ALTER rewrites the row in pg_class, so that one's age
+-- would tell nothing. Those in the ledger's own schema and in pg_catalog are left out.
+WITH locked AS (
+    SELECT CASE WHEN c.oid IS NOT NULL THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+                ELSE coalesce(nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ->> l.relation::text,
+                              'oid ' || l.relation) END AS relation,
+           l.mode
+    FROM pg_catalog.pg_locks AS l
+    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_catalog.pg_backend_pid()
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+      AND (c.oid IS NOT NULL OR nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ? l.relation::text)
+      AND (c.oid IS NULL OR n.nspname NOT IN ('pg_catalog', 'pg_toast', 'lancio') AND EXISTS (
+              SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND pg_catalog.age(a.xmin) > 0))
+), step AS (
+    INSERT INTO lancio.step
+        (run, migration, checksum, digest, position, state, started_at, duration_ms, verifications, locks)
+    SELECT $1::bigint, $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
+           extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000, $6::jsonb,
+           coalesce((SELECT pg_catalog.jsonb_agg(
+               pg_catalog.jsonb_build_object('relation', d.relation, 'mode', d.mode) ORDER BY d.relation, d.mode)
+               FROM (SELECT DISTINCT k.relation, k.mode FROM locked AS k) AS d), '[]')
+    RETURNING id, duration_ms, locks
+), statements AS (
+    INSERT INTO lancio.statement (step, ordinal, line, summary, state)
+    SELECT step.id, s.ordinal, s.line, s.summary, 'applied'
+    FROM step,
+         ROWS FROM (pg_catalog.unnest($7::integer[]), pg_catalog.unnest($8::integer[]), pg_catalog.unnest($9::text[]))
+         AS s (ordinal, line, summary)
+)
+SELECT step.duration_ms, step.locks FROM step
+
+-- name: record
+INSERT INTO lancio.step (run, migration, checksum, digest, position, state, started_at)
+VALUES ($1::bigint, $2, $3, $4, $5::integer, $6, pg_catalog.clock_timestamp())
+RETURNING id
+
+-- name: rows
+-- Of each migration the row that counts: the latest.
+SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
+       s.duration_ms, s.locks, s.verifications, r.who, r.host
+FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
+ORDER BY s.migration, s.id DESC
+
+-- name: steps_of
+SELECT s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
+       s.duration_ms, s.locks, s.verifications, r.who, r.host
+FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
+WHERE s.run = $1::bigint
+ORDER BY s.position
+
+-- name: runs
+SELECT id, started_at, finished_at, who, operator, host, lancio_version, server_version, plan_hash, outcome
+FROM lancio.run ORDER BY id DESC LIMIT $1::bigint
+
+-- name: statements_of
+SELECT ordinal, line, summary, state, duration_ms FROM lancio.statement WHERE step = $1::bigint ORDER BY ordinal
+
+-- name: events_of
+SELECT number, at, kind, data FROM lancio.event WHERE run = $1::bigint AND number > $2::integer ORDER BY number
+
+-- name: durations
+-- The median of what was measured: one slow night should not rule the forecast.
+SELECT migration, pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) AS duration_ms
+FROM lancio.step WHERE state = 'applied' AND duration_ms IS NOT NULL GROUP BY migration
+
+-- name: find_step
+SELECT id FROM lancio.step WHERE run = $1::bigint AND migration = $2

@@ -1,0 +1,39 @@
+-- name: take
+SELECT pg_catalog.pg_try_advisory_lock($1::bigint)
+
+-- name: release
+SELECT pg_catalog.pg_advisory_unlock($1::bigint)
+
+-- name: held
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_locks AS l
+    WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = 1
+      AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
+)
+
+-- name: holders
+SELECT l.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client, a.backend_start AS since,
+       a.state, pg_catalog.left(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 200) AS query
+FROM pg_catalog.pg_locks AS l
+LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
+ORDER BY l.pid
+
+-- name: blockers
+-- Who keeps backend $1 waiting, and for which relation it waits.
+SELECT a.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
+       coalesce(a.xact_start, a.backend_start) AS since, a.state,
+       pg_catalog.left(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 200) AS query,
+       (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+        FROM pg_catalog.pg_locks AS l
+        JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE l.pid = $1::integer AND NOT l.granted LIMIT 1) AS relation
+FROM pg_catalog.pg_stat_activity AS a
+WHERE a.pid = ANY (pg_catalog.pg_blocking_pids($1::integer))
+ORDER BY a.pid
+
+-- name: alive
+SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::integer AND backend_start = $2::timestamptz)

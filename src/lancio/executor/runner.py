@@ -1,0 +1,789 @@
+"""Run a plan: every step is in the database with its ledger row, or not at all.
+
+A step is one pipeline, sent at once:
+
+    BEGIN · the session as new · the lock is ours · events so far · COMMIT
+    BEGIN · the file's statements · deferred constraints · role and path as before · ledger row · verification · COMMIT
+
+An error anywhere makes the server skip the rest up to the end of the pipeline, so the first command without a result
+is the one that failed, and nothing behind it was even tried. The relations still locked are read with the ledger row,
+before the verification adds locks of its own; a verification that fails takes the row back with all the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import orjson
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from lancio.errors import ConnectionLost, EditedFile, Interrupted, LancioError, LockHeld, NoGo, StepFailed
+from lancio.executor import events, ledger, lock, session
+from lancio.executor.events import Event, HeldLock
+from lancio.executor.session import (
+    LEDGER_QUERIES,
+    QUERIES,
+    Answer,
+    Command,
+    Connection,
+    Failure,
+    Lost,
+    Quiet,
+    Session,
+    Signals,
+    Told,
+)
+from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose
+from lancio.planner.model import Place
+from lancio.postgres import redact
+from lancio.syntax import lexer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from lancio.executor.session import ServerMessage
+    from lancio.planner.model import Check, Plan, Step
+    from lancio.reading.model import Statement
+
+LOCK_WAIT_SECONDS = 60.0
+LOCK_TIMEOUT_MS = 5000
+ATTEMPTS = 5
+"""How often a step is tried that other sessions keep from its locks."""
+CHECKS_AT_ONCE = 400
+"""PostgreSQL counts an array's elements without limit, but each check is a subquery to plan."""
+
+_CONTENTION = frozenset({"55P03", "40P01", "40001"})
+
+
+def apply(
+    plan: Plan,
+    connection: Connection,
+    *,
+    settings: Mapping[str, str] | None = None,
+    role: str | None = None,
+    reconnect: Callable[[], Connection] | None = None,
+    psql: Callable[..., str] | None = None,
+    lock_wait_s: float = LOCK_WAIT_SECONDS,
+    lock_timeout_ms: int = LOCK_TIMEOUT_MS,
+    attempts: int = ATTEMPTS,
+) -> Iterator[Event]:
+    """Run each step of a plan in a transaction of its own, together with its ledger row.
+
+    The row commits with the change or not at all: after a crash the ledger tells the truth and running again is safe.
+    `connection` belongs to the run until the iterator ends, and is given back reset; it is not closed, unless it is
+    lost. `settings` are custom settings (`lancio.key`) and their values: a step gets those its file reads, by bound
+    parameter, for its transaction alone. `role` is the role that files run as. `reconnect` opens another connection
+    to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
+    first one's parameters. `psql` writes the psql line for a path. Times are seconds and milliseconds as named.
+
+    While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
+
+    Raises:
+        NoGo: the plan is not a go, or holds a statement that cannot run in a transaction.
+        EditedFile: a file of the plan was applied by somebody else in another version.
+        LockHeld: another runner kept the lock for `lock_wait_s`.
+        StepFailed: a statement or verification failed; `StepFailed` came as an event before.
+        Interrupted: the user asked to stop; the event came before.
+        ConnectionLost: the connection ended; what became of the step was found out where that was possible.
+        ServerError: the connection or the server cannot be used for a run.
+    """
+    _check(plan)
+    if not plan.steps:
+        yield events.RunFinished(number=1, outcome="done", applied=0, of=0, duration_ms=0.0)
+        return
+    parameters = connection.info.get_parameters() | {"password": connection.info.password}
+    again = make_conninfo("", **{name: value for name, value in parameters.items() if value})
+
+    def another() -> Connection:
+        return psycopg.connect(again, autocommit=True)
+
+    signals = Signals()
+    with signals.caught():
+        work = session.begin(connection, role=role, application="lancio apply", lock_timeout_ms=lock_timeout_ms)
+        run = _Run(
+            plan=plan,
+            work=work,
+            signals=signals,
+            settings=dict(settings or {}),
+            reconnect=reconnect or another,
+            way=Way(plan.graph.folder, psql),
+            attempts=attempts,
+        )
+        try:
+            yield from run.go(lock_wait_s)
+        finally:
+            run.leave()
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 over the plan's steps: their names, positions and texts."""
+    said = [(step.position, step.facts.name, step.facts.migration.digest) for step in plan.steps]
+    return hashlib.sha256(orjson.dumps(said)).hexdigest()
+
+
+def refuse_unsendable(name: str, statements: tuple[Statement, ...]) -> None:
+    """Refuse what would end or escape the step's transaction.
+
+    Raises:
+        NoGo: with the place of the statement.
+    """
+    for statement in _body(statements):
+        where = f"{name}:{statement.span.line}"
+        if statement.alone:
+            raise NoGo(
+                f"{statement.summary} cannot run in a transaction",
+                cause=statement.alone,
+                remedy="Each step is one transaction; run this statement by psql, in a file of its own.",
+                where=where,
+            )
+        if statement.control and statement.control != "savepoint":
+            raise NoGo(
+                f"{statement.summary} stands in the middle of the file",
+                cause="It would end the step's transaction, and what came before could not be taken back.",
+                remedy="Let the file be one transaction: BEGIN first and COMMIT last, or neither.",
+                where=where,
+            )
+        if _copies(statement.sql):
+            raise NoGo(
+                "COPY from or to the client cannot run in a migration",
+                cause="Its data would have to come through the connection that the statements go through.",
+                remedy="Write the rows as INSERT, or copy from a file on the server.",
+                where=where,
+            )
+
+
+def line_of(statement: Statement, message: ServerMessage) -> int:
+    """The line in the file that an error or notice speaks of, as exactly as the server says it."""
+    line = statement.span.line
+    if message.position:
+        # PostgreSQL counts characters, from 1.
+        return line + statement.sql.count("\n", 0, message.position - 1)
+    found = re.search(r"PL/pgSQL function inline_code_block line (\d+)", message.context)
+    if found and (body := re.search(r"\$(?:[^\W\d]\w*)?\$|'", statement.sql)):
+        # PL/pgSQL counts lines from the one that opens the body.
+        return line + statement.sql.count("\n", 0, body.end()) + int(found[1]) - 1
+    return line
+
+
+def shown(name: str, statement: Statement, message: ServerMessage) -> str:
+    """`file:line` with the line and, where the server gave a position, a caret under it."""
+    line = line_of(statement, message)
+    lines = statement.sql.split("\n")
+    index = line - statement.span.line
+    if not 0 <= index < len(lines):
+        return f"{name}:{line}"
+    text = lines[index].rstrip("\r").replace("\t", " ")
+    said = f"{name}:{line}\n  {text.rstrip()}"
+    if message.position:
+        before = statement.sql[: message.position - 1]
+        said += "\n  " + " " * (len(before) - (before.rfind("\n") + 1)) + "^"
+    return said
+
+
+def _check(plan: Plan) -> None:
+    if not plan.go:
+        blocking = [item for item in plan.missing if item.blocking]
+        said = [item.message for item in blocking] + [
+            finding.message for finding in plan.findings if finding.severity == "refusal"
+        ]
+        raise NoGo(
+            "the plan is not a go: " + "; ".join(said),
+            cause="Requirements are not met, or something was refused." if not blocking else blocking[0].cause,
+            remedy=blocking[0].solution if blocking else "Look at `lancio preflight`.",
+            commands=tuple(dict.fromkeys(command for item in blocking for command in item.commands)),
+        )
+    for step in plan.steps:
+        refuse_unsendable(step.facts.name, step.facts.statements)
+
+
+def _body(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """The statements between the file's own BEGIN and COMMIT; the step's take their place."""
+    if len(statements) >= 2 and statements[0].control == "begin" and statements[-1].control == "commit":
+        return statements[1:-1]
+    return statements
+
+
+def _copies(sql: str) -> bool:
+    text = sql.encode()
+    words = [text[token.start : token.end].lower() for token in lexer.tokens(text) if token.kind == "word"]
+    return words[:1] == [b"copy"] and (b"stdin" in words or b"stdout" in words)
+
+
+@dataclass
+class _Sent:
+    """A step's commands, and which of them is what."""
+
+    commands: list[Command] = field(default_factory=list)
+    statements: dict[int, tuple[int, Statement]] = field(default_factory=dict)  # command -> ordinal from 0
+    checks: dict[int, tuple[Check, ...]] = field(default_factory=dict)
+    preamble: int = 0  # commands that belong to it
+    held: int = -1
+    constraints: int = -1
+    ledger: int = -1
+    commit: int = -1
+    settings: range = range(0)
+
+    def add(self, command: Command) -> int:
+        self.commands.append(command)
+        return len(self.commands) - 1
+
+
+@dataclass
+class _Run:
+    plan: Plan
+    work: Session
+    signals: Signals
+    settings: dict[str, str]
+    reconnect: Callable[[], Connection]
+    way: Way
+    attempts: int
+    id: int | None = None
+    number: int = 0
+    pending: list[Event] = field(default_factory=list)
+    """Events that are not in the ledger yet: they go there with the next commit."""
+    applied: list[str] = field(default_factory=list)
+    locked: bool = False
+    outcome: str = ""
+    started: float = field(default_factory=time.monotonic)
+    backend_start: str = ""
+    observer: Session | None = None
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    def go(self, lock_wait_s: float) -> Iterator[Event]:
+        """The whole run, from the lock to its last event."""
+        try:
+            for waited, holders in lock.acquire(self.work, lock_wait_s, self.signals):
+                yield self._tell(
+                    events.Waiting(
+                        number=self._next(), what="runner", holders=tuple(holders), waited_s=round(waited, 1)
+                    )
+                )
+            self.locked = lock.held(self.work)
+            if self.signals.name:
+                yield from self._interrupted("", committed=False)
+            if not self.locked:
+                raise LockHeld("the lock was lost at once", cause="The server's lock table does not show it.",
+                               remedy="Connect to PostgreSQL itself, without a pooler.")  # fmt: skip
+            ledger.ensure(self.work)
+            known = ledger.applied_checksums(self.work)
+            self.backend_start = (
+                self.work.ask(
+                    "SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()"
+                )[0][0]
+                or ""
+            )
+            fingerprint = plan_hash(self.plan)
+            self.id = ledger.start_run(self.work, fingerprint)
+        except Lost as lost:
+            raise ConnectionLost(
+                "the connection ended before the first step",
+                cause=lost.said,
+                remedy="Nothing was changed. Run the same command again.",
+            ) from lost
+        except session.Refused as refused:
+            raise session.refusal(refused.error, "the ledger could not be written") from None
+        yield self._tell(
+            events.RunStarted(
+                number=self._next(),
+                run=self.id,
+                steps=tuple(step.facts.name for step in self.plan.steps),
+                database=self.work.database,
+                server_version=self.work.server_version_text,
+                plan_hash=fingerprint,
+            )
+        )
+        # What the ledger had when the plan was made is run again because the plan says so.
+        planned_again = {state.name for state in self.plan.states if state.recorded}
+        for position, step in enumerate(self.plan.steps, 1):
+            migration = step.facts.migration
+            if migration.name in known and migration.name not in planned_again:
+                self._refuse_edited(step, known[migration.name])
+                yield self._tell(
+                    events.StepSkipped(
+                        number=self._next(), run=self.id, migration=migration.name, position=position, of=self._of
+                    )
+                )
+                continue
+            if self.signals.name:
+                yield from self._interrupted(migration.name, committed=False)
+            yield from self._step(position, step)
+        yield self._finish("done")
+
+    def _refuse_edited(self, step: Step, checksum: str) -> None:
+        if checksum == step.facts.migration.checksum:
+            return
+        self._write("failed")
+        raise EditedFile(
+            f"{step.facts.name} was applied by somebody else, in another version",
+            cause="It came into the ledger after this plan was made, with other statements.",
+            remedy="Get that version of the file, or accept this one by `lancio adopt --edited`.",
+            commands=(f"lancio status {self.plan.graph.folder}",),
+        )
+
+    @property
+    def _of(self) -> int:
+        return len(self.plan.steps)
+
+    def leave(self) -> None:
+        """Give back lock and connection; a run that nobody read to its end is closed as interrupted."""
+        if self.observer is not None:
+            with suppress(psycopg.Error):
+                self.observer.connection.close()
+        if self.work.lost:
+            self.work.connection.close()
+            return
+        try:
+            if self.id is not None and not self.outcome:
+                self._write("interrupted")
+            if self.locked:
+                lock.release(self.work)
+            session.end(self.work)
+        except (Lost, psycopg.Error, session.Refused):
+            # What the lock and the settings were for has been done; a session that ends gives back both.
+            self.work.connection.close()
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    def _step(self, position: int, step: Step) -> Iterator[Event]:
+        name = step.facts.name
+        yield self._tell(
+            events.StepStarted(
+                number=self._next(),
+                run=self.id,
+                migration=name,
+                position=position,
+                of=self._of,
+                statements=len(_body(step.facts.statements)),
+                expected_ms=step.expected_ms,
+            )
+        )
+        for attempt in range(1, self.attempts + 1):
+            failure = yield from self._attempt(position, step)
+            if failure is None:
+                return
+            sent, wrong = failure
+            if wrong.error.sqlstate not in _CONTENTION or attempt == self.attempts or self.signals.name:
+                yield from self._failed(position, step, sent, wrong)
+            pause = 0.5 * 2 ** (attempt - 1)
+            yield self._tell(
+                events.Waiting(
+                    number=self._next(),
+                    run=self.id,
+                    what=wrong.error.message,
+                    holders=(),
+                    waited_s=0.0,
+                    migration=name,
+                    retry_in_s=pause,
+                )
+            )
+            until = time.monotonic() + pause
+            while time.monotonic() < until and not self.signals.name:
+                time.sleep(0.05)
+            if self.signals.name:
+                yield from self._interrupted(name, committed=False)
+
+    def _attempt(self, position: int, step: Step) -> Generator[Event, None, tuple[_Sent, Failure] | None]:
+        """Send the step once; the generator's value is None when it is committed, else what failed."""
+        sent = self._compose(position, step)
+        name = step.facts.name
+        written = len(self.pending)
+        kept: list[Event] = []
+        answers: Answer | None = None
+        failure: Failure | None = None
+        committed = cancelled = False
+        waited = 0.0
+        clock = time.monotonic()
+        try:
+            for came in self.work.run(sent.commands, signals=self.signals):
+                if isinstance(came, Answer):
+                    now = time.monotonic()
+                    if came.index == sent.preamble - 1:
+                        del self.pending[:written]
+                    elif found := sent.statements.get(came.index):
+                        ordinal, statement = found
+                        yield self._tell(
+                            events.Progress(
+                                number=self._next(),
+                                run=self.id,
+                                migration=name,
+                                ordinal=ordinal + 1,
+                                of=len(sent.statements),
+                                line=statement.span.line,
+                                summary=statement.summary,
+                                tag=came.tag,
+                                duration_ms=round((now - clock) * 1000, 3),
+                            )
+                        )
+                    elif came.index == sent.ledger:
+                        answers = came
+                    elif came.index == sent.commit:
+                        committed = True
+                    clock, waited = now, 0.0
+                elif isinstance(came, Failure):
+                    failure = came
+                elif isinstance(came, Told):
+                    place = sent.statements.get(came.index)
+                    where = Place(name, line_of(place[1], came.notice), place[1].summary) if place else None
+                    yield self._tell(events.told(self._next(), self.id, name, came.notice, where))
+                elif isinstance(came, Quiet) and not self.signals.name:
+                    waited = time.monotonic() - clock
+                    if waiting := self._in_the_way(name, waited):
+                        yield self._tell(waiting)
+                if self.signals.name and not cancelled and not committed:
+                    cancelled = True
+                    self.work.cancel()
+        except Lost as lost:
+            yield from self._lost(position, step, sent, lost)
+            raise AssertionError("a lost connection ends the run") from lost
+        if re.search(rb"deallocate|discard", step.facts.migration.text, re.IGNORECASE):
+            self.work.forget_prepared()
+        if failure is not None:
+            self._roll_back()
+            if cancelled and failure.error.sqlstate == "57014":
+                yield from self._interrupted(name, committed=False)
+            return sent, failure
+        duration, locks = _ledger_answer(answers)
+        self.applied.append(name)
+        checks = tuple(check.says for check in step.facts.checks)
+        if checks:
+            kept.append(self._tell(events.Verified(number=self._next(), run=self.id, migration=name, checks=checks)))
+        kept.append(
+            self._tell(
+                events.StepApplied(
+                    number=self._next(),
+                    run=self.id,
+                    migration=name,
+                    position=position,
+                    of=self._of,
+                    duration_ms=duration,
+                    locks=locks,
+                )
+            )
+        )
+        yield from kept
+        if self.signals.name:
+            yield from self._interrupted(name, committed=True)
+        return None
+
+    def _compose(self, position: int, step: Step) -> _Sent:
+        if self.id is None:
+            raise AssertionError("the run begins before its steps")
+        sent = _Sent()
+        facts = step.facts
+        statements = _body(facts.statements)
+        sent.add(Command("BEGIN", name="lancio_begin"))
+        for command in self.work.preamble():
+            sent.add(command)
+        key = str(lock.key(self.work.database))
+        sent.held = sent.add(Command("SELECT lancio.hold($1::bigint)", (key,), name="lancio_hold"))
+        if self.pending:
+            sent.add(ledger.add_events(self.id, self.pending))
+        sent.add(Command("COMMIT", name="lancio_commit"))
+        sent.preamble = len(sent.commands)
+        own = facts.statements[0] if len(statements) < len(facts.statements) else None
+        # The file's BEGIN may ask for an isolation level.
+        sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
+        first = len(sent.commands)
+        for setting in facts.settings:
+            if setting in self.settings:
+                sent.add(Command(QUERIES["setting"], (setting, self.settings[setting])))
+        sent.settings = range(first, len(sent.commands))
+        if re.search(rb"\bdrop\b", facts.migration.text, re.IGNORECASE):
+            sent.add(Command(QUERIES["relations"], name="lancio_relations"))
+        for ordinal, statement in enumerate(statements):
+            # The last one's result comes soon enough with what stands behind it.
+            flush = ordinal < len(statements) - 1 or bool(facts.checks)
+            sent.statements[sent.add(Command(statement.sql, flush=flush))] = (ordinal, statement)
+        # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
+        sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
+        sent.add(self.work.settle())
+        lines = [(statement.span.line, statement.summary) for statement in statements]
+        says = [check.says for check in facts.checks]
+        sent.ledger = sent.add(ledger.add_step(self.id, facts.migration, position, says, lines))
+        for start in range(0, len(facts.checks), CHECKS_AT_ONCE):
+            checks = facts.checks[start : start + CHECKS_AT_ONCE]
+            sent.checks[sent.add(verification(checks))] = checks
+        sent.commit = sent.add(Command("COMMIT", name="lancio_commit"))
+        return sent
+
+    def _roll_back(self) -> None:
+        try:
+            self.work.ask("ROLLBACK")
+        except Lost:
+            self.work.connection.close()
+
+    # --- what can go wrong --------------------------------------------------------------------------------------------
+
+    def _failed(self, position: int, step: Step, sent: _Sent, failure: Failure) -> Iterator[Event]:
+        facts = step.facts
+        error = failure.error
+        ordinal: int | None = None
+        where = facts.name
+        if failure.index == sent.held:
+            yield self._finish("failed")
+            raise LockHeld(
+                "the runner's lock was lost",
+                cause=f"{error.message}: a file released it, or a pooler changed the session.",
+                remedy="Take pg_advisory_unlock_all() out of the files, and connect to PostgreSQL itself.",
+            )
+        if found := sent.statements.get(failure.index):
+            ordinal, statement = found[0] + 1, found[1]
+            where = shown(facts.name, statement, error)
+        said = Said(
+            sqlstate=error.sqlstate,
+            message=error.message,
+            detail=error.detail,
+            hint=error.hint,
+            context=error.context,
+            schema=error.schema,
+            table=error.table,
+            column=error.column,
+            constraint=error.constraint,
+            datatype=error.datatype,
+        )
+        # What fails in the runner's own commands is not for the files to provide.
+        ours = ordinal is None and failure.index not in sent.checks
+        graph = None if ours else self.plan.graph
+        diagnosis = diagnose(said, graph=graph, file=facts.name, where=where, way=self.way)
+        diagnosis = self._explained(diagnosis, sent, failure)
+        diagnosis = _without(diagnosis, [self.settings[name] for name in facts.settings if name in self.settings])
+        yield self._tell(
+            events.StepFailed(
+                number=self._next(),
+                run=self.id,
+                migration=facts.name,
+                position=position,
+                of=self._of,
+                diagnosis=diagnosis,
+                sqlstate=error.sqlstate,
+                ordinal=ordinal,
+            )
+        )
+        yield self._finish("failed")
+        raise StepFailed(
+            f"{facts.name} failed: {diagnosis.message}",
+            cause=diagnosis.cause,
+            remedy=diagnosis.solution,
+            commands=diagnosis.commands,
+            where=diagnosis.where,
+        )
+
+    def _explained(self, diagnosis: Diagnosis, sent: _Sent, failure: Failure) -> Diagnosis:
+        """Add which command failed, where it was none of the file's statements."""
+        if checks := sent.checks.get(failure.index):
+            if failure.error.sqlstate == "P0004":
+                return diagnosis
+            check = _check_at(checks, failure.error.position)
+            named = f"the check {check.says!r}" if check else "a check"
+            return _replaced(diagnosis, cause=f"{named} could not be asked: {diagnosis.cause}")
+        if failure.index == sent.constraints:
+            return _replaced(diagnosis, cause=f"A deferred constraint fails at the step's end: {diagnosis.cause}")
+        if failure.index == sent.ledger:
+            return _replaced(diagnosis, cause=f"The ledger row could not be written: {diagnosis.cause}")
+        if failure.index < sent.preamble:
+            return _replaced(diagnosis, cause=f"The session could not be made ready: {diagnosis.cause}")
+        if failure.index in sent.settings:
+            return _replaced(diagnosis, cause=f"A setting could not be handed over: {diagnosis.cause}")
+        return diagnosis
+
+    def _interrupted(self, migration: str, *, committed: bool) -> Iterator[Event]:
+        names = [step.facts.name for step in self.plan.steps]
+        remaining = tuple(name for name in names if name not in self.applied)
+        yield self._tell(
+            events.Interrupted(
+                number=self._next(),
+                run=self.id,
+                signal=self.signals.name,
+                applied=tuple(self.applied),
+                remaining=remaining,
+                migration=migration,
+                committed=committed,
+            )
+        )
+        yield self._finish("interrupted")
+        stands = f"{len(self.applied)} of {len(names)} steps are applied"
+        if migration and not committed:
+            stands += f"; {migration} was rolled back, nothing of it is left"
+        raise Interrupted(
+            f"stopped by {self.signals.name}: {stands}",
+            cause="You asked to stop." if self.signals.name == "SIGINT" else "The process was asked to end.",
+            remedy="Run the same command again to go on." if remaining else "Nothing is left to do.",
+        )
+
+    def _lost(self, position: int, step: Step, sent: _Sent, lost: Lost) -> Iterator[Event]:
+        """Find out by another connection whether the step was committed: it was all sent, COMMIT too."""
+        name = step.facts.name
+        where = f"while {name} ran" if lost.index < sent.commit else f"at the COMMIT of {name}"
+        self.work.connection.close()
+        committed = self._committed(name)
+        if committed:
+            self.applied.append(name)
+            yield self._tell(
+                events.StepApplied(
+                    number=self._next(),
+                    run=self.id,
+                    migration=name,
+                    position=position,
+                    of=self._of,
+                    duration_ms=0.0,
+                    resolved=True,
+                )
+            )
+            remedy = "Run the same command again to go on."
+            stands = f"A new connection found its ledger row: {name} is applied."
+        elif committed is False:
+            remedy = "Check that the server runs, then run the same command again."
+            stands = f"A new connection found no ledger row: nothing of {name} was kept."
+        else:
+            remedy = "When the server answers again, run the same command: it goes on at the right step."
+            stands = f"The server could not be asked, so whether {name} was committed is in doubt; the ledger knows."
+        if not committed:
+            statement = sent.statements.get(lost.index)
+            yield self._tell(
+                events.StepFailed(
+                    number=self._next(),
+                    run=self.id,
+                    migration=name,
+                    position=position,
+                    of=self._of,
+                    diagnosis=Diagnosis(
+                        message=f"the connection ended {where}",
+                        cause=f"{lost.said}. {stands}",
+                        solution=remedy,
+                        commands=(self.way.lancio(name),),
+                        where=f"{name}:{statement[1].span.line}" if statement else name,
+                        confidence="certain" if committed is False else "general",
+                        sqlstate="08006",
+                    ),
+                    sqlstate="08006",
+                    ordinal=statement[0] + 1 if statement else None,
+                )
+            )
+        yield self._finish("lost")
+        raise ConnectionLost(f"the connection ended {where}", cause=f"{lost.said}. {stands}", remedy=remedy)
+
+    def _committed(self, name: str) -> bool | None:
+        """Whether the ledger has the step, once the old server process is gone; None if nobody answers."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until and not self.signals.name:
+            try:
+                with self.reconnect() as connection:
+                    connection.autocommit = True
+                    work = session.begin(connection, role=self.work.role, application="lancio apply")
+                    # The lock is free only when the old process has ended, and with it the step.
+                    for _ in lock.acquire(work, max(0.5, until - time.monotonic()), self.signals):
+                        pass
+                    row = work.ask(LEDGER_QUERIES["find_step"], str(self.id), name)
+                    work.ask(LEDGER_QUERIES["finish_run"], str(self.id), "lost")
+                    lock.release(work)
+                    return bool(row)
+            except (psycopg.Error, LancioError, Lost, session.Refused):
+                time.sleep(0.5)  # a server that restarts refuses connections for a while
+        return None
+
+    def _in_the_way(self, name: str, waited: float) -> Event | None:
+        """Who keeps the step waiting, seen by a second connection; None if nobody does, or it cannot be had."""
+        try:
+            if self.observer is None or self.observer.lost:
+                self.observer = session.begin(self.reconnect(), application="lancio observer")
+            relation, found = lock.blockers(self.observer, self.work.backend_pid)
+        except (psycopg.Error, LancioError, Lost, session.Refused):
+            return None  # a wait that nobody can explain is still a wait
+        if not found:
+            return None
+        return events.Waiting(
+            number=self._next(),
+            run=self.id,
+            what=relation or "a lock",
+            holders=tuple(found),
+            waited_s=round(waited, 1),
+            migration=name,
+        )
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _next(self) -> int:
+        self.number += 1
+        return self.number
+
+    def _tell(self, event: Event) -> Event:
+        self.pending.append(event)
+        return event
+
+    def _finish(self, outcome: str) -> Event:
+        event = self._tell(
+            events.RunFinished(
+                number=self._next(),
+                run=self.id,
+                outcome=outcome,
+                applied=len(self.applied),
+                of=self._of,
+                duration_ms=round((time.monotonic() - self.started) * 1000, 1),
+            )
+        )
+        self._write(outcome)
+        return event
+
+    def _write(self, outcome: str) -> None:
+        """The run's outcome and its last events, if there is a connection and a run to write them to."""
+        self.outcome = outcome
+        if self.id is None or self.work.lost:
+            return
+        commands = [Command("BEGIN"), *self.work.preamble()]
+        if self.pending:
+            commands.append(ledger.add_events(self.id, self.pending))
+        commands += [Command(LEDGER_QUERIES["finish_run"], (str(self.id), outcome)), Command("COMMIT")]
+        with suppress(Lost):  # the steps are safe; the ledger shows a run without an end
+            if session.collect(self.work, commands) is None:
+                self.pending.clear()
+            else:
+                self._roll_back()
+
+
+def verification(checks: tuple[Check, ...]) -> Command:
+    """One statement that asks all checks and raises, naming each that does not hold."""
+    asked = "ARRAY[" + ",".join(f"(\n{_inner(check)}\n)" for check in checks) + "]::boolean[]"
+    return Command(f"SELECT lancio.verify({asked}, $1::text[])", (session.array([check.says for check in checks]),))
+
+
+def _inner(check: Check) -> str:
+    return check.sql.strip().rstrip(";")
+
+
+def _check_at(checks: tuple[Check, ...], position: int) -> Check | None:
+    end = len("SELECT lancio.verify(ARRAY[")
+    for check in checks:
+        end += len(_inner(check)) + len("(\n\n),")
+        if position and position <= end:
+            return check
+    return None
+
+
+def _ledger_answer(answer: Answer | None) -> tuple[float, tuple[HeldLock, ...]]:
+    if answer is None:
+        raise AssertionError("a committed step has a ledger row")
+    duration, locks = answer.rows[0]
+    held = tuple(HeldLock(each["relation"], each["mode"]) for each in orjson.loads(locks or "[]"))
+    return round(float(duration or 0), 3), held
+
+
+def _replaced(diagnosis: Diagnosis, **changes: str) -> Diagnosis:
+    return replace(diagnosis, **changes)  # type: ignore[arg-type]
+
+
+def _without(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
+    """The diagnosis without the values of the settings that were handed over."""
+    return _replaced(
+        diagnosis,
+        **{
+            name: redact(getattr(diagnosis, name), secrets)
+            for name in ("message", "cause", "solution", "where", "detail", "hint")
+        },
+    )

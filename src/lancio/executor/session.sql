@@ -1,0 +1,46 @@
+-- name: identity
+SELECT pg_catalog.pg_backend_pid() AS backend_pid,
+       pg_catalog.current_setting('server_version_num')::integer AS server_version,
+       pg_catalog.current_setting('server_version') AS server_version_text,
+       pg_catalog.pg_is_in_recovery() AS in_recovery,
+       pg_catalog.current_setting('transaction_read_only') = 'on' AS read_only,
+       session_user::text AS session_user,
+       pg_catalog.current_database()::text AS database_name
+
+-- name: search_path
+SELECT pg_catalog.current_setting('search_path')
+
+-- name: settings
+-- `false` would outlive the transaction, and does: RESET ALL at the next step's beginning ends it. The preamble's own
+-- commit need not wait for the disk: what it writes are events, and the step's commit behind it flushes them too.
+SELECT pg_catalog.set_config('role', $1, false),
+       pg_catalog.set_config('application_name', $2, false),
+       pg_catalog.set_config('lock_timeout', $3, false),
+       pg_catalog.set_config('row_security', 'off', false),
+       pg_catalog.set_config('statement_timeout', '0', false),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false),
+       pg_catalog.set_config('standard_conforming_strings', 'on', false),
+       pg_catalog.set_config('client_encoding', 'UTF8', false),
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 140000
+            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END,
+       pg_catalog.set_config('synchronous_commit', 'off', true)
+
+-- name: setting
+SELECT pg_catalog.set_config($1, $2, true)
+
+-- name: settle
+-- What a file may have set must not reach the verification and the ledger.
+SELECT pg_catalog.set_config('session_authorization', $1, true),
+       pg_catalog.set_config('role', $2, true),
+       pg_catalog.set_config('search_path', $3, true),
+       pg_catalog.set_config('row_security', 'off', true),
+       pg_catalog.set_config('statement_timeout', '0', true)
+
+-- name: relations
+-- Names for relations that the step drops: afterwards the lock table knows them by number only.
+SELECT pg_catalog.set_config('lancio.relations', pg_catalog.json_object_agg(
+           c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname))::text, true) IS NOT NULL
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
+  AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'lancio')
