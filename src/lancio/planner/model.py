@@ -149,6 +149,7 @@ class FileFacts:
     impact: str
     after_run: str
     opaque: tuple[Opaque, ...]
+    standing: tuple[Check, ...] = ()  # of `checks`, what still holds after all files have run: `lancio verify` asks it
 
     @property
     def name(self) -> str:

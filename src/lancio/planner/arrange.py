@@ -1,0 +1,194 @@
+"""In which order can files run whose names give none?
+
+What each file makes and needs is compared by name, before anything is bound: a file is ready when none of the files
+that still wait makes something it needs. Among those that are ready the one with the fewest soft wishes goes first,
+and of equals the one with the smaller name, so two machines give the same order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from lancio.planner.rows import contradicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lancio.reading.model import FileOps, Op, Ref, RowFact
+
+PARTS = frozenset(("column", "constraint", "trigger", "policy", "rule", "label"))
+CALL_DEPTH = 12
+
+
+class Key(NamedTuple):
+    """An object by its bare names: the kind, the table it belongs to, the name."""
+
+    kind: str
+    of: str
+    name: str
+
+
+@dataclass(slots=True)
+class Outline:
+    """What one file makes, needs and takes away, by name; values are the schemas as written ("" for none)."""
+
+    makes: dict[Key, set[str]] = field(default_factory=dict)
+    needs: dict[Key, set[str]] = field(default_factory=dict)
+    asks: dict[Key, set[str]] = field(default_factory=dict)
+    drops: dict[Key, set[str]] = field(default_factory=dict)
+    rows: list[tuple[str, RowFact]] = field(default_factory=list)
+    need_rows: list[tuple[str, RowFact]] = field(default_factory=list)
+    sets: set[tuple[str, str]] = field(default_factory=set)
+
+
+def key(ref: Ref) -> tuple[Key, str]:
+    """An object's bare names, and the schema that was written."""
+    kind = "relation" if ref.kind == "type" else ref.kind
+    if ref.kind in PARTS and ref.of:
+        return Key(kind, ref.of[0].name, ref.name), ref.of[0].schema or ref.schema or ""
+    return Key(kind, "", ref.name), ref.schema or ""
+
+
+def _put(into: dict[Key, set[str]], ref: Ref) -> None:
+    found, schema = key(ref)
+    into.setdefault(found, set()).add(schema)
+
+
+class Arrangement:
+    """The outlines of all files, and which of them wait."""
+
+    def __init__(self, files: Iterable[FileOps]) -> None:
+        self.files = list(files)
+        self.bodies: dict[str, list[Op]] = {}
+        self.triggers: dict[str, list[str]] = {}
+        for ops in self.files:
+            for op in ops.ops:
+                if op.verb == "make" and op.ref.kind == "routine":
+                    self.bodies.setdefault(op.ref.name, []).extend(op.detail.body)
+                elif op.verb == "make" and op.ref.kind == "trigger" and op.detail.routine:
+                    self.triggers.setdefault(op.ref.of[0].name, []).append(op.detail.routine.name)
+        self.outlines = [self._outline(ops) for ops in self.files]
+        self.after: dict[int, set[int]] = {}  # declared
+
+    def _outline(self, ops: FileOps) -> Outline:
+        outline = Outline()
+        for op in ops.ops:
+            self._take(outline, op, 0, set())
+        return outline
+
+    def _take(self, outline: Outline, op: Op, depth: int, called: set[str]) -> None:
+        verb, ref = op.verb, op.ref
+        for guard in op.guards:
+            if guard.ref is not None and guard.truth == "exists":
+                _put(outline.asks, guard.ref)
+        if verb == "make":
+            if ref.kind in PARTS and ref.of:
+                self._need(outline, ref.of[0], soft=op.soft)
+            _put(outline.makes, ref)
+        elif verb == "rows" and op.detail.row is not None:
+            outline.rows.append((ref.name, op.detail.row))
+        elif ref.kind == "row" and op.detail.row is not None:
+            outline.need_rows.append((ref.name, op.detail.row))
+        elif ref.kind == "set":
+            outline.sets.add((ref.name, ref.schema or ""))
+        elif verb == "drop" and op.detail.if_exists:
+            _put(outline.drops, ref)
+            _put(outline.asks, ref)
+        elif verb in ("read", "call", "alter", "write", "drop", "rename", "move") and ref.kind != "setting":
+            for relation in ref.of if ref.kind == "column" else ():
+                self._need(outline, relation, soft=op.soft)
+            if ref.kind != "column" or len(ref.of) == 1:
+                self._need(outline, ref, soft=op.soft)
+            if verb in ("drop", "rename", "move"):
+                _put(outline.drops, ref)
+                if verb == "rename":
+                    _put(outline.makes, ref.__class__(ref.kind, op.detail.to, ref.schema, of=ref.of))
+        if depth < CALL_DEPTH:
+            self._follow(outline, op, depth, called)
+
+    def _need(self, outline: Outline, ref: Ref, *, soft: bool) -> None:
+        found, schema = key(ref)
+        if found not in outline.makes:  # what it has made itself before is no need
+            (outline.asks if soft else outline.needs).setdefault(found, set()).add(schema)
+
+    def _follow(self, outline: Outline, op: Op, depth: int, called: set[str]) -> None:
+        """What is called now, by name or by a trigger, needs what its body needs."""
+        names: list[str] = []
+        if op.verb == "call" and (op.when == "now" or depth):
+            names = [op.ref.name]
+        elif op.verb == "write" and op.detail.facet == "rows" and (op.when == "now" or depth):
+            names = self.triggers.get(op.ref.name, [])
+        for name in names:
+            if name not in called:
+                called.add(name)
+                for each in self.bodies.get(name, ()):
+                    self._take(outline, each, depth + 1, called)
+
+    def order(self, waiting: list[int], name: Callable[[int], str], bind: Callable[[int], object]) -> list[list[int]]:
+        """Call `bind` for each file in an order that can run; what comes back are the loops that had to be broken."""
+        loops: list[list[int]] = []
+        remaining = sorted(waiting, key=name)
+        while remaining:
+            ready = [each for each in remaining if not self._blockers(each, remaining)]
+            if not ready:
+                loops.append(self._loop(remaining))
+                ready = loops[-1]
+            chosen = min(ready, key=lambda each: (self._wishes(each, remaining), name(each)))
+            bind(chosen)
+            remaining.remove(chosen)
+        return loops
+
+    def _providers(self, wanted: dict[Key, set[str]], by: int, among: list[int]) -> set[int]:
+        found: set[int] = set()
+        for other in among:
+            makes = self.outlines[other].makes
+            if other != by and any(each in makes and _same(schemas, makes[each]) for each, schemas in wanted.items()):
+                found.add(other)
+        return found
+
+    def _blockers(self, index: int, remaining: list[int]) -> set[int]:
+        """The files that still wait and make something which this one needs."""
+        outline = self.outlines[index]
+        wanted = {each: schemas for each, schemas in outline.needs.items() if each not in outline.makes}
+        found = self._providers(wanted, index, remaining) | (self.after.get(index, set()) & set(remaining))
+        for table, row in outline.need_rows:
+            if any(name == table and not contradicts(fact, row) for name, fact in outline.rows):
+                continue
+            for other in remaining:
+                rows = self.outlines[other].rows
+                if other != index and any(name == table and not contradicts(fact, row) for name, fact in rows):
+                    found.add(other)
+        return found
+
+    def _wishes(self, index: int, remaining: list[int]) -> int:
+        """How many files that wait should rather go first: they make what it asks for, or use what it drops."""
+        outline = self.outlines[index]
+        found = self._providers(outline.asks, index, remaining)
+        for other in remaining:
+            if other == index:
+                continue
+            theirs = self.outlines[other]
+            if any(each in theirs.needs and each not in theirs.makes for each in outline.drops):
+                found.add(other)
+            for kind, schema in outline.sets:
+                if kind in ("tables", "relations", "table") and any(
+                    each.kind == "relation" and (not schema or schema in schemas)
+                    for each, schemas in theirs.makes.items()
+                ):
+                    found.add(other)
+        return len(found)
+
+    def _loop(self, remaining: list[int]) -> list[int]:
+        """A loop among files that all wait for another: walking from any of them must come back on itself."""
+        seen: list[int] = []
+        at = remaining[0]
+        while at not in seen:
+            seen.append(at)
+            at = min(self._blockers(at, remaining))
+        return seen[seen.index(at) :]
+
+
+def _same(one: set[str], other: set[str]) -> bool:
+    """Whether two sets of schemas as written may mean the same: an unwritten one may be any."""
+    return "" in one or "" in other or bool(one & other)

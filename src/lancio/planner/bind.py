@@ -1,0 +1,847 @@
+"""What do the names of the files mean? Operations walked in order over a catalog, as a compiler resolves names.
+
+Each read becomes a need on who made the object, each write a hazard for who used it, and what nobody made is a
+requirement. The catalog may be empty (a folder on its own) or a live server's: then what comes out is the preflight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
+from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
+from lancio.planner.rows import contradicts, probe, row_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lancio.catalog.profile import Profile
+    from lancio.planner.model import Check, Effect, Hazard, Strength
+    from lancio.reading.model import Detail, FileOps, Guard, Kind, Op, Ref, RowFact
+    from lancio.reading.source import Migration
+
+SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast", "pg_temp"))
+SYSTEM_COLUMNS = frozenset(("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "oid"))
+CALL_DEPTH = 12
+"""How many calls deep a routine's body is followed."""
+
+LOCKS = ("ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE",
+         "EXCLUSIVE", "ACCESS EXCLUSIVE")  # fmt: skip
+"""Table lock modes, weakest first (PostgreSQL's documentation, 13.3.1)."""
+
+PARTS = frozenset(("column", "constraint", "trigger", "policy", "rule", "label"))
+"""Objects that belong to another one and are named with it."""
+
+SCHEMALESS = frozenset(("schema", "extension", "role", "language", "server", "publication", "subscription",
+                        "event trigger", "foreign data wrapper", "access method", "tablespace", "cast"))  # fmt: skip
+
+
+@dataclass(slots=True)
+class Bound:
+    """What binding one file found."""
+
+    requirements: dict[tuple[str, str], Requirement] = field(default_factory=dict)
+    made: list[int] = field(default_factory=list)
+    changed: dict[tuple[int, str], tuple[str, str, Site]] = field(default_factory=dict)
+    dropped: list[tuple[str, str, str, Site]] = field(default_factory=list)
+    rows: dict[str, None] = field(default_factory=dict)
+    locks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    settings: dict[str, None] = field(default_factory=dict)
+    opaque: list[Opaque] = field(default_factory=list)
+    destroys: list[tuple[str, Site]] = field(default_factory=list)
+    effects: tuple[Effect, ...] = ()  # what it made, as it was when the file ended
+    checks: tuple[Check, ...] = ()
+
+    def missing(self) -> list[Requirement]:
+        """The requirements that nothing provides."""
+        return [each for each in self.requirements.values() if each.source == "missing"]
+
+
+class Binder:
+    """Binds files one after the other over one catalog.
+
+    `files` are the migrations that sites point into, whatever order they are bound in.
+    """
+
+    def __init__(self, catalog: Catalog, profile: Profile, files: Sequence[tuple[Migration, FileOps]]) -> None:
+        self.catalog = catalog
+        self.profile = profile
+        self.files = files
+        self.edges: dict[tuple[int, int, Hazard, Strength], dict[tuple[str, int], Because]] = {}
+        self.bodies: list[tuple[int, int]] = []  # routines made, by file: asked again at the end
+        self.current = -1
+        self.bound = Bound()
+        self.path: tuple[str, ...] = catalog.path
+        self._calls: set[int] = set()
+        self._depth = 0
+        self._made_now: list[Object] = []
+        self._read_now: list[Object] = []
+        self._statement = -1
+
+    # Places and edges.
+
+    def place(self, site: Site) -> Place:
+        """The place of a site, for people."""
+        migration, ops = self.files[site.file]
+        return Place(migration.name, site.line, ops.statements[site.statement].summary if ops.statements else "")
+
+    def edge(self, site: Site, needs: Site, hazard: Hazard, strength: Strength, says: str, kind: str) -> None:
+        """`site`'s file must stay behind `needs`'s file."""
+        if needs.file < 0 or needs.file == site.file:
+            return
+        because = self.edges.setdefault((site.file, needs.file, hazard, strength), {})
+        if (says, needs.line) not in because and len(because) < MAX_EVIDENCE:
+            because[says, needs.line] = Because(says, kind, self.place(site), self.place(needs))
+
+    # Names.
+
+    def schemas(self, ref: Ref) -> tuple[str, ...]:
+        """The schemas that a name is looked for in."""
+        return (ref.schema,) if ref.schema else tuple(schema for schema in self.path if schema != "$user")
+
+    def creation_schema(self, ref: Ref) -> str:
+        """The schema that a new object goes to."""
+        if ref.kind in SCHEMALESS:
+            return ""
+        if ref.schema:
+            return ref.schema
+        for schema in self.path:
+            if schema not in ("$user", "pg_temp") and self.catalog.find(Name("schema", "", schema)):
+                return schema
+        return next((schema for schema in self.path if schema not in ("$user", *SYSTEM)), "public")
+
+    def resolve(self, ref: Ref) -> Object | None:
+        """The object that a name means here, or None: built in, or missing."""
+        kind = ref.kind
+        if kind in SCHEMALESS:
+            return self.catalog.find(Name(kind, "", ref.name))
+        if kind == "routine":
+            found = self.routine(ref)
+            return found[0] if found else None
+        if kind == "column":
+            for relation in ref.of:
+                owner = self.resolve(relation)
+                if owner is not None and (column := self.catalog.part("column", owner, ref.name)):
+                    return column
+            return None
+        if kind in ("trigger", "policy", "rule", "constraint", "label"):
+            owner = self.resolve(ref.of[0]) if ref.of else None
+            return self.catalog.part(kind, owner, ref.name) if owner else None
+        for schema in self.schemas(ref):
+            found_one = self.catalog.find(Name(kind, schema, ref.name))
+            if found_one is None and kind == "type":
+                found_one = self.catalog.find(Name("relation", schema, ref.name))
+            if found_one is None and kind == "relation":
+                found_one = self.catalog.find(Name("type", schema, ref.name))
+            if found_one is not None:
+                return found_one
+        return None
+
+    def routine(self, ref: Ref) -> list[Object]:
+        """The routines that a name and its arguments may mean.
+
+        pg_catalog is searched first unless a path says otherwise, so what is built in hides a member of the same
+        name that an extension brings (gen_random_uuid() from 13 on).
+        """
+        if ref.schema is None and ref.args is None and "pg_catalog" not in self.path and self.builtin(ref):
+            return []
+        for schema in self.schemas(ref):
+            overloads = self.catalog.overloads(schema, ref.name)
+            if ref.args is not None:
+                wanted = [_bare(each) for each in ref.args]
+                overloads = [each for each in overloads if [_bare(arg) for arg in _arguments(each)] == wanted]
+            elif ref.arity is not None:
+                overloads = [each for each in overloads if _accepts(each, ref.arity)]
+            if overloads:
+                return overloads
+        return []
+
+    def builtin(self, ref: Ref) -> bool:
+        """Whether the server has it by itself."""
+        if ref.schema in SYSTEM:
+            return True
+        if ref.schema is not None and ref.kind not in ("operator",):
+            return False
+        if ref.kind in ("trigger", "policy", "rule", "constraint", "label", "schema"):
+            return ref.name in SYSTEM or ref.name.startswith("pg_")
+        return self.profile.has(ref.kind, ref.name, ref.arity)
+
+    # Binding.
+
+    def file(self, index: int) -> Bound:
+        """Bind the operations of one file; the catalog is then as it leaves it."""
+        _, ops = self.files[index]
+        self.current, self.bound = index, Bound()
+        self.path = self.catalog.path
+        self._statement = -1
+        for op in ops.ops:
+            if op.statement != self._statement:
+                self._end_statement()
+                self._statement = op.statement
+            self.op(op)
+        self._end_statement()
+        self.bound.made = [each for each in self.bound.made if each in self.catalog.objects]
+        return self.bound
+
+    def _end_statement(self) -> None:
+        for made in self._made_now:
+            for read in self._read_now:
+                if read is not made:
+                    read.dependents.add(made.id)
+        self._made_now, self._read_now = [], []
+
+    def site(self, op: Op) -> Site:
+        """Where we are; inside a called routine, the statement that calls."""
+        if self._depth:
+            return self._caller
+        return Site(self.current, op.statement, op.span.line)
+
+    _caller = BEFORE
+
+    def op(self, op: Op) -> None:
+        """Bind one operation."""
+        truth = self.guarded(op)
+        if truth is False:
+            return
+        maybe = truth is None or op.soft
+        verb = op.verb
+        if verb == "opaque":
+            self.bound.opaque.append(Opaque(self.place(self.site(op)), op.detail.reason))
+        elif verb == "read":
+            self.read(op, maybe=maybe)
+        elif verb == "call":
+            self.call(op, maybe=maybe)
+        elif verb == "make":
+            self.make(op, maybe=maybe)
+        elif verb in ("alter", "write"):
+            self.write(op, maybe=maybe)
+        elif verb == "drop":
+            self.drop(op)
+        elif verb in ("rename", "move"):
+            self.rename(op, maybe=maybe)
+        elif verb == "rows":
+            self.rows(op)
+        elif verb == "set" and op.ref.name == "search_path":
+            self.path = op.detail.path if op.detail.path is not None else self.catalog.path
+
+    def guarded(self, op: Op) -> bool | None:
+        """Whether the conditions around an operation hold: True, False, or None where that cannot be known."""
+        known = True
+        for guard in op.guards:
+            truth = self.truth(guard, op)
+            if truth is False:
+                return False
+            known = known and truth is True
+        return True if known else None
+
+    def truth(self, guard: Guard, op: Op) -> bool | None:
+        """Whether one condition holds here."""
+        ref = guard.ref
+        if ref is None or guard.truth == "unknown":
+            return None
+        found = self.resolve(ref)
+        if found is not None:
+            if found.maker.file != self.current:
+                self.edge(self.site(op), found.maker, "read-after-write", "set", found.says, found.name.kind)
+            return guard.truth == "exists"
+        if self.builtin(ref):
+            return guard.truth == "exists"
+        return guard.truth == "missing"
+
+    # Reading.
+
+    def read(self, op: Op, *, maybe: bool) -> None:
+        """An object that must be there."""
+        ref = op.ref
+        if ref.kind == "setting":
+            if "." in ref.name:
+                self.bound.settings[ref.name] = None
+        elif ref.kind == "row":
+            self.need_row(op, maybe=maybe)
+        elif ref.kind == "set":
+            self.read_set(op)
+        elif ref.kind == "column":
+            self.read_column(op, maybe=maybe)
+        else:
+            found = self.resolve(ref)
+            if found is not None:
+                self.need(found, op)
+            elif not self.builtin(ref):
+                self.missing(op, ref, maybe=maybe)
+
+    def need(self, found: Object, op: Op, mode: str = "ACCESS SHARE", strength: Strength = "hard") -> None:
+        """The current file needs an object that is there."""
+        site = self.site(op)
+        version = found.cells.get("exists")
+        maker = version.maker if version else BEFORE
+        self._read_now.append(found)
+        if strength == "hard" and self.asked_for(found, op):
+            strength = "set"  # the file does without it where it is not there
+        self.lock(found, mode, site)
+        if maker.file == self.current:
+            return
+        if version is not None and (not version.readers or version.readers[-1].file != site.file):
+            version.readers.append(site)
+        self.edge(site, maker, "read-after-write", strength, found.says, found.name.kind)
+        self.require_object(found, strength, site, op.detail.message)
+
+    def asked_for(self, found: Object, op: Op) -> bool:
+        """Whether the operation stands under a test that the object is there."""
+        return any(
+            guard.ref is not None and guard.truth == "exists" and self.resolve(guard.ref) is found
+            for guard in op.guards
+        )
+
+    def require_object(self, found: Object, strength: Strength, site: Site, message: str) -> None:
+        """Note that an object which is there is required; of an extension's member, the extension."""
+        if found.extension and (owner := self.catalog.find(Name("extension", "", found.extension))) is not None:
+            found = owner
+        if strength != "set" and found.name.kind not in PARTS:
+            self.require(found.says, found.name.kind, strength, site, found.maker, message)
+
+    def require(self, says: str, kind: str, strength: Strength, site: Site, maker: Site, message: str) -> None:
+        """Note a requirement that is met."""
+        known = self.bound.requirements.get((kind, says))
+        if known is not None and (known.strength == "hard" or strength == "late"):
+            return
+        provider = self.place(maker) if maker.file >= 0 else None
+        self.bound.requirements[kind, says] = Requirement(
+            says, kind, strength, self.place(site), "file" if provider else "database", provider, "", message
+        )
+
+    def missing(self, op: Op, ref: Ref, *, maybe: bool, strength: Strength = "hard") -> None:
+        """Nothing provides it: a requirement, unless the file could do without it."""
+        extension = self.profile.extension_of(ref.kind, ref.name, ref.arity)
+        site = self.site(op)
+        says = f"{_word(op, ref)} {ref}"
+        kind: str = ref.kind
+        if extension and ref.kind in ("routine", "type", "opclass", "operator"):
+            says, kind = f"extension {extension}", "extension"
+        if maybe or (kind, says) in self.bound.requirements:
+            return
+        self.bound.requirements[kind, says] = Requirement(
+            says, kind, strength, self.place(site), "missing", None, "", op.detail.message
+        )
+
+    def read_column(self, op: Op, *, maybe: bool) -> None:
+        """A column of one of the relations that are in sight."""
+        ref = op.ref
+        first_owner: Object | None = None
+        for relation in ref.of:
+            owner = self.resolve(relation)
+            if owner is None:
+                return  # a missing relation is a requirement of its own, and a built-in one has what it has
+            if ref.name == "*":
+                for column in self.catalog.parts("column", owner):
+                    self.need_column(column, op)
+                return
+            column_found = self.catalog.part("column", owner, ref.name)
+            if column_found is not None:
+                self.need_column(column_found, op)
+                return
+            if owner.open or ref.name in SYSTEM_COLUMNS or owner.label in ("index", "sequence"):
+                return
+            first_owner = first_owner or owner
+        if first_owner is None or ref.name in {relation.name for relation in ref.of}:
+            return
+        if maybe:
+            return
+        says = f"column {first_owner.name.full}.{ref.name}"
+        site = self.site(op)
+        if ("column", says) not in self.bound.requirements:
+            self.bound.requirements["column", says] = Requirement(says, "column", "hard", self.place(site), "missing")
+        for gone in (Name("column", first_owner.name.schema, ref.name, first_owner.name.name),):
+            self.catalog.asked.setdefault(gone, []).append(site)
+
+    def need_column(self, column: Object, op: Op) -> None:
+        """A column that is there."""
+        site = self.site(op)
+        version = column.cells["exists"]
+        self._read_now.append(column)
+        if version.maker.file == self.current:
+            return
+        if not version.readers or version.readers[-1].file != site.file:
+            version.readers.append(site)
+        self.edge(site, version.maker, "read-after-write", "hard", column.says, "column")
+
+    def read_set(self, op: Op) -> None:
+        """Every object of a kind in a schema: a soft edge on each that made one."""
+        wanted = {"tables": ("table", "partitioned table"), "table": ("table", "partitioned table", "view")}
+        labels = wanted.get(op.ref.name)
+        for each in list(self.catalog.objects.values()):
+            if op.ref.schema and each.name.schema != op.ref.schema:
+                continue
+            if labels and each.label not in labels:
+                continue
+            if each.parent is None and each.name.kind in ("relation", "routine", "type"):
+                self.edge(self.site(op), each.maker, "read-after-write", "set", each.says, each.name.kind)
+
+    # Rows.
+
+    def rows(self, op: Op) -> None:
+        """Rows that the file makes, as far as constants tell."""
+        row = op.detail.row
+        table = self.resolve(op.ref.of[0])
+        if row is None or table is None or not row.values:
+            return
+        site = self.site(op)
+        table.rows.append((row, site))
+        if len(self.bound.rows) < MAX_EVIDENCE:
+            self.bound.rows[row_text(table.name.full, row)] = None
+
+    def need_row(self, op: Op, *, maybe: bool) -> None:
+        """A row that must be there: made by a file, or asked of the live database."""
+        row = op.detail.row
+        if row is None:
+            return
+        table = self.resolve(op.ref.of[0])
+        full = table.name.full if table else str(op.ref.of[0])
+        says = f"row {row_text(full, row)}"
+        site = self.site(op)
+        providers = [made for fact, made in (table.rows if table else ()) if not contradicts(fact, row)]
+        if providers:
+            self.edge(site, providers[-1], "read-after-write", "row", says, "row")
+        if maybe:
+            return
+        provider = self.place(providers[-1]) if providers and providers[-1].file >= 0 else None
+        self.bound.requirements["row", says] = Requirement(
+            says, "row", "row", self.place(site), "file" if provider else "missing", provider,
+            probe(full, row), op.detail.message, row,
+        )  # fmt: skip
+
+    # Calls.
+
+    def call(self, op: Op, *, maybe: bool) -> None:
+        """A routine that is called: it must be there, and what its body does happens now."""
+        found = self.routine(op.ref)
+        if not found:
+            if op.ref.arity == 1 and self.resolve(_as_type(op.ref)):
+                return  # a cast written as a call
+            if self.builtin(op.ref):
+                return
+            self.missing(op, op.ref, maybe=maybe)
+            return
+        for each in found[:1] if len(found) == 1 else found:
+            self.need(each, op)
+        if op.when == "now" or self._depth:
+            for each in found:
+                self.run(each, op)
+
+    def run(self, routine: Object, op: Op) -> None:
+        """What a routine's body does, at the place of the call."""
+        if routine.id in self._calls or self._depth >= CALL_DEPTH or not routine.detail.body:
+            return
+        before, path = self._caller, self.path
+        self._caller = self.site(op)
+        self._calls.add(routine.id)
+        self._depth += 1
+        if routine.detail.path is not None:
+            self.path = routine.detail.path
+        for each in routine.detail.body:
+            self.op(each)
+        self._depth -= 1
+        self._calls.discard(routine.id)
+        self._caller, self.path = before, path
+
+    def fire(self, table: Object, events: Iterable[str], op: Op) -> None:
+        """The triggers that a change of rows runs."""
+        for trigger in self.catalog.parts("trigger", table):
+            executes = trigger.detail.routine
+            if executes is not None and set(trigger.detail.events) & set(events):
+                for routine in self.routine(executes):
+                    self.need(routine, op)
+                    self.run(routine, op)
+
+    # Making.
+
+    def make(self, op: Op, *, maybe: bool) -> None:
+        """A new object, whose name must be free."""
+        ref, detail = op.ref, op.detail
+        site = self.site(op)
+        parent: Object | None = None
+        if ref.of:
+            parent = self.resolve(ref.of[0])
+            if parent is None:
+                if not self.builtin(ref.of[0]):
+                    self.missing(op, ref.of[0], maybe=maybe)
+                return
+            self.lock(parent, _make_lock(ref.kind, detail), site)
+        name = self.new_name(op, parent)
+        existing = self.catalog.find(name)
+        if existing is not None and not (existing.label == "index" and detail.implied):
+            self.made_again(existing, op, maybe=maybe)
+            return
+        if detail.implied:
+            name = self.free_name(name)
+        if (freed := self.catalog.freed.get(name)) is not None:
+            self.edge(site, freed, "write-after-write", "hard", f"name {name.full}", name.kind)
+        for asked in self.catalog.asked.get(name, ()):
+            del asked
+        if name.kind == "routine" and detail.replace:
+            for other in self.catalog.overloads(name.schema, name.name):
+                if other.name.args == name.args:
+                    self.made_again(other, op, maybe=maybe)
+                    return
+        owner = parent
+        if owner is None and detail.like and detail.label in ("index", "sequence"):
+            owner = self.resolve(detail.like[0])
+            if owner is not None:
+                self.lock(owner, _make_lock("index" if detail.label == "index" else "relation", detail), site)
+        made = self.catalog.add(name, detail.label or ref.kind, site, owner, detail)
+        self._made_now.append(made)
+        self.bound.made.append(made.id)
+        if detail.references is not None and (target := self.resolve(detail.references[0])) is not None:
+            self.lock(target, "SHARE ROW EXCLUSIVE", site)
+        if name.kind == "relation":
+            self.columns(made, detail, site)
+        elif name.kind == "type":
+            for label in detail.columns:
+                self.catalog.add(Name("label", name.schema, label.name, name.name), "label", site, made)
+        elif name.kind == "extension":
+            self.members(made, detail, op, maybe=maybe)
+        if name.kind == "routine" and detail.body:
+            self.bodies.append((self.current, made.id))
+
+    def new_name(self, op: Op, parent: Object | None) -> Name:
+        """The full name of an object that is made."""
+        ref = op.ref
+        if parent is not None:
+            return Name(ref.kind, parent.name.schema, ref.name, parent.name.name)
+        schema = self.creation_schema(ref)
+        if op.detail.like and op.detail.label in ("index", "sequence"):
+            owner = self.resolve(op.detail.like[0])
+            schema = owner.name.schema if owner else schema
+        if ref.kind == "routine":
+            return Name("routine", schema, ref.name, "", ", ".join(ref.args or ()))
+        return Name(ref.kind, schema, ref.name)
+
+    def free_name(self, name: Name) -> Name:
+        """The name that PostgreSQL chooses where its first choice is taken: a number is put behind it."""
+        base, number = name.name, 0
+        while self.catalog.find(name) is not None or (
+            name.kind == "relation" and self.catalog.find(name._replace(kind="type")) is not None
+        ):
+            number += 1
+            name = name._replace(name=f"{base}{number}")
+        return name
+
+    def made_again(self, existing: Object, op: Op, *, maybe: bool) -> None:
+        """CREATE of what is there: left alone, replaced, or refused."""
+        site = self.site(op)
+        detail = op.detail
+        if detail.if_not_exists:
+            if existing.maker.file != self.current:
+                self.edge(site, existing.maker, "write-after-write", "order", existing.says, existing.name.kind)
+            return
+        if detail.replace:
+            self.rewrite(existing, "body", op)
+            existing.detail = detail
+            if existing.name.kind == "relation":
+                for column in self.catalog.parts("column", existing):
+                    column.label = "column"
+                self.columns(existing, detail, site)
+            if existing.name.kind == "routine" and detail.body:
+                self.bodies.append((self.current, existing.id))
+            return
+        if maybe or existing.maker.file == self.current:
+            return
+        says = f"the name {existing.name.full} to be free"
+        self.bound.requirements.setdefault(
+            ("name", says),
+            Requirement(
+                says, "name", "hard", self.place(site), "missing",
+                self.place(existing.maker) if existing.maker.file >= 0 else None, "",
+                f'{existing.label} "{existing.name.name}" already exists',
+            ),
+        )  # fmt: skip
+
+    def columns(self, made: Object, detail: Detail, site: Site) -> None:
+        """The columns of a new relation: its own, those it is made like, those of its query."""
+        if detail.label in ("index", "sequence"):
+            return
+        for source in detail.like:
+            owner = self.resolve(source)
+            made.open = made.open or owner is None or owner.open
+            for column in self.catalog.parts("column", owner) if owner else ():
+                self.column(made, column.name.name, column.detail, site)
+        for each in detail.columns:
+            self.column(made, each.name, detail.__class__(label="column", columns=(each,)), site)
+        if detail.query is not None:
+            for output in detail.query.outputs:
+                if output.name != "*":
+                    self.column(made, output.name, detail.__class__(label="column"), site)
+                    continue
+                made.open = made.open or not output.star
+                for star in output.star:
+                    owner = self.resolve(star)
+                    made.open = made.open or owner is None or owner.open
+                    for column in self.catalog.parts("column", owner) if owner else ():
+                        self.column(made, column.name.name, column.detail, site)
+
+    def column(self, relation: Object, name: str, detail: Detail, site: Site) -> None:
+        """One column of a relation, unless it is there (a replaced view keeps its own)."""
+        full = Name("column", relation.name.schema, name, relation.name.name)
+        if self.catalog.find(full) is None:
+            self.catalog.add(full, "column", site, relation, detail)
+
+    def members(self, made: Object, detail: Detail, op: Op, *, maybe: bool) -> None:
+        """What an extension brings; where it needs others, they must be there or come with it (CASCADE)."""
+        site = self.site(op)
+        known = self.profile.extension(made.name.name)
+        if known is None:
+            message = f"what extension {made.name.name} brings is not known here"
+            self.bound.opaque.append(Opaque(self.place(site), message))
+            return
+        schema = known.schema or detail.to or self.creation_schema(_anything(op.ref))
+        for needed in known.requires:
+            other = self.catalog.find(Name("extension", "", needed))
+            if other is not None:
+                self.need(other, op)
+            elif detail.cascade:
+                extra = self.catalog.add(Name("extension", "", needed), "extension", site)
+                self.bound.made.append(extra.id)
+                self.members(extra, detail, op, maybe=maybe)
+            elif not maybe:
+                says = f"extension {needed}"
+                self.bound.requirements.setdefault(
+                    ("extension", says), Requirement(says, "extension", "hard", self.place(site), "missing")
+                )
+        for kind, name, args in known.members:
+            full = Name(kind, schema, name, "", args)
+            if self.catalog.find(full) is None:
+                member = self.catalog.add(full, _MEMBER_WORDS.get(kind, kind), site, made)
+                member.extension = made.name.name
+
+    # Changing.
+
+    def write(self, op: Op, *, maybe: bool) -> None:
+        """A part of an object is changed."""
+        ref, facet = op.ref, op.detail.facet
+        found = self.resolve(ref)
+        if found is None:
+            if self.builtin(ref) or (ref.kind == "column" and any(self._unknown(each) for each in ref.of)):
+                return
+            if not op.detail.if_exists:
+                self.missing(op, ref, maybe=maybe)
+            return
+        site = self.site(op)
+        if facet == "rows":
+            self.need(found, op, "ROW EXCLUSIVE" if "truncate" not in op.detail.events else "ACCESS EXCLUSIVE")
+            if set(op.detail.events) & {"delete", "truncate"} and found.maker.file != self.current:
+                self.bound.destroys.append((f"{op.detail.events[0]}s rows of {found.name.full}", site))
+            self.fire(found, op.detail.events, op)
+            return
+        if facet == "touched":
+            self.need(found, op)
+            return
+        self.rewrite(found, facet, op)
+
+    def _unknown(self, relation: Ref) -> bool:
+        owner = self.resolve(relation)
+        return owner is None or owner.open
+
+    def rewrite(self, found: Object, facet: str, op: Op) -> None:
+        """Write a cell: behind who wrote it, and behind who read it."""
+        site = self.site(op)
+        owner = self.catalog.objects[found.parent] if found.parent in self.catalog.objects else found
+        self.need(found, op)
+        self.lock(owner if owner.name.kind == "relation" else found, _alter_lock(facet), site)
+        version = found.cells.get(facet)
+        if version is not None:
+            self.edge(site, version.maker, "write-after-write", "order", f"{found.says} ({facet})", found.name.kind)
+        readers = version.readers if version else []
+        if facet in ("type", "body", "definition"):
+            readers = readers + found.cells["exists"].readers
+        for reader in readers:
+            self.edge(site, reader, "write-after-read", "hard", found.says, found.name.kind)
+        found.cells[facet] = Version(site)
+        if facet == "rls":
+            word = op.detail.message
+            if word in ("AT_EnableRowSecurity", "AT_DisableRowSecurity"):
+                found.facts["rls"] = "on" if word == "AT_EnableRowSecurity" else "off"
+        if found.maker.file != self.current:
+            self.bound.changed.setdefault((found.id, facet), (found.says, found.name.kind, site))
+
+    def drop(self, op: Op) -> None:
+        """An object goes; its name is free from here on."""
+        ref, detail = op.ref, op.detail
+        found = self.resolve(ref)
+        truth = self.guarded(op)
+        if found is None:
+            if not detail.if_exists and not self.builtin(ref) and not op.soft and truth is True:
+                self.missing(op, ref, maybe=False)
+            return
+        site = self.site(op)
+        if detail.if_exists:
+            self.edge(site, found.maker, "read-after-write", "order", found.says, found.name.kind)
+        else:
+            self.need(found, op, "ACCESS EXCLUSIVE")
+        self.take_away(found, op, site)
+
+    def take_away(self, found: Object, op: Op, site: Site) -> None:
+        """Remove an object, what hangs on it where CASCADE says so, and note who used any of it."""
+        if found.id not in self.catalog.objects:
+            return
+        owner = self.catalog.objects.get(found.parent) if found.parent else None
+        self.lock(owner if owner and owner.name.kind == "relation" else found, "ACCESS EXCLUSIVE", site)
+        if found.maker.file != self.current:
+            self.bound.dropped.append((found.says, found.name.kind, found.name.full, site))
+            if found.name.kind in ("relation", "column", "schema") and found.label not in ("index", "view"):
+                self.bound.destroys.append((f"drops {found.says}", site))
+        dependents = [self.catalog.objects.get(each) for each in sorted(found.dependents)] if op.detail.cascade else []
+        inside = (
+            [each for each in list(self.catalog.objects.values()) if each.name.schema == found.name.name]
+            if found.name.kind == "schema"
+            else []
+        )
+        gone = self.catalog.remove(found, site)
+        for each in gone:
+            for version in each.cells.values():
+                for reader in version.readers:
+                    self.edge(site, reader, "write-after-read", "hard", each.says, each.name.kind)
+                self.edge(site, version.maker, "write-after-write", "order", each.says, each.name.kind)
+        for other in [*inside, *(each for each in dependents if each is not None)]:
+            if other.id in self.catalog.objects and (other in inside or _falls(other)):
+                self.take_away(other, op, site)
+
+    def rename(self, op: Op, *, maybe: bool) -> None:
+        """Another name for an object: the old one is free, the new one must have been."""
+        found = self.resolve(op.ref)
+        if found is None:
+            if not op.detail.if_exists and not self.builtin(op.ref):
+                self.missing(op, op.ref, maybe=maybe)
+            return
+        site = self.site(op)
+        self.need(found, op, "ACCESS EXCLUSIVE")
+        to = op.detail.to
+        name = found.name._replace(schema=to) if op.verb == "move" else found.name._replace(name=to)
+        if (freed := self.catalog.freed.get(name)) is not None:
+            self.edge(site, freed, "write-after-write", "hard", f"name {name.full}", name.kind)
+        says = found.says
+        for version in found.cells.values():
+            for reader in version.readers:
+                self.edge(site, reader, "write-after-read", "hard", says, found.name.kind)
+        if found.name.kind == "schema":
+            for each in list(self.catalog.objects.values()):
+                if each.name.schema == found.name.name:
+                    self.catalog.rename(each, each.name._replace(schema=to), site)
+        self.catalog.rename(found, name, site)
+        if found.maker.file != self.current:
+            # Whoever uses the new name needs this file.
+            found.cells["exists"] = Version(site)
+            self.bound.changed.setdefault((found.id, "name"), (found.says, found.name.kind, site))
+
+    # What is asked at the end.
+
+    def late(self) -> dict[int, list[Requirement]]:
+        """What the routines' bodies need when they are called, bound over the catalog as it is now, by file."""
+        found: dict[int, list[Requirement]] = {}
+        for index, routine_id in self.bodies:
+            routine = self.catalog.objects.get(routine_id)
+            if routine is None:
+                continue
+            self.current, self.bound = index, Bound()
+            self._caller = Site(index, routine.cells["exists"].maker.statement, routine.cells["exists"].maker.line)
+            self.path = routine.detail.path or self.catalog.path
+            for op in routine.detail.body:
+                self._late_op(op, routine)
+            found.setdefault(index, []).extend(self.bound.requirements.values())
+        return found
+
+    def _late_op(self, op: Op, routine: Object) -> None:
+        if op.verb not in ("read", "call", "write", "alter") or op.ref.kind in ("setting", "row", "set", "column"):
+            return
+        statement = routine.cells["body" if "body" in routine.cells else "exists"].maker.statement
+        site = Site(self.current, statement, op.span.line)
+        maybe = self.guarded(op) is not True or op.soft
+        found = self.routine(op.ref) if op.ref.kind == "routine" else [each for each in [self.resolve(op.ref)] if each]
+        for each in found[:1]:
+            if each.maker.file == self.current:
+                continue
+            self.edge(site, each.maker, "read-after-write", "late", each.says, each.name.kind)
+            self.require_object(each, "late", site, "")
+        if not found and not self.builtin(op.ref) and not maybe:
+            if op.ref.kind == "routine" and op.ref.arity == 1 and self.resolve(_as_type(op.ref)):
+                return
+            self._depth, before = self._depth + 1, self._caller
+            self._caller = site
+            self.missing(op, op.ref, maybe=False, strength="late")
+            self._depth, self._caller = self._depth - 1, before
+
+    # Locks.
+
+    def lock(self, found: Object, mode: str, site: Site) -> None:
+        """A lock on a relation that others could be using: one that this file did not make."""
+        if found.name.kind != "relation" or found.maker.file == self.current:
+            return
+        rank = LOCKS.index(mode)
+        known = self.bound.locks.get(found.name.full)
+        if known is None or known[0] < rank:
+            self.bound.locks[found.name.full] = (rank, site.line)
+
+    def locks(self) -> tuple[Lock, ...]:
+        """The locks of the file that was bound last, strongest first."""
+        ordered = sorted(self.bound.locks.items(), key=lambda item: (-item[1][0], item[0]))
+        return tuple(Lock(relation, LOCKS[rank], line) for relation, (rank, line) in ordered)
+
+
+MAX_EVIDENCE = 40
+"""How many reasons an edge keeps: enough to show, and the rest are of the same kind."""
+
+_MEMBER_WORDS = {"relation": "table", "routine": "function"}
+
+
+def _bare(type_name: str) -> str:
+    """A type's name without its schema."""
+    return type_name.rsplit(".", 1)[-1]
+
+
+def _arguments(routine: Object) -> list[str]:
+    return routine.name.args.split(", ") if routine.name.args else []
+
+
+def _accepts(routine: Object, arity: int) -> bool:
+    """Whether a call with so many arguments can mean this routine."""
+    count = len(_arguments(routine))
+    least = count - routine.detail.defaults - (1 if routine.detail.variadic else 0)
+    return least <= arity and (arity <= count or routine.detail.variadic)
+
+
+def _as_type(ref: Ref) -> Ref:
+    return ref.__class__("type", ref.name, ref.schema)
+
+
+def _anything(ref: Ref) -> Ref:
+    """A reference that asks only for the schema new objects go to."""
+    return ref.__class__("relation", ref.name)
+
+
+def _word(op: Op, ref: Ref) -> str:
+    if ref is op.ref and op.detail.label and op.verb != "make":
+        return op.detail.label
+    words: dict[Kind, str] = {"relation": "relation", "routine": "function"}
+    return words.get(ref.kind, ref.kind)
+
+
+def _make_lock(kind: str, detail: Detail) -> str:
+    if kind == "index":
+        return "SHARE UPDATE EXCLUSIVE" if detail.concurrently else "SHARE"
+    if kind == "trigger" or detail.contype == "foreign key":
+        return "SHARE ROW EXCLUSIVE"
+    return "ACCESS EXCLUSIVE"
+
+
+def _alter_lock(facet: str) -> str:
+    if facet in ("comment", "valid"):
+        return "SHARE UPDATE EXCLUSIVE"
+    if facet in ("acl", "body", "default privileges"):
+        return "ACCESS SHARE"
+    return "ACCESS EXCLUSIVE"
+
+
+def _falls(each: Object) -> bool:
+    """Whether DROP … CASCADE of what it stands on takes it away (a column or a table with a foreign key stays)."""
+    return each.label in ("view", "materialized view", "rule", "trigger", "policy", "constraint", "index") or (
+        each.name.kind in ("trigger", "policy", "rule", "constraint")
+    )

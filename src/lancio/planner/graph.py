@@ -1,0 +1,307 @@
+"""Which migration needs which, and why?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from lancio.catalog.model import BEFORE, Catalog, Name
+from lancio.planner import checks, declared
+from lancio.planner.arrange import Arrangement
+from lancio.planner.bind import Binder
+from lancio.planner.model import Because, Edge, Effect, FileFacts, Finding, Graph, Place, Requirement
+from lancio.reading import operations
+
+if TYPE_CHECKING:
+    from lancio.catalog.model import Object
+    from lancio.catalog.profile import Profile
+    from lancio.planner.bind import Bound
+    from lancio.planner.declared import Declared
+    from lancio.planner.model import Lock
+    from lancio.reading.model import FileOps
+    from lancio.reading.source import Folder, Migration
+
+Order = Literal["name", "graph"]
+
+
+def empty(profile: Profile) -> Catalog:
+    """A database in which nothing was made yet: the schema public is there."""
+    del profile  # the same for every version so far: what differs is in the profile itself
+    catalog = Catalog()
+    catalog.add(Name("schema", "", "public"), "schema", BEFORE)
+    return catalog
+
+
+def build(folder: Folder, profile: Profile, *, order: Order = "name") -> Graph:
+    """Read the files of a folder, bind them in order over an empty database, and say who needs whom.
+
+    Where names give an order it is kept, and a need that contradicts it is a refusal with the order that would do;
+    `order="graph"` takes that one.
+
+    Raises:
+        SourceError: a file cannot be parsed.
+    """
+    files = [(migration, operations.read(migration)) for migration in folder.migrations]
+    found = {migration.name: declared.read(migration.name, ops) for migration, ops in files}
+    if order == "graph":
+        groups: list[list[int]] = [list(range(len(files)))]
+    else:
+        groups = []
+        position = 0
+        for group in folder.groups:
+            groups.append(list(range(position, position + len(group))))
+            position += len(group)
+    bound, sequence, loops, binder = _bind(files, groups, profile, found)
+    findings = [finding for each in found.values() for finding in each.findings]
+    findings += [_loop(files, loop) for loop in loops]
+    if order == "name":
+        findings += _contradictions(files, sequence, bound, profile, found)
+    return _graph(folder, files, bound, sequence, binder, found, findings, profile)
+
+
+def _bind(
+    files: list[tuple[Migration, FileOps]], groups: list[list[int]], profile: Profile, found: dict[str, Declared]
+) -> tuple[dict[int, Bound], list[int], list[list[int]], Binder]:
+    """Bind group after group; inside a group the files arrange themselves."""
+    binder = Binder(empty(profile), profile, files)
+    bound: dict[int, Bound] = {}
+    loops: list[list[int]] = []
+    names = [migration.name for migration, _ in files]
+    arrangement = Arrangement([ops for _, ops in files]) if any(len(group) > 1 for group in groups) else None
+
+    def bind(index: int) -> None:
+        bound[index] = binder.file(index)
+        made = [binder.catalog.objects[each] for each in bound[index].made]
+        bound[index].effects = tuple(_effect(each) for each in made if not each.extension)
+        bound[index].checks = checks.created(made, _secured(binder, index))
+
+    for group in groups:
+        if len(group) == 1 or arrangement is None:
+            for index in group:
+                bind(index)
+        else:
+            _declared_order(arrangement, files, found)
+            loops += arrangement.order(group, lambda index: names[index], bind)
+    return bound, list(bound), loops, binder
+
+
+def _declared_order(
+    arrangement: Arrangement, files: list[tuple[Migration, FileOps]], found: dict[str, Declared]
+) -> None:
+    """`-- lancio: after FILE` counts among files whose names give no order."""
+    position = {migration.name: index for index, (migration, _) in enumerate(files)}
+    for index, (migration, _) in enumerate(files):
+        for after, _line in found[migration.name].after:
+            if after in position:
+                arrangement.after.setdefault(index, set()).add(position[after])
+
+
+def _loop(files: list[tuple[Migration, FileOps]], loop: list[int]) -> Finding:
+    names = [files[index][0].name for index in loop]
+    return Finding(
+        "loop",
+        "refusal",
+        " needs ".join([*names, names[0]]),
+        Place(names[0], 1),
+        "Split one of the files, so that what the others need is made first.",
+    )
+
+
+def _contradictions(
+    files: list[tuple[Migration, FileOps]],
+    sequence: list[int],
+    bound: dict[int, Bound],
+    profile: Profile,
+    found: dict[str, Declared],
+) -> list[Finding]:
+    """Needs that the order of the names leaves unmet, though a later file would meet them."""
+    unmet = {index: each.missing() for index, each in bound.items() if each.missing()}
+    if not unmet or len(files) < 2:
+        return []
+    again, proposed, loops, _ = _bind(files, [sorted(sequence)], profile, found)
+    if loops:
+        return []
+    findings = []
+    for index, requirements in unmet.items():
+        left = {(each.kind, each.object) for each in again[index].missing()}
+        met = [each for each in requirements if (each.kind, each.object) not in left and each.kind != "name"]
+        if not met:
+            continue
+        first = met[0]
+        now = again[index].requirements.get((first.kind, first.object))
+        provider = now.provider if now else None
+        order = ", ".join(files[each][0].name for each in proposed)
+        findings.append(
+            Finding(
+                "order",
+                "refusal",
+                f"{first.at} needs {first.object}, which "
+                + (f"{provider} makes later" if provider else "a later file makes"),
+                first.at,
+                f"Rename the files, or take the order of the graph with --order graph: {order}",
+            )
+        )
+    return findings
+
+
+def _graph(
+    folder: Folder,
+    files: list[tuple[Migration, FileOps]],
+    bound: dict[int, Bound],
+    sequence: list[int],
+    binder: Binder,
+    found: dict[str, Declared],
+    findings: list[Finding],
+    profile: Profile,
+) -> Graph:
+    late = binder.late()
+    facts = []
+    for index in sequence:
+        migration, ops = files[index]
+        for requirement in late.get(index, ()):
+            known = bound[index].requirements.get((requirement.kind, requirement.object))
+            if known is None:
+                bound[index].requirements[requirement.kind, requirement.object] = requirement
+        facts.append(_facts(migration, ops, bound[index], binder, found[migration.name], index))
+        findings += _declared_findings(files, migration, found[migration.name], facts[-1])
+    edges = _edges(binder, files, found)
+    position = {migration.name: place for place, migration in enumerate(files[index][0] for index in sequence)}
+    edges.sort(key=lambda edge: (position[edge.file], position[edge.needs], edge.hazard, edge.strength))
+    return Graph(
+        folder.path.name,
+        tuple(facts),
+        tuple(edges),
+        tuple(each for item in facts for each in item.opaque),
+        tuple(each for item in facts for each in item.requires if each.source == "missing"),
+        tuple(findings),
+        profile.major,
+    )
+
+
+def _edges(binder: Binder, files: list[tuple[Migration, FileOps]], found: dict[str, Declared]) -> list[Edge]:
+    edges = [
+        Edge(
+            files[file][0].name,
+            files[needs][0].name,
+            hazard,
+            strength,
+            tuple(sorted(because.values(), key=lambda each: (each.at.line, each.object))),
+        )
+        for (file, needs, hazard, strength), because in binder.edges.items()
+        if file != needs
+    ]
+    names = {migration.name for migration, _ in files}
+    for migration, _ in files:
+        for after, line in found[migration.name].after:
+            if after in names and after != migration.name:
+                place = Place(migration.name, line, f"-- lancio: after {after}")
+                because = Because(f"declared: after {after}", "declared", place, Place(after, 1))
+                edges.append(Edge(migration.name, after, "read-after-write", "order", (because,)))
+    return edges
+
+
+def _declared_findings(
+    files: list[tuple[Migration, FileOps]], migration: Migration, declared_: Declared, facts: FileFacts
+) -> list[Finding]:
+    """What a file declares and its SQL contradicts."""
+    findings = []
+    names = {each.name for each, _ in files}
+    for after, line in declared_.after:
+        if after not in names:
+            place = Place(migration.name, line)
+            findings.append(
+                Finding("declared", "refusal", f"{place}: there is no file {after} in this folder", place,
+                        "Mend the name behind `after`.")
+            )  # fmt: skip
+    made = {each.object for each in facts.creates} | {each.name for each in facts.creates}
+    for creates, line in declared_.creates:
+        if creates not in made and not facts.opaque:
+            place = Place(migration.name, line)
+            message = f"{place} declares that it creates {creates}; its SQL does not"
+            findings.append(Finding("declared", "warning", message, place, "Mend the line, or the SQL."))
+    return findings
+
+
+_TOP = frozenset(("column", "constraint", "label"))
+
+
+def _facts(
+    migration: Migration, ops: FileOps, bound: Bound, binder: Binder, declared_: Declared, index: int
+) -> FileFacts:
+    catalog = binder.catalog
+    made = [catalog.objects[each] for each in bound.made if each in catalog.objects]
+    changes = [
+        Effect(f"{says} ({facet})", kind, says, site.line) for (_, facet), (says, kind, site) in bound.changed.items()
+    ]
+    drops = [Effect(says, kind, name, site.line) for says, kind, name, site in bound.dropped]
+    binder.bound = bound
+    locks = binder.locks()
+    risk, because = _risk(bound, locks)
+    requirements = tuple(
+        requirement
+        for requirement in bound.requirements.values()
+        if requirement.kind not in _TOP or requirement.source == "missing"
+    )
+    declared_requirements = tuple(
+        each for each in declared_.requirements if each.object not in {found.object for found in requirements}
+    )
+    return FileFacts(
+        migration=migration,
+        statements=ops.statements,
+        requires=tuple(sorted((*requirements, *declared_requirements), key=_by_place)),
+        creates=bound.effects,
+        changes=tuple(changes),
+        drops=tuple(drops),
+        rows=tuple(bound.rows),
+        locks=locks,
+        checks=(*bound.checks, *declared_.checks),
+        settings=tuple(sorted(bound.settings)),
+        services=declared_.services,
+        risk=risk,
+        risk_because=because,
+        declared_risk=declared_.risk,
+        duration_ms=declared_.duration_ms,
+        impact=declared_.impact,
+        after_run=declared_.after_run,
+        opaque=tuple(bound.opaque),
+        standing=(
+            *checks.created(made, _secured(binder, index)),
+            *(each for each in declared_.checks if not each.once),
+        ),
+    )
+
+
+_KIND_ORDER = ("schema", "relation", "type", "extension", "routine")
+
+
+def _by_place(requirement: Requirement) -> tuple[int, int, str]:
+    kind = _KIND_ORDER.index(requirement.kind) if requirement.kind in _KIND_ORDER else len(_KIND_ORDER)
+    return (kind, requirement.at.line, requirement.object)
+
+
+def _secured(binder: Binder, index: int) -> list[Object]:
+    """The tables whose row level security a file switched last."""
+    found = []
+    for each in binder.catalog.objects.values():
+        version = each.cells.get("rls")
+        if version is not None and version.maker.file == index and each.facts.get("rls") == "on":
+            found.append(each)
+    return found
+
+
+def _effect(each: Object) -> Effect:
+    return Effect(each.says, each.name.kind, each.name.full, each.maker.line, each.detail.implied)
+
+
+def _risk(bound: Bound, locks: tuple[Lock, ...]) -> tuple[str, str]:
+    """The risk of a step from what it does: does it lose data, does it stop others, does it only add?"""
+    if bound.destroys:
+        what = [says for says, _ in bound.destroys]
+        return "high", what[0] + (f" and {len(what) - 1} more" if len(what) > 1 else "")
+    for mode in ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE"):
+        held = [lock.relation for lock in locks if lock.mode == mode]
+        if held:
+            tables = held[0] if len(held) == 1 else f"{len(held)} tables"
+            return "medium", f"{mode} on {tables}"
+    if bound.made or bound.rows or bound.changed:
+        return "low", "locks nothing that others write"
+    return "none", "changes nothing that is known"
