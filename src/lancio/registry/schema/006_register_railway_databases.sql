@@ -28,7 +28,8 @@ BEGIN
         RAISE EXCEPTION 'relation platform.databases does not exist'
             USING ERRCODE = 'undefined_table', HINT = 'Run 006_add_platform_databases_table.sql first.';
     END IF;
-    SELECT p.id INTO v_project_id FROM platform.projects p WHERE p.slug = 'lancio-studio';
+    -- Locked, so that two runs at once wait for each other and make each record once.
+    SELECT p.id INTO v_project_id FROM platform.projects p WHERE p.slug = 'lancio-studio' FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Lancio project not found'
             USING ERRCODE = 'no_data_found', HINT = 'Run 004_create_lancio_org.sql first.';
@@ -146,8 +147,7 @@ DECLARE
     v_mongodb_url text;
     v_redis_url   text;
 BEGIN
-    -- Two runs at once wait for each other here, so that neither makes a second record.
-    SELECT p.id INTO v_project_id FROM platform.projects p WHERE p.slug = 'lancio-studio' FOR NO KEY UPDATE;
+    SELECT p.id INTO v_project_id FROM platform.projects p WHERE p.slug = 'lancio-studio';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Lancio project not found'
             USING ERRCODE = 'no_data_found', HINT = 'Run 004_create_lancio_org.sql first.';
