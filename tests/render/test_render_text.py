@@ -39,7 +39,7 @@ def test_the_execution_graph_fits_and_its_boxes_are_straight(cells: int) -> None
 
 
 def test_the_execution_graph_says_what_the_specification_says() -> None:
-    drawn = text.graph(graphs.ready().graph, 80, graphs.ready())
+    drawn = text.graph(graphs.ready().graph, 100, graphs.ready())
     said = [line.strip("│ ").strip() for line in drawn.splitlines()]
     for line in (
         f"STEP 1: {graphs.TABLE}", "Requires:", "✓ platform schema (from 001)", "✓ platform.projects table (from 001)",
@@ -49,7 +49,8 @@ def test_the_execution_graph_says_what_the_specification_says() -> None:
         "Duration: ~3 seconds declared", "Depends on platform.databases", "Post-Migration Action Required:",
         "! Update connection strings with actual Railway values",
         "Risk: computed: medium (ACCESS EXCLUSIVE on 26 tables) · declared: LOW",
-        "✓ row platform.projects (slug = 'lancio-studio') (from 004)", "Independent of Step 2",
+        "✓ platform.projects row (slug = 'lancio-studio') (from 004)", "Independent of Step 2",
+        "Depends on platform.databases (from Step 1)",
         "· redis service, wanted (REDIS_URL is not set)",
     ):  # fmt: skip
         assert line in said, line
@@ -94,7 +95,7 @@ def test_what_cannot_be_seen_and_what_nothing_provides_is_said() -> None:
         unprovided=(replace(graph.file(graphs.TABLE).requires[0], source="missing"),),
     )
     drawn = text.graph(blind, 100)
-    assert f"{graphs.RLS}:77: EXECUTE of a text that is not known" in drawn
+    assert f"{graphs.RLS}:77: EXECUTE of a text that is not known" in text.tree(blind, 100)
     assert "✗ schema platform, needed at" in drawn
 
 
@@ -114,8 +115,8 @@ def test_the_tree_shows_each_files_state_from_facts() -> None:
 
 def test_without_a_database_no_state_is_claimed() -> None:
     drawn = text.tree(graphs.specification(), 80)
-    assert "Status: not asked" in drawn
-    assert "applied" not in drawn
+    assert "Status: must be applied (no database was asked)" in drawn
+    assert "✓ applied" not in drawn
 
 
 def test_a_no_go_names_provider_state_cause_solution_and_both_commands() -> None:
@@ -172,3 +173,32 @@ def test_a_command_in_a_refusal_is_never_broken_and_the_caret_stays_in_its_colum
 def test_an_empty_graph_draws_nothing_wrong() -> None:
     empty = Graph("x", (), (), (), (), (), 18)
     assert text.graph(empty, 80) == ""
+
+
+def test_a_box_says_where_the_reading_was_blind() -> None:
+    graph = graphs.specification()
+    blind = Opaque(Place(graphs.RLS, 77), "EXECUTE of a text that is not known")
+    files = tuple(replace(each, opaque=(blind,)) if each.name == graphs.RLS else each for each in graph.files)
+    drawn = text.graph(replace(graph, files=files, opaque=(blind,)), 100)
+    assert "  ? line 77: EXECUTE of a text that is not known" in drawn
+    assert drawn.count("EXECUTE of a text") == 1
+
+
+def test_members_of_an_extension_are_told_with_it() -> None:
+    graph = graphs.specification()
+    table = graph.file(graphs.TABLE)
+    extension = next(each for each in table.requires if each.kind == "extension")
+    member = replace(extension, object="function public.hmac(bytea, bytea, text)", kind="routine", strength="late")
+    files = tuple(
+        replace(each, requires=(*each.requires, member)) if each.name == graphs.TABLE else each for each in graph.files
+    )
+    drawn = text.graph(replace(graph, files=files), 80)
+    assert "pgcrypto extension (from 003)" in drawn
+    assert "hmac" not in drawn
+
+
+def test_many_changes_of_one_sort_are_counted() -> None:
+    graph = graphs.specification()
+    changes = tuple(graphs.effect(f"table platform.{name} (rls)", "relation") for name in graphs.TABLES)
+    files = tuple(replace(each, changes=changes) if each.name == graphs.RLS else each for each in graph.files)
+    assert "• changes row level security of 25 tables" in text.graph(replace(graph, files=files), 80)

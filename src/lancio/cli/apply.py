@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ from lancio.cli.options import (
     source,
     terminal_of,
 )
-from lancio.errors import ConnectionLost, Interrupted, LancioError, NoGo, StepFailed
+from lancio.errors import NoGo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,57 +95,21 @@ def launch(plan: Plan, session: work.Session, settings: Mapping[str, str], termi
     """Run the plan, show its events, and return the exit status.
 
     Raises:
-        LancioError: what the runner refuses before the first step.
+        LancioError: what the runner refuses, and how it ended if not well; its events were shown before.
     """
     from lancio.cli import progress
-    from lancio.executor import events, runner
+    from lancio.executor import runner
     from lancio.render import json
-    from lancio.render.lines import counted, lasted
 
-    finished: events.RunFinished | None = None
-    failure: events.StepFailed | None = None
-    stream = runner.apply(plan, session.connection, settings=settings)
+    stream = runner.apply(plan, session.connection, settings=settings, role=session.role, psql=session.target.psql)
     if terminal.json:
         for event in stream:
             terminal.data(f"{json.line(event.as_dict())}\n")
-            if isinstance(event, events.RunFinished):
-                finished = event
     else:
         with progress.reporter(terminal) as lines:
             for event in stream:
                 lines.show(event)
-                if isinstance(event, events.StepFailed):
-                    failure = event
-                    for line in progress.failed(event, terminal.cells):
-                        lines.step(line)
-                elif isinstance(event, events.RunFinished):
-                    finished = event
-        if failure is not None:
-            terminal.refuse(refusal(failure))
-        if finished is not None:
-            said = f"{finished.applied} of {counted(finished.of, 'step')} applied in {lasted(finished.duration_ms)}"
-            terminal.data(
-                f"{said}.\n" if finished.outcome == "done" else f"{said}; the run {_ended(finished.outcome)}.\n"
-            )
-    outcome = "lost" if finished is None else finished.outcome
-    return {
-        "done": 0,
-        "failed": StepFailed.exit_status,
-        "interrupted": Interrupted.exit_status,
-        "lost": ConnectionLost.exit_status,
-    }[outcome]
-
-
-def refusal(failure: Any) -> LancioError:
-    """A failed step as the refusal that it is."""
-    found = failure.diagnosis
-    return StepFailed(
-        found.message, cause=found.cause, remedy=found.solution, commands=found.commands, where=found.where
-    )
-
-
-def _ended(outcome: str) -> str:
-    return {"failed": "failed", "interrupted": "was interrupted", "lost": "lost its connection"}[outcome]
+    return 0
 
 
 @click.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -73,7 +74,7 @@ def explain(context: click.Context, text: str, folder: str | None, platform: boo
 
     terminal = terminal_of(context)
     if text == "-":
-        text = click.get_text_stream("stdin").read()
+        text = sys.stdin.read()
     where = source(folder, platform=platform or (folder is None and not USUAL.is_dir()))
     graph = work.graph_of(where)
     found = answer(text, graph, where.said)
@@ -93,7 +94,7 @@ def answer(text: str, graph: Graph, folder: str) -> Diagnosis:
     from lancio.planner import diagnosis
 
     said = read(text)
-    if not said.message and not said.sqlstate:
+    if not text.strip():
         raise UsageError(
             "there is no error text",
             cause="It is empty.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from lancio.render.lines import counted, lasted, listed, paint, wrap
+from lancio.render.lines import counted, lasted, listed, paint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ class Lines:
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
-        self.outcome = ""
 
     def show(self, event: Event) -> None:
         """Print what this event means to a reader; events that only move a bar say nothing here."""
@@ -37,10 +36,10 @@ class Lines:
                 self.aside(notice(event))
             case events.Waiting():
                 self.aside(waiting(event))
-            case events.Interrupted():
-                self.aside(interrupted(event))
+            case events.StepFailed() | events.Interrupted() if event.migration:
+                self.step(undone(event))
             case events.RunFinished():
-                self.outcome = event.outcome
+                self.step(finished(event))
             case _:
                 pass
 
@@ -149,15 +148,17 @@ def waiting(event: Any) -> str:
     return said
 
 
-def interrupted(event: Any) -> str:
-    """Where things stand after Ctrl-C."""
-    at = ""
-    if event.migration:
-        at = f" {event.migration} was {'committed just before' if event.committed else 'rolled back'}."
-    left = f" Not run: {listed(event.remaining, 4)}." if event.remaining else ""
-    return f"Interrupted.{at} Applied in this run: {counted(len(event.applied), 'file')}.{left} Run it again to go on."
+def undone(event: Any) -> str:
+    """The step at which the run ended; the refusal that follows says why."""
+    if getattr(event, "committed", False):
+        return f"✓ {event.migration}  committed just before the run was stopped"
+    place = f"[{event.position}/{event.of}] " if hasattr(event, "position") else ""
+    in_doubt = getattr(event, "sqlstate", "") == "08006"
+    return f"{place}✗ {event.migration}  {'lost' if in_doubt else 'rolled back, nothing of it is left'}"
 
 
-def failed(event: Any, cells: int) -> list[str]:
-    """The step that failed, in one line; the diagnosis follows it."""
-    return wrap(f"[{event.position}/{event.of}] ✗ {event.migration}  rolled back, nothing of it is left", cells)
+def finished(event: Any) -> str:
+    """`8 of 8 steps applied in 1.2 seconds.`"""
+    said = f"{event.applied} of {counted(event.of, 'step')} applied in {lasted(event.duration_ms)}"
+    ends = {"failed": "the run failed", "interrupted": "the run was interrupted", "lost": "the connection was lost"}
+    return f"{said}; {ends[event.outcome]}." if event.outcome in ends else f"{said}."

@@ -37,6 +37,7 @@ class Session:
 
     target: Target
     connection: psycopg.Connection[Any]
+    role: str | None = None
 
     @property
     def major(self) -> int:
@@ -77,7 +78,7 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     target = postgres.resolve(settings.database) if target is None else target
     connection = postgres.connect(target, role=settings.role)
     try:
-        yield Session(target, connection)
+        yield Session(target, connection, settings.role)
     finally:
         connection.close()
 

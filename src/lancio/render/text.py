@@ -6,10 +6,22 @@ import shlex
 from typing import TYPE_CHECKING
 
 from lancio.render.lines import box, clean, counted, heading, lasted, listed, pad, width, wrap
-from lancio.render.words import Steps, creates, duration, hard, noun, requires, risk, whole
+from lancio.render.words import (
+    Steps,
+    changes,
+    creates,
+    duration,
+    hard,
+    makes_row,
+    noun,
+    requires,
+    risk,
+    row_said,
+    whole,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from lancio.errors import LancioError
     from lancio.planner.diagnosis import Diagnosis
@@ -43,7 +55,7 @@ def graph(graph: Graph, cells: int, plan: Plan | None = None) -> str:
         lines += _boxes(shown, steps, graph, cells, plan)
         lines.append("")
         lines += _parallel(shown, steps, graph, cells)
-    lines += _blind(graph, cells)
+    lines += _blind(graph, cells, told={facts.name for facts in shown})
     return _text(lines)
 
 
@@ -194,6 +206,7 @@ def _tree(files: Iterable[FileFacts], steps: Steps, graph: Graph, cells: int, pl
             lines.append("")
         lines += wrap(facts.name, cells)
         leaves = [f"Creates: {said}{_for(said, facts, wanted, known)}" for said in creates(facts, named=TREE_NAMES)]
+        leaves += [f"Changes: {said}" for said in changes(facts)]
         needs = list(dict.fromkeys(steps.short(edge.needs) for edge in graph.needs(facts.name) if hard(edge)))
         if needs:
             leaves.append(f"Needs: {listed(needs)}")
@@ -210,9 +223,8 @@ def _for(said: str, facts: FileFacts, wanted: dict[str, list[str]], known: set[t
         if whole(effect) == said and (facts.name, effect.object) in known:
             return _arrow(wanted.get(effect.object, []))
     for row in facts.rows:
-        for thing, who in wanted.items():
-            if row == said and (thing == row or thing.endswith(row)):
-                return _arrow(who)
+        if row_said(row) == said:
+            return _arrow([name for thing, who in wanted.items() if makes_row(row, thing) for name in who])
     return ""
 
 
@@ -223,7 +235,7 @@ def _arrow(who: list[str]) -> str:
 
 def _status(name: str, states: dict[str, FileState], plan: Plan | None) -> str:
     if plan is None:
-        return "not asked: no database was given"
+        return "must be applied (no database was asked)"
     state = states.get(name)
     if state is None:
         return "✓ applied" if name in plan.done else "✗ not applied"
@@ -259,6 +271,8 @@ def _boxes(shown: Sequence[FileFacts], steps: Steps, graph: Graph, cells: int, p
         made = ["Creates:"]
         for said in creates(facts):
             made += wrap(said, inside, first="  • ")
+        for said in changes(facts):
+            made += wrap(f"changes {said}" if not said.startswith("drops ") else said, inside, first="  • ")
         if len(made) == 1:
             made.append("  • nothing that the catalog keeps")
         after = (
@@ -284,11 +298,10 @@ def _arrow_between(above: FileFacts, below: FileFacts, steps: Steps, graph: Grap
     if direct:
         said = [f"Depends on {listed(_objects(direct), EVIDENCE)}"]
     elif edges:
-        origins = listed(list(dict.fromkeys(steps.short(edge.needs) for edge in edges)))
-        said = [
-            f"Independent of {steps.short(above.name)}",
-            f"Depends on {listed(_objects(edges), EVIDENCE)} ({origins})",
-        ]
+        said = [f"Independent of {steps.short(above.name)}"]
+        near = [edge for edge in edges if steps.names[edge.needs].startswith("STEP")] or edges
+        origins = listed(list(dict.fromkeys(steps.short(edge.needs) for edge in near)))
+        said.append(f"Depends on {listed(_objects(near), EVIDENCE)} (from {origins})")
     else:
         said = ["Depends on nothing above"]
     lines = [shaft]
@@ -298,7 +311,19 @@ def _arrow_between(above: FileFacts, below: FileFacts, steps: Steps, graph: Grap
 
 
 def _objects(edges: Iterable[Edge]) -> list[str]:
-    return list(dict.fromkeys(_plain(because) for edge in edges for because in edge.because)) or ["what it makes"]
+    """What people would name first: rows and whole objects, and parts of them only where nothing else binds."""
+    because = [each for edge in edges for each in edge.because]
+    main = _foremost(because)
+    return list(dict.fromkeys(_plain(each) for each in main)) or ["what it makes"]
+
+
+def _foremost(because: Sequence[Because]) -> list[Because]:
+    """Rows, relations and what else stands by itself; else routines and schemas; else parts such as columns."""
+    ranks = [[], [], []]  # type: list[list[Because]]
+    for each in because:
+        part = each.kind in ("column", "constraint", "index", "trigger", "policy", "label")
+        ranks[2 if part else 1 if each.kind in ("schema", "routine") else 0].append(each)
+    return next((rank for rank in ranks if rank), [])
 
 
 def _plain(because: Because) -> str:
@@ -332,7 +357,7 @@ def _parallel(shown: Sequence[FileFacts], steps: Steps, graph: Graph, cells: int
             lines += wrap(steps.title(facts.name), cells, first="  ")
             if not edges:
                 lines += wrap("stays behind nothing", cells, first="    ")
-            for edge in edges:
+            for edge in _strongest(edges):
                 lines += _evidence(edge, steps, cells, indent="    ")
     waves = _waves(shown, above)
     if len(shown) > 1 and len(waves) < len(shown):
@@ -374,7 +399,7 @@ def _pair(
     direct = [edge for edge in graph.needs(second.name) if edge.needs == first.name and hard(edge)]
     if direct:
         lines = wrap(f"{a} ─► {b}: NO, {b} stays behind {a}", cells, first="  ")
-        for edge in direct:
+        for edge in _strongest(direct):
             lines += _evidence(edge, steps, cells, indent="    ", named=False)
         return lines
     if first.name in above[second.name]:
@@ -393,18 +418,24 @@ def _pair(
 def _evidence(edge: Edge, steps: Steps, cells: int, *, indent: str, named: bool = True) -> list[str]:
     kind = edge.hazard.replace("-", " ") + ("" if edge.strength == "hard" else f", {edge.strength}")
     opening = f"after {steps.short(edge.needs)}" if named else "because of"
+    ordered = [*_foremost(edge.because), *(each for each in edge.because if each not in _foremost(edge.because))]
     lines: list[str] = []
-    if named or len(edge.because) > 1:
-        lines += wrap(f"{opening} {counted(len(edge.because), 'object')} ({kind})", cells, first=f"{indent}└─ ")
+    if named or len(ordered) > 1:
+        lines += wrap(f"{opening} {counted(len(ordered), 'object')} ({kind})", cells, first=f"{indent}└─ ")
         indent += "   "
-    for because in edge.because[:EVIDENCE]:
-        tail = "" if named or len(edge.because) > 1 else f" ({kind})"
-        lines += wrap(
-            f"{because.object}{tail}: {because.at}, {_role(edge)} {because.provider}", cells, first=f"{indent}└─ "
-        )
-    if len(edge.because) > EVIDENCE:
-        lines += wrap(f"and {counted(len(edge.because) - EVIDENCE, 'object')} more", cells, first=f"{indent}└─ ")
+    for because in ordered[:EVIDENCE]:
+        tail = "" if named or len(ordered) > 1 else f" ({kind})"
+        said = f"{because.object}{tail}: {because.at}, {_role(edge)} {because.provider}"
+        lines += wrap(said, cells, first=f"{indent}└─ ")
+    if len(ordered) > EVIDENCE:
+        lines += wrap(f"and {len(ordered) - EVIDENCE} more", cells, first=f"{indent}└─ ")
     return lines
+
+
+def _strongest(edges: Sequence[Edge]) -> list[Edge]:
+    """Of each pair the edges that bind it most: a late need adds nothing where the file itself needs it."""
+    strong = {edge.needs for edge in edges if edge.strength in ("hard", "row", "external")}
+    return [edge for edge in edges if edge.needs not in strong or edge.strength in ("hard", "row", "external")]
 
 
 def _role(edge: Edge) -> str:
@@ -425,15 +456,17 @@ def _waves(shown: Sequence[FileFacts], above: dict[str, frozenset[str]]) -> list
     return waves
 
 
-def _blind(graph: Graph, cells: int) -> list[str]:
+def _blind(graph: Graph, cells: int, told: Collection[str] = ()) -> list[str]:
+    """What the reading could not settle; the places of the files in `told` were shown with their boxes."""
+    opaque = [place for place in graph.opaque if place.at.file not in told]
     lines: list[str] = []
     if graph.unprovided:
         lines += ["", *wrap("No file provides, so the database must have:", cells)]
         for item in graph.unprovided:
             lines += wrap(f"{item.object}, needed at {item.at}", cells, first="  ✗ ")
-    if graph.opaque:
-        lines += ["", *wrap(f"The reading cannot see through {counted(len(graph.opaque), 'place')}:", cells)]
-        for place in graph.opaque:
+    if opaque:
+        lines += ["", *wrap(f"The reading cannot see through {counted(len(opaque), 'place')}:", cells)]
+        for place in opaque:
             lines += wrap(f"{place.at}: {place.reason}", cells, first="  ? ")
     return [*lines, *_findings(graph.findings, cells)]
 

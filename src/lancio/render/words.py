@@ -23,6 +23,12 @@ ROUTINES = ("function", "procedure", "aggregate", "routine", "trigger function",
 PARTS = ("column", "constraint", "label")
 """Kinds that come with a table or a type made by the same file, and so are not listed by themselves."""
 
+ROW_VALUES = 2
+"""So many values say which row is meant."""
+
+FACETS = {"rls": "row level security", "acl": "privileges", "valid": "validity", "definition": ""}
+"""What a change is of, where the planner's word is not the one people use."""
+
 NAMED = 3
 """So many objects of one sort are named line by line; more are counted."""
 
@@ -108,11 +114,11 @@ def creates(facts: FileFacts, *, named: int = NAMED) -> list[str]:
     """
     groups: dict[str, list[Effect]] = {}
     for effect in facts.creates:
-        if effect.kind in PARTS and _comes_with(effect, facts):
+        label = label_of(effect)
+        # PostgreSQL makes an index for each key by itself, and it counts; the key's constraint comes with its table.
+        if label != "index" and (effect.implied or (effect.kind in PARTS and _comes_with(effect, facts))):
             continue
-        if effect.implied and effect.kind != "index":
-            continue
-        groups.setdefault(label_of(effect), []).append(effect)
+        groups.setdefault(label, []).append(effect)
     said: list[str] = []
     for label, effects in groups.items():
         one_by_one = (
@@ -124,14 +130,46 @@ def creates(facts: FileFacts, *, named: int = NAMED) -> list[str]:
             said += [whole(effect) for effect in effects]
         elif label == "index":
             said.append(counted(len(effects), "index"))
-        elif label == "policy":
-            said.append(_policies(effects))
+        elif label == "policy" or (label not in ("table", "function") and len(effects) > 2 * NAMED):
+            said.append(_alike(label, effects))
         else:
             said.append(f"{counted(len(effects), label)} ({', '.join(_bare(effect) for effect in effects)})")
-    said += _changes(facts.changes)
-    said += [f"row of {row}" if " " not in row else row for row in facts.rows]
-    said += [f"drops {noun(effect.object)}" for effect in facts.drops if not effect.implied]
-    return said
+    return said + [row_said(row) for row in facts.rows]
+
+
+def changes(facts: FileFacts) -> list[str]:
+    """What a file changes or drops of what was there: `row level security of 26 tables`."""
+    groups: dict[tuple[str, str], list[Effect]] = {}
+    for effect in facts.changes:
+        if not effect.implied:
+            groups.setdefault((_facet(effect), label_of(effect)), []).append(effect)
+    said: list[str] = []
+    for (facet, label), members in groups.items():
+        names = list(dict.fromkeys(_whole_without_facet(effect) for effect in members))
+        opening = f"{facet} of " if facet else ""
+        if len(names) <= NAMED:
+            said += [f"{opening}{name}" for name in names]
+        else:
+            said.append(f"{opening}{counted(len(names), label)}")
+    return said + [f"drops {noun(effect.object)}" for effect in facts.drops if not effect.implied]
+
+
+def row_said(row: str) -> str:
+    """A row by its table and the first of its values: `platform.projects row (slug = 'lancio-studio', …)`."""
+    found = re.fullmatch(r"(?:row )?(\S+) \((.*)\)", row, re.DOTALL)
+    if found is None:
+        return row
+    pairs = re.split(r", (?=[^\s=']+ = )", found[2])
+    more = ", …" if len(pairs) > ROW_VALUES else ""
+    return f"{found[1]} row ({', '.join(pairs[:ROW_VALUES])}{more})"
+
+
+def makes_row(row: str, needed: str) -> bool:
+    """Whether a row that is made is the one that is needed: the same table, and every value asked for is in it."""
+    made, asked = (re.fullmatch(r"(?:row )?(\S+) \((.*)\)", text, re.DOTALL) for text in (row, needed))
+    if made is None or asked is None or made[1] != asked[1]:
+        return row == needed
+    return set(re.split(r", (?=[^\s=']+ = )", asked[2])) <= set(re.split(r", (?=[^\s=']+ = )", made[2]))
 
 
 def requires(
@@ -142,20 +180,21 @@ def requires(
     `wants` has, for each variable that a service is named by, whether it is set; None where nobody looked.
     """
     unmet = {item.requirement.object for item in missing if item.file == facts.name and item.blocking}
+    extensions = {item.provider for item in facts.requires if item.kind == "extension" and item.provider is not None}
     groups: dict[tuple[str, str], list[Requirement]] = {}
     for item in facts.requires:
         if item.source == "server" and item.kind != "server version":
             continue
+        if item.kind != "extension" and item.provider in extensions and item.object not in unmet:
+            continue  # a member of an extension that is named itself
         mark = "✗" if item.object in unmet or item.source == "missing" else "✓"
         groups.setdefault((mark, _label(item)), []).append(item)
     lines: list[tuple[str, str]] = []
     for (mark, label), items in groups.items():
         if len(items) > 2 * NAMED:
-            origin = listed(sorted({_origin(each, steps) for each in items}))
-            word = label or "object"
-            lines.append((mark, f"{counted(len(items), word)} ({origin})"))
+            lines.append((mark, f"{counted(len(items), label or 'object')} ({_origins(items, steps)})"))
         else:
-            lines += [(mark, f"{noun(each.object)} ({_origin(each, steps)})") for each in items]
+            lines += [(mark, f"{_needed(each)} ({_origin(each, steps)})") for each in items]
     for service in facts.services:
         need = "must answer" if service.required else "wanted"
         if wants is None or service.variable not in wants:
@@ -220,6 +259,23 @@ def _origin(item: Requirement, steps: Steps) -> str:
             return f"nothing provides it{when}"
 
 
+def _needed(item: Requirement) -> str:
+    return row_said(item.object) if item.kind == "row" else noun(item.object)
+
+
+def _origins(items: Iterable[Requirement], steps: Steps) -> str:
+    """`from 001, 002 and Step 1; in the database`."""
+    files: list[str] = []
+    others: list[str] = []
+    for item in items:
+        if item.source == "file" and item.provider is not None:
+            files.append(steps.short(item.provider.file))
+        else:
+            others.append(_origin(item, steps))
+    said = [f"from {listed(sorted(set(files)))}"] if files else []
+    return "; ".join([*said, *sorted(set(others))])
+
+
 def _comes_with(effect: Effect, facts: FileFacts) -> bool:
     """Whether a column, constraint or label belongs to something that the same file makes."""
     if effect.implied:
@@ -234,12 +290,13 @@ def _bare(effect: Effect) -> str:
     return name.rsplit(".", 1)[-1].strip('"')
 
 
-def _policies(effects: Sequence[Effect]) -> str:
+def _alike(label: str, effects: Sequence[Effect]) -> str:
+    """Many of one sort: `26 policies (permissive_all_…)`, with the names where they are few."""
     names = sorted({_bare(effect) for effect in effects})
     if len(names) <= NAMED:
-        return f"{counted(len(effects), 'policy')} ({', '.join(names)})"
+        return f"{counted(len(effects), label)} ({', '.join(names)})"
     start = _common(names)
-    return f"{counted(len(effects), 'policy')} ({start}…)" if len(start) > NAMED else counted(len(effects), "policy")
+    return f"{counted(len(effects), label)} ({start}…)" if len(start) > NAMED else counted(len(effects), label)
 
 
 def _common(names: Sequence[str]) -> str:
@@ -248,16 +305,10 @@ def _common(names: Sequence[str]) -> str:
     return first[:size]
 
 
-def _changes(effects: Iterable[Effect]) -> list[str]:
-    """Changes by what is changed: `row level security of 26 tables`, `platform.users table altered`."""
-    groups: dict[str, list[Effect]] = {}
-    for effect in effects:
-        if not effect.implied:
-            groups.setdefault(label_of(effect), []).append(effect)
-    said: list[str] = []
-    for label, members in groups.items():
-        if len(members) <= NAMED:
-            said += [f"changes {noun(effect.object)}" for effect in members]
-        else:
-            said.append(f"changes {counted(len(members), label)}")
-    return said
+def _facet(effect: Effect) -> str:
+    found = re.search(r" \((\w[\w ]*)\)$", effect.object)
+    return FACETS.get(found[1], found[1]) if found else ""
+
+
+def _whole_without_facet(effect: Effect) -> str:
+    return noun(re.sub(r" \((\w[\w ]*)\)$", "", effect.object))
