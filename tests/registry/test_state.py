@@ -146,6 +146,15 @@ def test_each_mutation_unticks_its_line(connection: psycopg.Connection, mutation
     assert lines(found)[says].reason
 
 
+def test_an_absent_mongodb_is_no_fault(connection: psycopg.Connection) -> None:
+    launch(connection, 7)
+    connection.execute("SET lancio.mongodb_url = 'absent'")
+    connection.execute(FILES[7].read_bytes())
+    found = judged(connection)
+    assert found.ready
+    assert lines(found)["MongoDB registered"].ticked is None
+
+
 def test_a_policy_that_narrows_is_said(connection: psycopg.Connection) -> None:
     launch(connection, 8)
     connection.execute("CREATE POLICY own ON platform.users AS RESTRICTIVE USING (false)")

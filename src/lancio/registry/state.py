@@ -47,6 +47,9 @@ PROVING = ("test_rls_policies", "verify_rls_enabled")
 LEAST_POLICIES = 24
 """The specification's `24+`."""
 
+OPTIONAL = ("mongodb",)
+"""Services that the specification calls optional: without them the registration is skipped, and that is safe."""
+
 VERIFY_EMPTY = "Verify: SELECT COUNT(*) FROM platform.databases; returns 0"
 VERIFY_POLICIES = "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform'; returns 24+"
 VERIFY_ROWS = "Verify: SELECT COUNT(*) FROM platform.databases; returns 2+"
@@ -311,7 +314,7 @@ def _checklist(facts: Facts, stages: Sequence[Stage], kept: Mapping[str, Sequenc
                 _of(
                     "Update connection strings with actual Railway values",
                     bool(count) and not placeholders,
-                    _names("still a placeholder", placeholders) or facts.why_databases or "no database is registered",
+                    _names("still a placeholder:", placeholders) or facts.why_databases or "no database is registered",
                 ),
                 Line("Test application endpoints", False, "not tested here: the endpoints are not part of a database"),
                 Line("Monitor for errors", False, "not known: nothing in this database watches the application"),
@@ -371,6 +374,8 @@ def _registered(name: str, kind: str, facts: Facts) -> Line:
     if facts.databases is None:
         return Line(f"{name} registered", False, facts.why_databases)
     rows = [each for each in facts.databases if each.type == kind]
+    if not rows and kind in OPTIONAL and facts.databases:
+        return Line(f"{name} registered", None, "skipped: the service was said to be absent, and it is optional")
     waiting = sum(each.placeholder for each in rows)
     note = " (placeholder creds)" if waiting else ""
     return _of(f"{name} registered{note}", bool(rows), f"platform.databases has no row of type {kind}")
