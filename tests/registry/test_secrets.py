@@ -21,9 +21,10 @@ ROW = UUID("00000000-0000-4000-8000-000000000001")
 
 def test_the_envelope_is_the_one_that_is_written_down() -> None:
     envelope = secrets.seal("redis://:s3cret@h:1", row_id=ROW, key=KEY, iv=bytes(16))
-    # openssl enc -aes-256-cbc and openssl dgst -sha256 -mac hmac give the same two parts.
+    # The two parts as `openssl enc -aes-256-cbc` and `openssl dgst -sha256 -mac HMAC` give them.
     assert envelope[:21].hex() == "0100000007" + "00" * 16
-    assert len(envelope) == 21 + 32 + 32
+    assert envelope[21:-32].hex() == "3932bc5c61c6d9322990f2a36a3e58de138cff13367af765456951cccd3d727b"
+    assert envelope[-32:].hex() == "4b08fde416bf2e3bd649edfa22c2d6dbf277fb2e883701a7b8965f79e0d1151b"
     assert secrets.open_sealed(envelope, row_id=ROW, key=KEY) == secrets.Secret("redis://:s3cret@h:1")
     assert secrets.key_id_of(envelope) == 7
 

@@ -521,6 +521,11 @@ BEGIN
         GRANT SELECT ON platform.databases_with_connection_strings TO lancio_service;
         GRANT EXECUTE ON FUNCTION platform.decrypt_database_connection_string(uuid) TO lancio_service;
         GRANT EXECUTE ON FUNCTION platform.update_database_health(uuid, text, text) TO lancio_service;
+        -- Step 3 may have made this one while the role was not there.
+        IF to_regprocedure('platform.register_database_from_setting(uuid, text, text, text, text, text, integer)') IS NOT NULL THEN
+            GRANT EXECUTE ON FUNCTION platform.register_database_from_setting(uuid, text, text, text, text, text, integer)
+                TO lancio_service;
+        END IF;
     END IF;
 END
 $$;
