@@ -293,6 +293,11 @@ class Binder:
             for guard in op.guards
         )
 
+    def conditions(self, op: Op) -> list[str]:
+        """The objects that must be there for the operation to run at all, as kind and name."""
+        found = (self.resolve(guard.ref) for guard in op.guards if guard.ref is not None and guard.truth == "exists")
+        return [f"{each.name.kind} {each.name.full}" for each in found if each is not None]
+
     def require_object(self, found: Object, strength: Strength, site: Site, message: str) -> None:
         """Note that an object which is there is required; of an extension's member, the extension."""
         if found.extension and (owner := self.catalog.find(Name("extension", "", found.extension))) is not None:
@@ -491,6 +496,8 @@ class Binder:
         made = self.catalog.add(name, detail.label or ref.kind, site, owner, detail)
         self._made_now.append(made)
         self.bound.made.append(made.id)
+        if asked := self.conditions(op):
+            made.facts["where"] = "\n".join(asked)
         if detail.references is not None and (target := self.resolve(detail.references[0])) is not None:
             self.lock(target, "SHARE ROW EXCLUSIVE", site)
         if name.kind == "relation":

@@ -263,6 +263,8 @@ def _facts(
         impact=declared_.impact,
         after_run=declared_.after_run,
         opaque=tuple(bound.opaque),
+        ops=ops,
+        remains=tuple(_effect(each) for each in made if not each.extension),
         standing=(
             *checks.created(made, _secured(binder, index)),
             *(each for each in declared_.checks if not each.once),
@@ -289,7 +291,8 @@ def _secured(binder: Binder, index: int) -> list[Object]:
 
 
 def _effect(each: Object) -> Effect:
-    return Effect(each.says, each.name.kind, each.name.full, each.maker.line, each.detail.implied)
+    where = tuple(each.facts["where"].split("\n")) if "where" in each.facts else ()
+    return Effect(each.says, each.name.kind, each.name.full, each.maker.line, each.detail.implied, where)
 
 
 def _risk(bound: Bound, locks: tuple[Lock, ...]) -> tuple[str, str]:

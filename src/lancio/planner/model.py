@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from lancio.reading.model import RowFact, Statement
+    from lancio.reading.model import FileOps, RowFact, Statement
     from lancio.reading.source import Migration
 
 Hazard = Literal["read-after-write", "write-after-read", "write-after-write"]
@@ -96,6 +96,7 @@ class Effect:
     name: str
     line: int
     implied: bool = False
+    where: tuple[str, ...] = ()  # made only where these objects are there, as kind and name: "relation platform.x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,8 @@ class FileFacts:
     impact: str
     after_run: str
     opaque: tuple[Opaque, ...]
+    ops: FileOps | None = field(default=None, repr=False, compare=False)
+    remains: tuple[Effect, ...] = ()  # of `creates`, what no later file drops or renames, under its name then
     standing: tuple[Check, ...] = ()  # of `checks`, what still holds after all files have run: `lancio verify` asks it
 
     @property

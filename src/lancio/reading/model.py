@@ -21,6 +21,9 @@ Verb = Literal["make", "alter", "drop", "rename", "move", "read", "write", "call
 
 Truth = Literal["exists", "missing", "unknown"]
 
+Moment = Literal["now", "kept", "call"]
+"""Now; kept (in a view, a default, a policy, a check: what it names must be there now, and runs later); or when called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -126,16 +129,13 @@ NOTHING = Detail()
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """What a statement does to one object.
-
-    `when` is `now`, or `call` for what happens only when the routine is called that the operation stands in.
-    """
+    """What a statement does to one object."""
 
     verb: Verb
     ref: Ref
     span: Span
     detail: Detail = NOTHING
-    when: Literal["now", "call"] = "now"
+    when: Moment = "now"
     guards: tuple[Guard, ...] = ()
     statement: int = 0
     via: str = ""

@@ -10,7 +10,6 @@ from lancio.reading.queries import Scope, Source
 from lancio.reading.relations import role
 
 if TYPE_CHECKING:
-
     from lancio.reading.model import Kind, Verb
     from lancio.reading.reader import Reader
     from lancio.syntax.parser import Tree
@@ -431,7 +430,7 @@ def create_policy(reader: Reader, fields: Tree) -> None:
     for each in fields.get("roles", ()):
         role(reader, each, at)
     scope = Scope(sources={table.name: Source(relation=table)})
-    with reader.inside(via=f"the policy {name} of {table}"):
+    with reader.inside(when="kept" if reader.when == "now" else None, via=f"the policy {name} of {table}"):
         queries.expression(reader, fields.get("qual"), scope)
         queries.expression(reader, fields.get("with_check"), scope)
     verb: Verb = "make" if "cmd_name" in fields else "alter"

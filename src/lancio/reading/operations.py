@@ -89,39 +89,36 @@ SILENT = frozenset((
 """Statements that touch nothing which another migration could make, or nothing that the catalog value holds."""
 
 
-def read_statement(reader: Reader, node: str, fields: Tree, scope: Scope | None = None) -> object:
+def read_statement(reader: Reader, node: str, fields: Tree, scope: Scope | None = None) -> None:
     """Read one statement, wherever it stands: in the file, in a body, in a string."""
+    handler = HANDLERS.get(node)
     if node == "SelectStmt" and fields.get("intoClause"):
-        return relations.create_table_as(reader, {"into": fields["intoClause"], "query": {"SelectStmt": fields}})
-    if node in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
-        return queries.statement(reader, {node: fields}, scope)
-    if node == "CreateFunctionStmt":
-        return routines.create_routine(reader, fields, read_statement)
-    if node == "AlterFunctionStmt":
-        return reader.emit("alter", objects.routine(fields.get("func", {})))
-    if node == "DoStmt":
-        return routines.do(reader, fields, read_statement)
-    if node == "CallStmt":
-        return queries.call(reader, fields.get("funccall", {}), scope or queries.Scope())
-    if node == "CreateSchemaStmt":
+        relations.create_table_as(reader, {"into": fields["intoClause"], "query": {"SelectStmt": fields}})
+    elif node in ("SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
+        queries.statement(reader, {node: fields}, scope)
+    elif node == "CreateFunctionStmt":
+        routines.create_routine(reader, fields, read_statement)
+    elif node == "AlterFunctionStmt":
+        reader.emit("alter", objects.routine(fields.get("func", {})))
+    elif node == "DoStmt":
+        routines.do(reader, fields, read_statement)
+    elif node == "CallStmt":
+        queries.call(reader, fields.get("funccall", {}), scope or queries.Scope())
+    elif node == "CreateSchemaStmt":
         objects.create_schema(reader, fields)
-        return _schema_elements(reader, fields)
-    if node in ("ExplainStmt", "PrepareStmt", "DeclareCursorStmt"):
-        inner = fields.get("query", {})
-        name, body = tree.unwrap(inner)
-        return read_statement(reader, name, body, scope)
-    if node == "VariableSetStmt" and fields.get("name", "").lower() == "check_function_bodies":
+        _schema_elements(reader, fields)
+    elif node in ("ExplainStmt", "PrepareStmt", "DeclareCursorStmt"):
+        name, inner = tree.unwrap(fields.get("query", {}))
+        read_statement(reader, name, inner, scope)
+    elif node == "VariableSetStmt" and fields.get("name", "").lower() == "check_function_bodies":
         value = tree.constant((fields.get("args") or [{}])[0])
         reader.check_bodies = value not in ("off", "false", "0", "no")
-        return None
-    handler = HANDLERS.get(node)
-    if handler is not None:
-        return handler(reader, fields)
-    if node in objects.SIMPLE:
-        return objects.simple(reader, node, fields)
-    if node not in SILENT:
+    elif handler is not None:
+        handler(reader, fields)
+    elif node in objects.SIMPLE:
+        objects.simple(reader, node, fields)
+    elif node not in SILENT:
         reader.opaque(f"{node.removesuffix('Stmt')} is not read")
-    return None
 
 
 def _schema_elements(reader: Reader, fields: Tree) -> None:

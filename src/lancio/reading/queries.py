@@ -278,7 +278,9 @@ def expression(reader: Reader, node: Any, scope: Scope) -> None:
             select(reader, fields, scope)
         elif name == "typeName":
             type_name(reader, fields)
-        elif isinstance(fields, (dict, list)):
+        elif isinstance(fields, list):
+            expression(reader, fields, scope)
+        elif isinstance(fields, dict):
             expression(reader, fields, scope)
             if name == "A_Expr" and len(parts := tree.strings(fields.get("name"))) > 1:
                 reader.emit("read", tree.any_name("operator", parts), tree.location(fields))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lancio.reading.model import NOTHING, Detail, Guard, Op, Ref, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lancio.reading.model import Verb
+    from lancio.reading.model import Moment, Verb
 
 
 class Reader:
@@ -29,7 +29,7 @@ class Reader:
         self.base = 0
         self.fixed: Span | None = None
         self.whole = Span(0, 0, 1)  # the statement of the file that is being read
-        self.when: Literal["now", "call"] = "now"
+        self.when: Moment = "now"
         self.via = ""
         self.guards: tuple[Guard, ...] = ()
         self.soft = False
@@ -81,7 +81,7 @@ class Reader:
     def inside(
         self,
         *,
-        when: Literal["now", "call"] | None = None,
+        when: Moment | None = None,
         via: str | None = None,
         guards: tuple[Guard, ...] = (),
         soft: bool = False,
@@ -107,9 +107,15 @@ class Reader:
 
     @contextmanager
     def collected(self) -> Iterator[list[Op]]:
-        """Collect the operations of a block apart from the rest (a routine's body)."""
+        """Collect the operations of a routine's body apart from the rest.
+
+        The conditions under which the routine is made are none under which it is called.
+        """
         outer, self.ops = self.ops, []
+        around = (self.guards, self.soft, self.tolerant)
+        self.guards, self.soft, self.tolerant = (), False, False
         try:
             yield self.ops
         finally:
             self.ops = outer
+            self.guards, self.soft, self.tolerant = around

@@ -9,6 +9,7 @@ from lancio.reading.model import Column, Detail, Output, Query, Ref
 from lancio.reading.queries import Scope, Source
 
 if TYPE_CHECKING:
+    from lancio.reading.model import Moment
     from lancio.reading.reader import Reader
     from lancio.syntax.parser import Tree
 
@@ -104,8 +105,12 @@ def _column_parts(reader: Reader, table: Ref, fields: Tree, scope: Scope) -> Non
 
 def _expression_of(reader: Reader, node: Tree | None, scope: Scope, via: str) -> None:
     """An expression that PostgreSQL keeps: what it needs must be there now, and is used again later."""
-    with reader.inside(via=via):
+    with reader.inside(when=_kept(reader), via=via):
         queries.expression(reader, node, scope)
+
+
+def _kept(reader: Reader) -> Moment:
+    return "kept" if reader.when == "now" else reader.when
 
 
 def _owned_sequence(reader: Reader, table: Ref, column: str, at: int) -> None:
@@ -220,7 +225,7 @@ def create_view(reader: Reader, fields: Tree) -> None:
     view = tree.relation(fields.get("view", {}))
     at = tree.location(fields.get("view", {}))
     _schema(reader, view, at)
-    with reader.inside(via=f"the query of {view}"):
+    with reader.inside(when=_kept(reader), via=f"the query of {view}"):
         query = queries.statement(reader, fields.get("query"))
     _make_from_query(reader, view, "view", query, tree.strings(fields.get("aliases")), fields, at)
 

@@ -59,13 +59,9 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
         reader.inside(when="call", via=f"the body of {schema or ''}{'.' if schema else ''}{name}()"),
     ):
         _body(reader, fields, language.lower(), names, read)
-    if language.lower() == "sql" and body:
-        # PostgreSQL analyses an SQL body when the routine is made (fmgr_sql_validator), unless it is told not to.
-        reader.ops.extend(_checked(body, reader.check_bodies))
-    elif language.lower() == "plpgsql":
-        reader.ops.extend(
-            replace(op, when="now") for op in body if op.via.endswith("(declared)") and reader.check_bodies
-        )
+    if reader.check_bodies:
+        for op in _checked(body, language.lower()):
+            reader.ops.append(replace(op, when="now", guards=reader.guards + op.guards, soft=reader.soft or op.soft))
     detail = Detail(
         label="procedure" if fields.get("is_procedure") else "function",
         replace=bool(fields.get("replace")),
@@ -88,14 +84,19 @@ def _own_path(options: list[Tree]) -> tuple[str, ...] | None:
     return None
 
 
-def _checked(body: list[Op], check: bool) -> Iterable[Op]:
-    if not check:
-        return
+def _checked(body: list[Op], language: str) -> Iterable[Op]:
+    """What PostgreSQL asks for when a routine is made, unless check_function_bodies is off.
+
+    An SQL body is analysed (fmgr_sql_validator); of PL/pgSQL only the types of variables are looked up
+    (plpgsql_validator).
+    """
     for op in body:
-        if op.verb in ("read", "call"):
-            yield replace(op, when="now")
-        elif op.verb == "write" and op.ref.kind == "relation":
-            yield replace(op, verb="read", detail=Detail(), when="now")
+        if language == "sql" and op.verb in ("read", "call"):
+            yield op
+        elif language == "sql" and op.verb == "write" and op.ref.kind == "relation":
+            yield replace(op, verb="read", detail=Detail())
+        elif language == "plpgsql" and op.via.endswith("(declared)"):
+            yield op
 
 
 def _body(reader: Reader, fields: Tree, language: str, names: list[str], read: ReadStatement) -> None:
@@ -135,7 +136,7 @@ def _string(node: object) -> str | None:
 
 
 def _option_location(fields: Tree, name: str) -> int:
-    for element in fields.get("options", fields.get("args", ())):
+    for element in fields.get("options") or fields.get("args") or ():
         definition = element.get("DefElem", {})
         if definition.get("defname") == name:
             return int(definition.get("location", -1))

@@ -1,0 +1,132 @@
+"""What does a live database hold, as the planner's catalog value?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from lancio.catalog.model import BEFORE, Catalog, Live, Name, Object
+from lancio.postgres import named_queries
+from lancio.reading.model import Column, Detail, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lancio.planner.model import Graph
+    from lancio.reading.model import Kind
+
+_RELATIONS = {
+    "r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table",
+    "S": "sequence", "c": "composite type", "i": "index", "I": "index",
+}  # fmt: skip
+_CONSTRAINTS = {"p": "primary key", "u": "unique", "f": "foreign key", "c": "check", "x": "exclude", "t": "trigger"}
+_EVENTS = ((4, "insert"), (8, "delete"), (16, "update"), (32, "truncate"))
+_TYPES = {"d": "domain"}
+
+Rows = list[dict[str, Any]]
+
+
+def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
+    """Read the whole catalog in one read-only snapshot, and ask the probes of the graph's requirements.
+
+    Nothing is changed and nothing is locked beyond ACCESS SHARE. A probe that fails (its table is not there) is
+    answered None.
+    """
+    queries = named_queries("lancio.executor", "snapshot.sql")
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute("SET LOCAL row_security = off")  # a filtered answer would be an error, never a fact
+        (server,) = cursor.execute(queries["server"].encode()).fetchall()
+        installable = cursor.execute(queries["installable"].encode()).fetchall()
+        found: dict[str, Rows] = {
+            name: cursor.execute(query.encode()).fetchall()
+            for name, query in queries.items()
+            if name not in ("server", "installable")
+        }
+        probes = dict.fromkeys(
+            requirement.probe for facts in graph.files for requirement in facts.requires if requirement.probe
+        )
+        answers = {probe: _ask(connection, probe) for probe in probes}
+    return Live(
+        catalog=_catalog(server, found),
+        answers=answers,
+        version=server["version"],
+        user=server["user"],
+        database=server["database"],
+        superuser=server["superuser"],
+        can_create=server["can_create"],
+        bypass_rls=server["bypass_rls"] or server["superuser"],
+        extensions=tuple(row["name"] for row in installable),
+        trusted=tuple(row["name"] for row in installable if row["trusted"]),
+    )
+
+
+def _ask(connection: psycopg.Connection[Any], probe: str) -> bool | None:
+    try:
+        with connection.transaction():
+            row = connection.execute(probe.encode()).fetchone()
+    except psycopg.Error as error:
+        if error.sqlstate is None:  # the connection, not the question
+            raise
+        return None
+    return bool(row and row[0])
+
+
+def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
+    catalog = Catalog()
+    catalog.path = tuple(server["path"]) or ("public",)
+    for kind, group, column in (
+        ("schema", "schemas", "nspname"),
+        ("extension", "extensions", "extname"),
+        ("role", "roles", "rolname"),
+    ):
+        for row in found[group]:
+            catalog.add(Name(kind, "", row[column]), kind, BEFORE)  # type: ignore[arg-type]
+    for row in found["relations"]:
+        table = catalog.find(Name("relation", row["schema"], row["of"])) if row["of"] else None
+        relation = catalog.add(Name("relation", row["schema"], row["name"]), _RELATIONS[row["kind"]], BEFORE, table)
+        relation.extension = row["extension"] or ""
+        relation.facts["rls"] = "on" if row["rls"] else "off"
+    for row in found["types"]:
+        kind = _TYPES.get(row["kind"], "type")
+        type_ = catalog.add(Name("type", row["schema"], row["name"]), kind, BEFORE)
+        type_.extension = row["extension"] or ""
+        for label in row["labels"]:
+            catalog.add(Name("label", row["schema"], label, row["name"]), "label", BEFORE, type_)
+    for row in found["columns"]:
+        _part(catalog, "column", "column", row, Detail(label="column", columns=(_column(row),)))
+    for row in found["routines"]:
+        routine = catalog.add(Name("routine", row["schema"], row["name"], "", row["args"]), "function", BEFORE)
+        routine.detail = Detail(label="function", defaults=row["defaults"], variadic=row["variadic"])
+        routine.extension = row["extension"] or ""
+    for row in found["constraints"]:
+        _part(catalog, "constraint", _CONSTRAINTS.get(row["kind"], "constraint"), row, Detail())
+    for row in found["triggers"]:
+        executes = Ref("routine", row["routine"], row["routine_schema"], (), 0)
+        events = tuple(word for bit, word in _EVENTS if row["type"] & bit)
+        _part(catalog, "trigger", "trigger", row, Detail(label="trigger", routine=executes, events=events))
+    for kind, group in (("policy", "policies"), ("rule", "rules")):
+        for row in found[group]:
+            _part(catalog, kind, kind, row, Detail())  # type: ignore[arg-type]
+    _others(catalog, found["others"])
+    return catalog
+
+
+def _column(row: Mapping[str, Any]) -> Column:
+    return Column(row["name"], type_name=row["type"], not_null=row["not_null"], default=row["has_default"])
+
+
+def _part(catalog: Catalog, kind: Kind, label: str, row: Mapping[str, Any], detail: Detail) -> Object | None:
+    owner = catalog.find(Name("relation", row["schema"], row["relation"]))
+    if owner is None:
+        return None
+    return catalog.add(Name(kind, row["schema"], row["name"], row["relation"]), label, BEFORE, owner, detail)
+
+
+def _others(catalog: Catalog, rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
+        name = Name(row["kind"], row["schema"], row["name"])
+        if catalog.find(name) is None:
+            catalog.add(name, row["kind"], BEFORE)

@@ -1,0 +1,116 @@
+-- What a live database holds, for the planner. One query a kind, each by definition and without OIDs; what belongs to
+-- the server itself, to Lancio's own ledger, or to another session's temporary schema is left out.
+
+-- name: server
+SELECT current_setting('server_version_num')::int AS version, current_user::text AS "user",
+       current_database()::text AS database,
+       r.rolsuper AS superuser, r.rolbypassrls AS bypass_rls,
+       has_database_privilege(current_database(), 'CREATE') AS can_create,
+       current_schemas(false)::text[] AS path
+FROM pg_roles r WHERE r.rolname = current_user
+
+-- name: installable
+SELECT name::text, coalesce((to_jsonb(e) ->> 'trusted')::boolean, false) AS trusted
+FROM (SELECT DISTINCT ON (v.name) v.* FROM pg_available_extension_versions v ORDER BY v.name, v.version DESC) e
+ORDER BY 1
+
+-- name: schemas
+SELECT nspname::text FROM pg_namespace
+WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio') AND nspname !~ '^pg_(toast_)?temp_'
+ORDER BY 1
+
+-- name: extensions
+SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1
+
+-- name: roles
+SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1
+
+-- name: relations
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.relrowsecurity AS rls,
+       t.relname::text AS of, x.extname::text AS extension
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_index i ON i.indexrelid = c.oid
+LEFT JOIN pg_class t ON t.oid = i.indrelid
+LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
+LEFT JOIN pg_extension x ON x.oid = d.refobjid
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c', 'i', 'I')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio') AND n.nspname !~ '^pg_(toast_)?temp_'
+ORDER BY (c.relkind IN ('i', 'I')), 1, 2
+
+-- name: columns
+SELECT n.nspname::text AS schema, c.relname::text AS relation, a.attname::text AS name,
+       format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null, a.atthasdef AS has_default
+FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio') AND n.nspname !~ '^pg_(toast_)?temp_'
+ORDER BY 1, 2, a.attnum
+
+-- name: routines
+SELECT n.nspname::text AS schema, p.proname::text AS name,
+       (SELECT coalesce(string_agg(format_type(t, NULL), ', ' ORDER BY o), '')
+        FROM unnest(p.proargtypes) WITH ORDINALITY AS u (t, o)) AS args,
+       p.pronargdefaults::int AS defaults, p.provariadic <> 0 AS variadic, x.extname::text AS extension
+FROM pg_proc p
+JOIN pg_namespace n ON n.oid = p.pronamespace
+LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+LEFT JOIN pg_extension x ON x.oid = d.refobjid
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio')
+ORDER BY 1, 2, 3
+
+-- name: types
+SELECT n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind, x.extname::text AS extension,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels
+FROM pg_type t
+JOIN pg_namespace n ON n.oid = t.typnamespace
+LEFT JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e'
+LEFT JOIN pg_extension x ON x.oid = d.refobjid
+WHERE t.typtype IN ('b', 'd', 'e', 'r', 'm') AND t.typelem = 0
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio')
+ORDER BY 1, 2
+
+-- name: constraints
+SELECT n.nspname::text AS schema, c.relname::text AS relation, k.conname::text AS name, k.contype::text AS kind
+FROM pg_constraint k
+JOIN pg_class c ON c.oid = k.conrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype <> 'n'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio') AND n.nspname !~ '^pg_(toast_)?temp_'
+ORDER BY 1, 2, 3
+
+-- name: triggers
+SELECT n.nspname::text AS schema, c.relname::text AS relation, t.tgname::text AS name, t.tgtype::int AS type,
+       pn.nspname::text AS routine_schema, p.proname::text AS routine
+FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_proc p ON p.oid = t.tgfoid
+JOIN pg_namespace pn ON pn.oid = p.pronamespace
+WHERE NOT t.tgisinternal AND n.nspname NOT IN ('lancio')
+ORDER BY 1, 2, 3
+
+-- name: policies
+SELECT schemaname::text AS schema, tablename::text AS relation, policyname::text AS name FROM pg_policies
+WHERE schemaname <> 'lancio' ORDER BY 1, 2, 3
+
+-- name: rules
+SELECT schemaname::text AS schema, tablename::text AS relation, rulename::text AS name FROM pg_rules
+WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'lancio') ORDER BY 1, 2, 3
+
+-- name: others
+SELECT 'operator' AS kind, n.nspname::text AS schema, o.oprname::text AS name FROM pg_operator o
+JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE n.nspname <> 'pg_catalog'
+UNION SELECT 'opclass', n.nspname, o.opcname FROM pg_opclass o
+JOIN pg_namespace n ON n.oid = o.opcnamespace WHERE n.nspname <> 'pg_catalog'
+UNION SELECT 'collation', n.nspname, o.collname FROM pg_collation o
+JOIN pg_namespace n ON n.oid = o.collnamespace WHERE n.nspname <> 'pg_catalog'
+UNION SELECT 'text search', n.nspname, o.cfgname FROM pg_ts_config o
+JOIN pg_namespace n ON n.oid = o.cfgnamespace WHERE n.nspname <> 'pg_catalog'
+UNION SELECT 'publication', '', pubname FROM pg_publication
+UNION SELECT 'language', '', lanname FROM pg_language WHERE lanispl
+UNION SELECT 'event trigger', '', evtname FROM pg_event_trigger
+UNION SELECT 'server', '', srvname FROM pg_foreign_server
+UNION SELECT 'foreign data wrapper', '', fdwname FROM pg_foreign_data_wrapper
+ORDER BY 1, 2, 3

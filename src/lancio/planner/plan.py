@@ -1,0 +1,482 @@
+"""What would run here, in which order, and may it?
+
+The steps are bound over the live catalog as the folder was bound over an empty one: what stays unmet is the no-go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lancio.catalog import profile as profiles
+from lancio.planner.bind import Binder
+from lancio.planner import declared
+from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lancio.catalog.model import Live
+    from lancio.planner.bind import Bound
+    from lancio.planner.graph import Order
+    from lancio.planner.model import FileFacts, Graph, Service, State
+
+def make(
+    graph: Graph,
+    live: Live,
+    *,
+    ledger: Mapping[str, str],
+    durations: Mapping[str, int],
+    environ: Mapping[str, str],
+    to: str | None = None,
+    only: Sequence[str] = (),
+    order: Order = "name",
+    folder: str | None = None,
+    psql: Callable[[str], str] | None = None,
+) -> Plan:
+    """The plan for a live database.
+
+    `ledger` maps the names of recorded files to the checksums they were applied with, `durations` to the milliseconds
+    they took; `to` ends the plan at a file, `only` names the files to run. `folder` is how a command names the
+    folder, and `psql` gives the command that runs a file by psql. Nothing here touches the database.
+    """
+    del order  # the graph has it already
+    commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
+    states = tuple(_state(facts, graph, live, ledger) for facts in graph.files)
+    by_name = {state.name: state for state in states}
+    chosen = _chosen(graph, to, only)
+    done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded)
+    pending = [facts for facts in chosen if not by_name[facts.name].recorded]
+    steps = tuple(
+        Step(
+            facts,
+            position,
+            durations.get(facts.name, facts.duration_ms),
+            measured=facts.name in durations,
+        )
+        for position, facts in enumerate(pending, 1)
+    )
+    answerer = _Answers(graph, live, by_name, commands, [facts.name for facts in pending])
+    missing = answerer.missing(pending)
+    findings = [
+        *graph.findings,
+        *_edited(states, commands),
+        *_server(pending, live),
+        *_unsendable(pending),
+        *_gone(states),
+    ]
+    wants = tuple((service, service.variable in environ) for facts in pending for service in facts.services)
+    missing += _services(pending, environ)
+    return Plan(graph, steps, done, states, tuple(missing), tuple(findings), wants)
+
+
+def _plain_psql(path: str) -> str:
+    return f'psql "$DATABASE_URL" -f {path}'
+
+
+def _chosen(graph: Graph, to: str | None, only: Sequence[str]) -> list[FileFacts]:
+    if only:
+        return [facts for facts in graph.files if facts.name in only]
+    chosen = []
+    for facts in graph.files:
+        chosen.append(facts)
+        if facts.name == to:
+            break
+    return chosen
+
+
+# How each file stands.
+
+
+def _state(facts: FileFacts, graph: Graph, live: Live, ledger: Mapping[str, str]) -> FileState:
+    """How a file stands in the live database: by its objects, and where it has none by the rows others need of it."""
+    there = {(name.kind, name.full) for name in live.catalog.names}
+    words = {f"{kind} {full}" for kind, full in there}
+    expected = [
+        effect
+        for effect in facts.remains
+        if all(condition in words for condition in effect.where) and effect.kind != "role"
+    ]
+    missing = tuple(effect.object for effect in expected if (effect.kind, effect.name) not in there)
+    recorded = facts.name in ledger
+    edited = recorded and ledger[facts.name] != facts.migration.checksum
+    state: State
+    if expected:
+        state = "applied" if not missing else "not applied" if len(missing) == len(expected) else "partly applied"
+    else:
+        state = _by_rows(facts, graph, live)
+        if state == "unprovable" and recorded:
+            state = "applied"
+    return FileState(facts.name, state, recorded, missing if state == "partly applied" else (), edited)
+
+
+def _by_rows(facts: FileFacts, graph: Graph, live: Live) -> State:
+    """A file that makes rows alone: whether the rows are there that other files need of it."""
+    answers = [
+        live.answers.get(requirement.probe)
+        for other in graph.files
+        for requirement in other.requires
+        if requirement.probe and requirement.provider is not None and requirement.provider.file == facts.name
+    ]
+    if not answers:
+        return "unprovable"
+    held = [answer is True for answer in answers]
+    return "applied" if all(held) else "partly applied" if any(held) else "not applied"
+
+
+# Findings of the plan.
+
+
+def _edited(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
+    return [
+        Finding(
+            "edited",
+            "refusal",
+            f"{state.name} was edited after it was applied",
+            None,
+            "Put its text back, and write the change as a new migration; or, if the database is as the file says: "
+            + commands.adopt(state.name),
+        )
+        for state in states
+        if state.edited
+    ]
+
+
+def _gone(states: Sequence[FileState]) -> list[Finding]:
+    return [
+        Finding(
+            "gone",
+            "warning",
+            f"{state.name} is recorded as applied, but "
+            + (f"{', '.join(state.missing[:5])} is missing" if state.missing else "nothing that it makes is there"),
+        )
+        for state in states
+        if state.recorded and state.state in ("partly applied", "not applied")
+    ]
+
+
+def _server(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
+    found = []
+    for facts in pending:
+        if facts.ops is None:
+            continue
+        minimum = declared.read(facts.name, facts.ops).minimum
+        if live.version < minimum:
+            wanted = str(minimum // 10000) if minimum >= 100000 else f"{minimum // 10000}.{minimum // 100 % 100}"
+            found.append(
+                Finding(
+                    "server",
+                    "refusal",
+                    f"{facts.name} requires PostgreSQL {wanted} or newer; this server is {live.version // 10000}",
+                    None,
+                    "Upgrade the server.",
+                )
+            )
+    return found
+
+
+def _unsendable(pending: Sequence[FileFacts]) -> list[Finding]:
+    """Files that cannot run as one transaction."""
+    found = []
+    for facts in pending:
+        controls = [statement for statement in facts.statements if statement.control]
+        whole = (
+            len(controls) == 2
+            and controls[0].control == "begin"
+            and controls[1].control == "commit"
+            and facts.statements[0] is controls[0]
+            and facts.statements[-1] is controls[1]
+        )
+        if controls and not whole:
+            place = Place(facts.name, controls[0].span.line, controls[0].summary)
+            found.append(
+                Finding(
+                    "transaction",
+                    "refusal",
+                    f"{place}: {controls[0].summary} inside a file is not run yet",
+                    place,
+                    "A file may have BEGIN as its first and COMMIT as its last statement; Lancio's own transaction "
+                    "takes their place. Split the file where it has more.",
+                )
+            )
+        for statement in facts.statements:
+            if statement.alone:
+                place = Place(facts.name, statement.span.line, statement.summary)
+                found.append(
+                    Finding(
+                        "transaction",
+                        "refusal",
+                        f"{place}: {statement.alone} cannot run inside a transaction, and is not run yet",
+                        place,
+                        "Run this file by psql, and then record it: files outside of a transaction come with a later "
+                        "version.",
+                    )
+                )
+    return found
+
+
+def _services(pending: Sequence[FileFacts], environ: Mapping[str, str]) -> list[Missing]:
+    found = []
+    for facts in pending:
+        for service in facts.services:
+            if service.required and service.variable and service.variable not in environ:
+                found.append(_service(facts, service))
+    return found
+
+
+def _service(facts: FileFacts, service: Service) -> Missing:
+    place = Place(facts.name, service.line)
+    needed = Requirement(f"service {service.name}", "service", "external", place, "missing")
+    return Missing(
+        needed,
+        facts.name,
+        f"{service.variable} is not set",
+        f"{facts.name} requires the service {service.name}, whose address {service.variable} gives.",
+        f"Set {service.variable} and run again.",
+        commands=(f"export {service.variable}=…",),
+    )
+
+
+# What is missing.
+
+
+class _Commands:
+    """The command lines that a remedy is made of."""
+
+    def __init__(self, graph: Graph, folder: str, psql: Callable[[str], str]) -> None:
+        self.paths = {facts.name: str(facts.migration.path) for facts in graph.files}
+        self.folder = folder
+        self._psql = psql
+
+    def psql(self, names: Sequence[str]) -> tuple[str, ...]:
+        """One psql line a file."""
+        return tuple(self._psql(self.paths[name]) for name in names)
+
+    def apply(self, names: Sequence[str]) -> str:
+        """Lancio's own command for the same."""
+        return f"lancio apply {self.folder} " + " ".join(f"--only {name}" for name in names)
+
+    def adopt(self, name: str) -> str:
+        """The command that takes an edited file as it is."""
+        return f"lancio adopt {self.folder} --edited {name}"
+
+
+class _Answers:
+    """Binds the steps over the live catalog, and answers what stays unmet."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        live: Live,
+        states: Mapping[str, FileState],
+        commands: _Commands,
+        pending: list[str],
+    ) -> None:
+        self.graph = graph
+        self.live = live
+        self.states = states
+        self.commands = commands
+        self.pending = pending
+        self.position = {facts.name: index for index, facts in enumerate(graph.files)}
+
+    def missing(self, pending: Sequence[FileFacts]) -> list[Missing]:
+        """Every requirement of the steps that neither the database nor an earlier step meets."""
+        profile = profiles.load(self.live.major)
+        files = [(facts.migration, facts.ops) for facts in pending if facts.ops is not None]
+        binder = Binder(self.live.catalog.copy(), profile, files)
+        found: list[Missing] = []
+        asked: set[tuple[str, str]] = set()
+        bound: dict[int, Bound] = {}
+        for index, facts in enumerate(pending):
+            bound[index] = binder.file(index)
+            promised = [each for each in facts.requires if each.source == "declared"]
+            for requirement in (*bound[index].missing(), *promised):
+                if self.met(requirement):
+                    continue
+                key = (requirement.kind, requirement.object)
+                if key not in asked:
+                    asked.add(key)
+                    found.append(self.answer(facts, requirement))
+            found.extend(self._extensions(facts, bound[index]))
+        for index, requirements in binder.late().items():
+            for requirement in requirements:
+                key = (requirement.kind, requirement.object)
+                if requirement.source == "missing" and key not in asked:
+                    asked.add(key)
+                    found.append(self.answer(pending[index], requirement, blocking=False))
+        return found
+
+    def met(self, requirement: Requirement) -> bool:
+        """Whether the database answers that it is so."""
+        return bool(requirement.probe) and self.live.answers.get(requirement.probe) is True
+
+    def _extensions(self, facts: FileFacts, bound: Bound) -> list[Missing]:
+        """Extensions that a step would create: can they be installed here, by this role?"""
+            found = []
+        for effect in facts.creates:
+            if effect.kind != "extension" or not any(True for _ in bound.made):
+                continue
+            if any(name.kind == "extension" and name.name == effect.name for name in self.live.catalog.names):
+                continue
+            place = Place(facts.name, effect.line, effect.object)
+            needed = Requirement(f"extension {effect.name} to be installable", "extension", "hard", place, "missing")
+            allowed = self.live.superuser or (effect.name in self.live.trusted and self.live.can_create)
+            if effect.name not in self.live.extensions:
+                found.append(
+                    Missing(
+                        needed,
+                        facts.name,
+                        f'extension "{effect.name}" is not available',
+                        "The server has no control file for it: its package is not installed there.",
+                        "Install it on the server (PostgreSQL's contrib package has most of them).",
+                    )
+                )
+            elif not allowed:
+                found.append(
+                    Missing(
+                        needed,
+                        facts.name,
+                        f'permission denied to create extension "{effect.name}"',
+                        f"The role {self.live.user} may not create it: that needs a superuser, or from PostgreSQL 13 "
+                        "on a trusted extension and the right CREATE on the database.",
+                        "Let a superuser create it once, then run again.",
+                        commands=(f"psql -c 'CREATE EXTENSION {effect.name}' {self.live.database}",),
+                    )
+                )
+        return found
+
+    # One answer.
+
+    def answer(self, facts: FileFacts, requirement: Requirement, *, blocking: bool = True) -> Missing:
+        """Cause, provider, its state, and what to type, in the specification's words."""
+        known = self._in_graph(facts, requirement)
+        message = requirement.message or (known.message if known else "") or _message(requirement)
+        if requirement.kind == "name":
+            return self._name_taken(facts, requirement, message)
+        provider = known.provider.file if known is not None and known.provider is not None else ""
+        if not provider:
+            provider = self._maker(requirement)
+        if not provider or provider == facts.name:
+            return Missing(
+                requirement,
+                facts.name,
+                message,
+                "No file of this folder makes it, and the database does not have it.",
+                "Add the migration that makes it, or make it by hand, and run again.",
+                blocking=blocking,
+            )
+        state = self.states[provider]
+        cause, solution, files = self._way(facts.name, provider)
+        return Missing(
+            requirement,
+            facts.name,
+            message,
+            cause,
+            solution,
+            provider,
+            state.state,
+            state.missing,
+            (*self.commands.psql(files), self.commands.apply(files)),
+            blocking,
+        )
+
+    def _in_graph(self, facts: FileFacts, requirement: Requirement) -> Requirement | None:
+        """The same requirement as the folder's own graph knows it, with its provider."""
+        same_kind = [each for each in facts.requires if each.kind == requirement.kind]
+        for each in same_kind:
+            if each.object == requirement.object:
+                return each
+        name = requirement.object.split(" ", 1)[-1]
+        for each in same_kind:
+            if each.object.split(" ", 1)[-1] == name or each.object.split(" ")[-1] == name:
+                return each
+        for each in same_kind:
+            if each.row is not None and requirement.row is not None and each.row.values == requirement.row.values:
+                return each
+        return None
+
+    def _maker(self, requirement: Requirement) -> str:
+        """The file that makes an object of that name, when the graph did not need to know."""
+        name = requirement.object.split(" ", 1)[-1]
+        for facts in self.graph.files:
+            if any(effect.kind == requirement.kind and effect.name == name for effect in facts.creates):
+                return facts.name
+        for facts in self.graph.files:  # a column comes with its table
+            if requirement.kind == "column" and any(
+                effect.kind == "relation" and effect.name == name.rsplit(".", 1)[0] for effect in facts.creates
+            ):
+                return facts.name
+        return ""
+
+    def _way(self, name: str, provider: str) -> tuple[str, str, tuple[str, ...]]:
+        """Cause and solution as the specification says them, and the files to run."""
+        step, needed = self._label(name), self._label(provider)
+        if _number(self.graph, name) == _number(self.graph, provider) is not None:
+            return f"{step} run before {needed}", f"Run {needed} first", (provider, name)
+        applied = {each for each, state in self.states.items() if state.state == "applied" or state.recorded}
+        before = [facts.name for facts in self.graph.files[: self.position[name]]]
+        ancestors = self.graph.ancestors(provider)
+        waiting = [
+            each
+            for each in before
+            if each not in applied and (each == provider or each in ancestors or provider in self.graph.ancestors(each))
+        ]
+        state = self.states[provider].state
+        cause = f"{needed} {'only partly applied' if state == 'partly applied' else 'not applied'}"
+        if self.position[provider] == 0 or waiting in ([provider], []):
+            return cause, f"Apply {needed[0].lower()}{needed[1:]}", (provider,)
+        earlier = [each for each in before if _number(self.graph, each) != _number(self.graph, name)] or before
+        first, last = self._short(earlier[0]), self._short(earlier[-1])
+        return cause, f"Apply migrations {first}-{last} in order", tuple(waiting)
+
+    def _label(self, name: str) -> str:
+        """`Migration 003`, or `Step 2` where several files share a number."""
+        number = _number(self.graph, name)
+        same = [facts.name for facts in self.graph.files if _number(self.graph, facts.name) == number]
+        if number is None:
+            return f"Migration {name}"
+        if len(same) > 1:
+            return f"Step {same.index(name) + 1}"
+        return f"Migration {self._short(name)}"
+
+    def _short(self, name: str) -> str:
+        """A file's number as it is written: `003`."""
+        last = name.rsplit("/", 1)[-1]
+        digits = "".join(_leading_digits(last))
+        return digits or name
+
+    def _name_taken(self, facts: FileFacts, requirement: Requirement, message: str) -> Missing:
+        return Missing(
+            requirement,
+            facts.name,
+            message,
+            f"The database has what {facts.name} would make, but the ledger does not have the file: it was run "
+            "without Lancio, or something else made an object of that name.",
+            "If it is the file's own, the file need not run; if not, rename or drop the object. Nothing was changed.",
+        )
+
+
+def _leading_digits(text: str) -> list[str]:
+    found: list[str] = []
+    for char in text.lstrip("Vv"):
+        if not char.isdigit():
+            break
+        found.append(char)
+    return found
+
+
+def _number(graph: Graph, name: str) -> int | None:
+    return graph.file(name).migration.number
+
+
+def _message(requirement: Requirement) -> str:
+    """PostgreSQL's own words for what is missing."""
+    name = requirement.object.split(" ", 1)[-1]
+    if requirement.kind == "column":
+        table, _, column = name.rpartition(".")
+        return f"column {column} of relation {table} does not exist"
+    if requirement.kind == "row":
+        return f"{requirement.object} is not there"
+    if requirement.kind == "relation":
+        return f"relation {name} does not exist"
+    return f"{requirement.object} does not exist"
+
