@@ -423,6 +423,30 @@ def test_an_owner_without_rights_over_roles_runs_them_all(server: TestServer) ->
                 connection.execute("ALTER ROLE lancio_service_aside RENAME TO lancio_service")
 
 
+def test_databases_that_make_the_service_role_at_once_do_not_fail(server: TestServer, database: str) -> None:
+    launch(database, PLATFORM, BILLING, USERS, LANCIO, AUDIT)
+    urls = [server.create_database(template=database_of(database)) for _ in range(4)]
+    with server.connect() as connection:
+        taken = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'lancio_service'").fetchone()
+        if taken:
+            connection.execute("ALTER ROLE lancio_service RENAME TO lancio_service_aside")
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(lambda url: psql(url, DATABASES), urls))
+        assert not [one.stderr for one in done if re.search("ERROR|WARNING", one.stderr)]
+        granted = "SELECT has_table_privilege('lancio_service', 'platform.databases', 'SELECT')"
+        for url in urls:
+            with psycopg.connect(url) as connection:
+                assert connection.execute(granted).fetchone() == (True,)
+    finally:
+        for url in urls:
+            server.drop_database(url)
+        with server.connect() as connection:
+            if taken:
+                connection.execute("DROP ROLE lancio_service")
+                connection.execute("ALTER ROLE lancio_service_aside RENAME TO lancio_service")
+
+
 def test_what_a_later_file_took_from_the_service_stays_taken(platform: str) -> None:
     with psycopg.connect(platform, autocommit=True) as connection:
         connection.execute("REVOKE ALL ON platform.databases_with_connection_strings FROM lancio_service")

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schema_files import KEY, KEYED, give_key
+from schema_files import ALL, KEY, KEYED, give_key, launch, state
 
 from lancio.registry import secrets
 from servers import run_psql
@@ -327,6 +327,21 @@ def test_a_data_only_restore_keeps_every_credential(
         assert [opened(connection, id_) for id_ in ids] == [REAL, "redis://cache.example:6379"]
         assert [stored(connection, id_) for id_ in ids] == [stored(keyed, id_) for id_ in ids]
     server.drop_database(target)
+
+
+def test_a_whole_dump_restores_to_the_same_database(
+    server: TestServer, keyed: psycopg.Connection, database: str
+) -> None:
+    id_ = add(keyed)
+    done = run_psql(database, sql=_dump(server, keyed.info.dbname), stop_on_error=True)
+    assert done.returncode == 0, done.stderr
+    source = server.url(keyed.info.dbname)
+    assert state(database) == state(source)
+    launch(database, *ALL)
+    assert state(database) == state(source)
+    with psycopg.connect(database) as connection:
+        give_key(connection)
+        assert opened(connection, id_) == REAL
 
 
 def test_a_row_sealed_by_the_client_is_taken_as_it_is(platform: str) -> None:
