@@ -96,10 +96,12 @@ class Arrangement:
             _put(outline.drops, ref)
             _put(outline.asks, ref)
         elif verb in ("read", "call", "alter", "write", "drop", "rename", "move") and ref.kind != "setting":
+            asked = {key(guard.ref)[0] for guard in op.guards if guard.ref is not None and guard.truth == "exists"}
+            soft = op.soft or key(ref)[0] in asked or any(key(relation)[0] in asked for relation in ref.of)
             for relation in ref.of if ref.kind == "column" else ():
-                self._need(outline, relation, soft=op.soft)
+                self._need(outline, relation, soft=soft)
             if ref.kind != "column" or len(ref.of) == 1:
-                self._need(outline, ref, soft=op.soft)
+                self._need(outline, ref, soft=soft)
             if verb in ("drop", "rename", "move"):
                 _put(outline.drops, ref)
                 if verb == "rename":
@@ -177,7 +179,18 @@ class Arrangement:
                     for each, schemas in theirs.makes.items()
                 ):
                     found.add(other)
-        return len(found)
+        # Who waits for this one itself cannot go first.
+        return sum(1 for other in found if index not in self._waits_for(other, remaining))
+
+    def _waits_for(self, index: int, remaining: list[int]) -> set[int]:
+        """Every file that must go before this one, directly or through others."""
+        seen: set[int] = set()
+        todo = [index]
+        while todo:
+            for each in self._blockers(todo.pop(), remaining) - seen:
+                seen.add(each)
+                todo.append(each)
+        return seen
 
     def _loop(self, remaining: list[int]) -> list[int]:
         """A loop among files that all wait for another: walking from any of them must come back on itself."""

@@ -481,8 +481,6 @@ class Binder:
             name = self.free_name(name)
         if (freed := self.catalog.freed.get(name)) is not None:
             self.edge(site, freed, "write-after-write", "hard", f"name {name.full}", name.kind)
-        for asked in self.catalog.asked.get(name, ()):
-            del asked
         if name.kind == "routine" and detail.replace:
             for other in self.catalog.overloads(name.schema, name.name):
                 if other.name.args == name.args:

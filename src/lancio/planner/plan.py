@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lancio.catalog.model import Live
-    from lancio.planner.bind import Bound
     from lancio.planner.graph import Order
     from lancio.planner.model import FileFacts, Graph, Service, State
+
 
 def make(
     graph: Graph,
@@ -285,18 +285,17 @@ class _Answers:
         binder = Binder(self.live.catalog.copy(), profile, files)
         found: list[Missing] = []
         asked: set[tuple[str, str]] = set()
-        bound: dict[int, Bound] = {}
         for index, facts in enumerate(pending):
-            bound[index] = binder.file(index)
+            bound = binder.file(index)
             promised = [each for each in facts.requires if each.source == "declared"]
-            for requirement in (*bound[index].missing(), *promised):
+            for requirement in (*bound.missing(), *promised):
                 if self.met(requirement):
                     continue
                 key = (requirement.kind, requirement.object)
                 if key not in asked:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
-            found.extend(self._extensions(facts, bound[index]))
+            found.extend(self._extensions(facts))
         for index, requirements in binder.late().items():
             for requirement in requirements:
                 key = (requirement.kind, requirement.object)
@@ -309,11 +308,11 @@ class _Answers:
         """Whether the database answers that it is so."""
         return bool(requirement.probe) and self.live.answers.get(requirement.probe) is True
 
-    def _extensions(self, facts: FileFacts, bound: Bound) -> list[Missing]:
+    def _extensions(self, facts: FileFacts) -> list[Missing]:
         """Extensions that a step would create: can they be installed here, by this role?"""
-            found = []
+        found = []
         for effect in facts.creates:
-            if effect.kind != "extension" or not any(True for _ in bound.made):
+            if effect.kind != "extension":
                 continue
             if any(name.kind == "extension" and name.name == effect.name for name in self.live.catalog.names):
                 continue
@@ -479,4 +478,3 @@ def _message(requirement: Requirement) -> str:
     if requirement.kind == "relation":
         return f"relation {name} does not exist"
     return f"{requirement.object} does not exist"
-
