@@ -69,7 +69,7 @@ def apply(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, to=to, only=only, order=way)
+        plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
         if not plan.go:
             if json_:
                 terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")

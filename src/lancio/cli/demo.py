@@ -40,7 +40,7 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
     where = Source(platform_folder(), "--platform", platform=True)
     with work.session(None, None, target=target) as session:
         graph = work.graph_of(where, major=session.major)
-        plan = work.plan_of(graph, session, environ={})
+        plan = work.plan_of(graph, session, where, environ={})
         if not json_:
             terminal.data(f"Lancio demo: {session.said}\n\n")
         if not plan.steps and plan.go:

@@ -116,4 +116,4 @@ def _planned(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        return work.plan_of(graph, session, to=to, only=only, order=way), session.said
+        return work.plan_of(graph, session, where, to=to, only=only, order=way), session.said

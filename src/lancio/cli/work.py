@@ -86,6 +86,7 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
 def plan_of(
     graph: Graph,
     session: Session,
+    source: Source,
     *,
     to: str | None = None,
     only: Sequence[str] = (),
@@ -117,6 +118,8 @@ def plan_of(
         to=to,
         only=tuple(only),
         order=order,
+        folder=source.said,
+        psql=session.target.psql,
     )
 
 
