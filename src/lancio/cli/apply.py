@@ -15,7 +15,7 @@ from lancio.cli.options import (
     source,
     terminal_of,
 )
-from lancio.errors import NoGo
+from lancio.errors import LancioError, NoGo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,13 +102,17 @@ def launch(plan: Plan, session: work.Session, settings: Mapping[str, str], termi
     from lancio.render import json
 
     stream = runner.apply(plan, session.connection, settings=settings, role=session.role, psql=session.target.psql)
-    if terminal.json:
-        for event in stream:
-            terminal.data(f"{json.line(event.as_dict())}\n")
-    else:
-        with progress.reporter(terminal) as lines:
+    try:
+        if terminal.json:
             for event in stream:
-                lines.show(event)
+                terminal.data(f"{json.line(event.as_dict())}\n")
+        else:
+            with progress.reporter(terminal) as lines:
+                for event in stream:
+                    lines.show(event)
+    except LancioError as error:
+        error.commands = session.here(error.commands)
+        raise
     return 0
 
 

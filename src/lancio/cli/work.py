@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lancio.errors import UsageError
@@ -38,6 +39,12 @@ class Session:
     target: Target
     connection: psycopg.Connection[Any]
     role: str | None = None
+    flags: str = ""
+    """What a command needs besides, to reach the same database as the same role; without a password."""
+
+    def here(self, commands: Sequence[str]) -> tuple[str, ...]:
+        """Lancio's own commands so that they mean this database, wherever they are pasted."""
+        return tuple(f"{each}{self.flags}" if each.startswith("lancio ") else each for each in commands)
 
     @property
     def major(self) -> int:
@@ -75,10 +82,16 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     from lancio.settings import Settings
 
     settings = Settings.read(database=database, role=role)
+    flags = ""
+    named = target is not None
     target = postgres.resolve(settings.database) if target is None else target
+    if named or target.origin == "--database":
+        flags = f" --database {target.psql_target}"
+    if settings.role is not None:
+        flags += f" --role {shlex.quote(settings.role)}"
     connection = postgres.connect(target, role=settings.role)
     try:
-        yield Session(target, connection, settings.role)
+        yield Session(target, connection, settings.role, flags)
     finally:
         connection.close()
 
@@ -109,7 +122,7 @@ def plan_of(
                 remedy=f"Name one of: {', '.join(facts.name for facts in graph.files[:12])}",
             )
     live = snapshot.take(session.connection, graph)
-    return plan.make(
+    made = plan.make(
         graph,
         live,
         ledger={name: applied.checksum for name, applied in ledger.read(session.connection).items()},
@@ -118,9 +131,11 @@ def plan_of(
         to=to,
         only=tuple(only),
         order=order,
-        folder=source.said,
+        folder=shlex.quote(source.said),
         psql=session.target.psql,
     )
+    missing = tuple(replace(item, commands=session.here(item.commands)) for item in made.missing)
+    return replace(made, missing=missing)
 
 
 def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -47,6 +47,8 @@ PROVING = ("test_rls_policies", "verify_rls_enabled")
 LEAST_POLICIES = 24
 """The specification's `24+`."""
 
+NO_PROJECT = "platform.projects has no row lancio-studio"
+
 OPTIONAL = ("mongodb",)
 """Services that the specification calls optional: without them the registration is skipped, and that is safe."""
 
@@ -284,7 +286,7 @@ def _checklist(facts: Facts, stages: Sequence[Stage], kept: Mapping[str, Sequenc
                 migration("001", "platform schema exists", facts.schema),
                 migration("002", "billing schema exists", "subscriptions" in facts.tables),
                 migration("003", "pgcrypto exists", facts.pgcrypto is not None),
-                migration("004", "Lancio project exists", facts.project, facts.why_project),
+                migration("004", "Lancio project exists", facts.project, facts.why_project or NO_PROJECT),
                 migration("005", "audit_logs exists", "audit_logs" in facts.tables),
             ),
         ),

@@ -106,7 +106,7 @@ def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
     for step in plan.steps:
         facts = step.facts
         lines += wrap(steps.title(facts.name), cells)
-        shown = requires(facts, steps, plan.missing, wants)
+        shown = requires(facts, steps, plan, wants)
         if not shown:
             lines.append("  ✓ requires nothing")
         for mark, said in shown:
@@ -256,7 +256,6 @@ def _execution_title(steps: Steps, shown: Sequence[FileFacts]) -> str:
 
 def _boxes(shown: Sequence[FileFacts], steps: Steps, graph: Graph, cells: int, plan: Plan | None) -> list[str]:
     planned = {step.facts.name: step for step in plan.steps} if plan is not None else {}
-    missing = plan.missing if plan is not None else ()
     wants = {service.variable: is_set for service, is_set in plan.wants} if plan is not None else None
     inside = cells - 4
     lines: list[str] = []
@@ -264,7 +263,7 @@ def _boxes(shown: Sequence[FileFacts], steps: Steps, graph: Graph, cells: int, p
         if number:
             lines += _arrow_between(shown[number - 1], facts, steps, graph, cells)
         needed = ["Requires:"]
-        for mark, said in requires(facts, steps, missing, wants):
+        for mark, said in requires(facts, steps, plan, wants):
             needed += wrap(said, inside, first=f"  {mark} ")
         if len(needed) == 1:
             needed.append("  ✓ nothing")

@@ -11,7 +11,7 @@ from lancio.render.lines import counted, lasted, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lancio.planner.model import Edge, Effect, FileFacts, Graph, Missing, Requirement, Step
+    from lancio.planner.model import Edge, Effect, FileFacts, Graph, Plan, Requirement, Step
 
 LABELS = (
     "materialized view", "foreign table", "event trigger", "schema", "table", "view", "sequence", "extension", "type",
@@ -173,21 +173,21 @@ def makes_row(row: str, needed: str) -> bool:
 
 
 def requires(
-    facts: FileFacts, steps: Steps, missing: Sequence[Missing] = (), wants: Mapping[str, bool] | None = None
+    facts: FileFacts, steps: Steps, plan: Plan | None = None, wants: Mapping[str, bool] | None = None
 ) -> list[tuple[str, str]]:
     """Each requirement of a file as (mark, words): `✓` met, `✗` not, `·` nobody can tell from here.
 
     `wants` has, for each variable that a service is named by, whether it is set; None where nobody looked.
     """
-    unmet = {item.requirement.object for item in missing if item.file == facts.name and item.blocking}
+    unmet = _unmet(facts, plan)
     extensions = {item.provider for item in facts.requires if item.kind == "extension" and item.provider is not None}
     groups: dict[tuple[str, str], list[Requirement]] = {}
     for item in facts.requires:
         if item.source == "server" and item.kind != "server version":
             continue
-        if item.kind != "extension" and item.provider in extensions and item.object not in unmet:
+        if item.kind != "extension" and item.provider in extensions and item not in unmet:
             continue  # a member of an extension that is named itself
-        mark = "✗" if item.object in unmet or item.source == "missing" else "✓"
+        mark = "✗" if item in unmet or item.source == "missing" else "✓"
         groups.setdefault((mark, _label(item)), []).append(item)
     lines: list[tuple[str, str]] = []
     for (mark, label), items in groups.items():
@@ -257,6 +257,32 @@ def _origin(item: Requirement, steps: Steps) -> str:
             return f"declared, line {item.at.line}"
         case _:
             return f"nothing provides it{when}"
+
+
+def _unmet(facts: FileFacts, plan: Plan | None) -> set[Requirement]:
+    """The requirements of a file that this plan leaves unmet.
+
+    The planner tells each missing thing once and may call it by another word (`relation` for a table that nobody has
+    seen yet); whatever else its provider makes is then missing with it.
+    """
+    if plan is None:
+        return set()
+    told = [item for item in plan.missing if item.file == facts.name and item.blocking]
+    names = {_nameless(item.requirement) for item in told}
+    absent = {item.provider for item in told if item.provider_state == "not applied"}
+    absent -= {step.facts.name for step in plan.steps}
+    return {
+        item
+        for item in facts.requires
+        if _nameless(item) in names or (item.provider is not None and item.provider.file in absent)
+    }
+
+
+def _nameless(item: Requirement) -> str:
+    """A requirement without the word for its kind."""
+    if item.kind == "row":
+        return item.object
+    return re.sub(rf"^(?:{'|'.join((*LABELS, *ROUTINES, 'relation'))}) ", "", item.object)
 
 
 def _needed(item: Requirement) -> str:
