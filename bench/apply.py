@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "execu
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import plans
+
 import servers
 from lancio import embedded
 from lancio.executor import runner
@@ -33,24 +34,22 @@ from lancio.executor import runner
 LIMIT = 1.1
 
 
-def files(count: int) -> list[tuple[str, str, str]]:
-    """Name, text and the table that it makes or changes: a mix of what small migrations do."""
+def files(count: int, kind: str) -> list[tuple[str, str, str]]:
+    """Name, text and the table that it makes or changes."""
     made = []
     for number in range(count):
-        table = f"t{number // 3}"
-        body = (
-            f"CREATE TABLE {table} (id integer PRIMARY KEY, name text NOT NULL, made timestamptz DEFAULT now())",
-            f"ALTER TABLE {table} ADD COLUMN note text",
-            f"CREATE INDEX {table}_name ON {table} (name)",
-        )[number % 3]
+        table = f"t{number // 3 if kind == 'mixed' else number}"
+        create = f"CREATE TABLE {table} (id integer PRIMARY KEY, name text NOT NULL, made timestamptz DEFAULT now())"
+        change = (create, f"ALTER TABLE {table} ADD COLUMN note text", f"CREATE INDEX {table}_name ON {table} (name)")
+        body = change[number % 3] if kind == "mixed" else create
         made.append((f"{number + 1:04}_{table}.sql", f"BEGIN;\n{body};\nCOMMIT;\n", table))
     return made
 
 
-def plan(count: int) -> object:
+def plan(count: int, kind: str = "tables") -> object:
     """The same files with what Lancio would verify of each."""
     made = []
-    for name, text, table in files(count):
+    for name, text, table in files(count, kind):
         asked = f"SELECT to_regclass('public.{table}') IS NOT NULL"
         columns = (
             "SELECT count(*) >= 3 FROM pg_catalog.pg_attribute "
@@ -101,17 +100,23 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--database", help="a superuser's URL; databases bench_psql and bench_lancio are made anew")
+    parser.add_argument(
+        "--kind",
+        choices=("tables", "mixed"),
+        default="tables",
+        help="tables: one CREATE TABLE a file; mixed: CREATE TABLE, ADD COLUMN and CREATE INDEX in turn",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         script, empty = Path(folder) / "all.sql", Path(folder) / "empty.sql"
-        script.write_text("".join(text for _, text, _ in files(arguments.files)))
+        script.write_text("".join(text for _, text, _ in files(arguments.files, arguments.kind)))
         empty.write_text("")
         own = None if arguments.database else embedded.start()
         url = arguments.database or conninfo.make_conninfo("", **own.parameters("postgres"))
         with psycopg.connect(url) as connection:
             fsync = connection.execute("SHOW fsync").fetchone()[0]
             version = connection.execute("SHOW server_version").fetchone()[0]
-        made = plan(arguments.files)
+        made = plan(arguments.files, arguments.kind)
         psql, lancio = [], []
         for turn in range(arguments.rounds):
             # Who goes first changes: the second finds warmer caches.
@@ -125,7 +130,7 @@ def main() -> int:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
     ratio = statistics.median(lancio) / statistics.median(psql)
-    print(f"{arguments.files} files, {arguments.rounds} rounds, PostgreSQL {version}, fsync {fsync}, "
+    print(f"{arguments.files} files ({arguments.kind}), {arguments.rounds} rounds, PostgreSQL {version}, fsync {fsync}, "
           f"{platform.machine()}, Python {platform.python_version()}")  # fmt: skip
     for name, taken in (("psql", psql), ("lancio", lancio)):
         print(f"{name:7} median {statistics.median(taken) * 1000:7.0f} ms   best {min(taken) * 1000:7.0f} ms   "

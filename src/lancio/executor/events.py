@@ -30,6 +30,7 @@ class Event:
     run: int | None = None
     at: datetime = field(default_factory=_now)
     _kind: ClassVar[str] = ""
+    _own: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         cls._kind = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
@@ -41,8 +42,10 @@ class Event:
 
     def data(self) -> dict[str, object]:
         """The fields of this kind of event alone, JSON-able."""
-        own = [each.name for each in fields(self) if each.name not in ("number", "run", "at")]
-        return {name: _plain(getattr(self, name)) for name in own}
+        cls = type(self)
+        if not cls._own:
+            cls._own = tuple(each.name for each in fields(self) if each.name not in ("number", "run", "at"))
+        return {name: _plain(getattr(self, name)) for name in cls._own}
 
     def as_dict(self) -> dict[str, object]:
         """JSON-able: event, number, run, at (ISO 8601, UTC) and the fields of its kind."""
@@ -235,6 +238,8 @@ def told(number: int, run: int | None, migration: str, notice: ServerMessage, wh
 
 
 def _plain(value: object) -> object:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, tuple | list):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from lancio.executor.session import LEDGER_QUERIES as QUERIES
 from lancio.executor.session import Command, Connection, Session, array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from lancio.executor.events import Event
@@ -212,9 +212,17 @@ def start_run(work: Session, plan_hash: str) -> int:
 
 
 def add_step(
-    run: int, migration: Migration, position: int, checks: Sequence[str], lines: Sequence[tuple[int, str]]
+    work: Session,
+    run: int,
+    migration: Migration,
+    position: int,
+    checks: Sequence[str],
+    lines: Sequence[tuple[int, str]],
 ) -> Command:
-    """The row of a step with its statements, for the step's own pipeline; answers duration in ms and locks."""
+    """A step's row and its statements', for the step's own pipeline; `with_events` makes it complete.
+
+    It answers duration in ms and locks, and fails with 23502 on backend_pid where the runner's lock is not held.
+    """
     return Command(
         QUERIES["add_step"],
         (
@@ -223,29 +231,33 @@ def add_step(
             migration.checksum,
             migration.digest,
             str(position),
-            orjson.dumps(list(checks)).decode(),
+            orjson.dumps(checks).decode(),
             array(range(1, len(lines) + 1)),
             array([line for line, _ in lines]),
             array([summary for _, summary in lines]),
+            str(lock.key(work.database)),
         ),
         name="lancio_add_step",
         keep=True,
     )
 
 
-def add_events(run: int, events: Iterable[Event]) -> Command:
+def with_events(step: Command, events: Sequence[Event]) -> Command:
+    """The command of `add_step` with the events until now."""
+    return replace(step, parameters=(*step.parameters[:10], *_columns(events)))
+
+
+def add_events(run: int, events: Sequence[Event]) -> Command:
     """These events as rows of lancio.event."""
-    found = list(events)
-    return Command(
-        QUERIES["add_events"],
-        (
-            str(run),
-            array([event.number for event in found]),
-            array([event.at.isoformat() for event in found]),
-            array([event.kind for event in found]),
-            array([orjson.dumps(event.data()).decode() for event in found]),
-        ),
-        name="lancio_add_events",
+    return Command(QUERIES["add_events"], (str(run), *_columns(events)), name="lancio_add_events")
+
+
+def _columns(events: Sequence[Event]) -> tuple[str, str, str, str]:
+    return (
+        array([event.number for event in events]),
+        array([event.at.isoformat() for event in events]),
+        array([event.kind for event in events]),
+        array([orjson.dumps(event.data()).decode() for event in events]),
     )
 
 

@@ -24,28 +24,39 @@ FROM ROWS FROM (pg_catalog.unnest($2::integer[]), pg_catalog.unnest($3::timestam
 -- name: add_step
 -- The relations still locked are read before the verification, which locks what it reads. A relation was there before
 -- if one of its columns' rows is older than this transaction: an ALTER rewrites the row in pg_class, so that one's age
--- would tell nothing. Those in the ledger's own schema and in pg_catalog are left out.
-WITH locked AS (
-    SELECT CASE WHEN c.oid IS NOT NULL THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
-                ELSE coalesce(nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ->> l.relation::text,
-                              'oid ' || l.relation) END AS relation,
-           l.mode
+-- would tell nothing. Those in the ledger's own schema and in pg_catalog are left out. Where the runner's lock is not
+-- held any more, backend_pid is NULL and the row is refused, and with it the step.
+WITH own AS (
+    SELECT l.locktype, l.database, l.relation, l.mode, l.pid, l.classid, l.objid, l.objsubid
     FROM pg_catalog.pg_locks AS l
-    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype IN ('relation', 'advisory')
+), locked AS (
+    SELECT DISTINCT
+           CASE WHEN c.oid IS NOT NULL THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+                ELSE nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ->> o.relation::text
+           END AS relation,
+           o.mode
+    FROM own AS o
+    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = o.relation
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_catalog.pg_backend_pid()
-      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-      AND (c.oid IS NOT NULL OR nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ? l.relation::text)
-      AND (c.oid IS NULL OR n.nspname NOT IN ('pg_catalog', 'pg_toast', 'lancio') AND EXISTS (
-              SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND pg_catalog.age(a.xmin) > 0))
+    WHERE o.locktype = 'relation' AND o.relation >= 16384
+      AND CASE WHEN c.oid IS NULL
+               THEN nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ? o.relation::text
+               ELSE n.nspname NOT IN ('pg_toast', 'lancio') AND EXISTS (
+                   SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND pg_catalog.age(a.xmin) > 0)
+          END
 ), step AS (
     INSERT INTO lancio.step
-        (run, migration, checksum, digest, position, state, started_at, duration_ms, verifications, locks)
-    SELECT $1::bigint, $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
+        (run, backend_pid, migration, checksum, digest, position, state, started_at, duration_ms, verifications, locks)
+    SELECT $1::bigint,
+           (SELECT o.pid FROM own AS o
+            WHERE o.locktype = 'advisory' AND o.objsubid = 1
+              AND (o.classid::bigint << 32 | o.objid::bigint) = $10::bigint),
+           $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
            extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000, $6::jsonb,
            coalesce((SELECT pg_catalog.jsonb_agg(
-               pg_catalog.jsonb_build_object('relation', d.relation, 'mode', d.mode) ORDER BY d.relation, d.mode)
-               FROM (SELECT DISTINCT k.relation, k.mode FROM locked AS k) AS d), '[]')
+               pg_catalog.jsonb_build_object('relation', k.relation, 'mode', k.mode) ORDER BY k.relation, k.mode)
+               FROM locked AS k), '[]')
     RETURNING id, duration_ms, locks
 ), statements AS (
     INSERT INTO lancio.statement (step, ordinal, line, summary, state)
@@ -53,12 +64,17 @@ WITH locked AS (
     FROM step,
          ROWS FROM (pg_catalog.unnest($7::integer[]), pg_catalog.unnest($8::integer[]), pg_catalog.unnest($9::text[]))
          AS s (ordinal, line, summary)
+), events AS (
+    INSERT INTO lancio.event (run, number, at, kind, data)
+    SELECT $1::bigint, e.number, e.at, e.kind, e.data
+    FROM ROWS FROM (pg_catalog.unnest($11::integer[]), pg_catalog.unnest($12::timestamptz[]),
+                    pg_catalog.unnest($13::text[]), pg_catalog.unnest($14::jsonb[])) AS e (number, at, kind, data)
 )
 SELECT step.duration_ms, step.locks FROM step
 
 -- name: record
-INSERT INTO lancio.step (run, migration, checksum, digest, position, state, started_at)
-VALUES ($1::bigint, $2, $3, $4, $5::integer, $6, pg_catalog.clock_timestamp())
+INSERT INTO lancio.step (run, backend_pid, migration, checksum, digest, position, state, started_at)
+VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, pg_catalog.clock_timestamp())
 RETURNING id
 
 -- name: rows

@@ -2,12 +2,13 @@
 
 A step is one pipeline, sent at once:
 
-    BEGIN · the session as new · the lock is ours · events so far · COMMIT
     BEGIN · the file's statements · deferred constraints · role and path as before · ledger row · verification · COMMIT
+    the session as new, for the next step
 
 An error anywhere makes the server skip the rest up to the end of the pipeline, so the first command without a result
 is the one that failed, and nothing behind it was even tried. The relations still locked are read with the ledger row,
-before the verification adds locks of its own; a verification that fails takes the row back with all the rest.
+before the verification adds locks of its own; a verification that fails takes the row back with all the rest. The
+ledger row is written only while the runner's lock is held, so each step is also the proof that the next one may begin.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ ATTEMPTS = 5
 CHECKS_AT_ONCE = 400
 """PostgreSQL counts an array's elements without limit, but each check is a subquery to plan."""
 
+_COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
+_DROPS = re.compile(rb"drop", re.IGNORECASE)
+_DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
 _CONTENTION = frozenset({"55P03", "40P01", "40001"})
 
 
@@ -210,6 +214,8 @@ def _body(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
 
 
 def _copies(sql: str) -> bool:
+    if not _COPY.search(sql):
+        return False
     text = sql.encode()
     words = [text[token.start : token.end].lower() for token in lexer.tokens(text) if token.kind == "word"]
     return words[:1] == [b"copy"] and (b"stdin" in words or b"stdout" in words)
@@ -222,8 +228,6 @@ class _Sent:
     commands: list[Command] = field(default_factory=list)
     statements: dict[int, tuple[int, Statement]] = field(default_factory=dict)  # command -> ordinal from 0
     checks: dict[int, tuple[Check, ...]] = field(default_factory=dict)
-    preamble: int = 0  # commands that belong to it
-    held: int = -1
     constraints: int = -1
     ledger: int = -1
     commit: int = -1
@@ -253,6 +257,8 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
     backend_start: str = ""
     observer: Session | None = None
+    composed: dict[int, _Sent] = field(default_factory=dict)
+    """Steps whose commands are put together already, by position."""
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
@@ -391,9 +397,12 @@ class _Run:
 
     def _attempt(self, position: int, step: Step) -> Generator[Event, None, tuple[_Sent, Failure] | None]:
         """Send the step once; the generator's value is None when it is committed, else what failed."""
-        sent = self._compose(position, step)
+        if self.id is None:
+            raise AssertionError("the run begins before its steps")
+        sent = self.composed.pop(position, None) or self._compose(position, step)
         name = step.facts.name
         written = len(self.pending)
+        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.pending)
         kept: list[Event] = []
         answers: Answer | None = None
         failure: Failure | None = None
@@ -401,13 +410,13 @@ class _Run:
         waited = 0.0
         clock = time.monotonic()
         try:
-            for came in self.work.run(sent.commands, signals=self.signals):
+            for came in self.work.run(sent.commands, signals=self.signals, meanwhile=lambda: self._ahead(position)):
                 if isinstance(came, Answer):
                     now = time.monotonic()
-                    if came.index == sent.preamble - 1:
-                        del self.pending[:written]
-                    elif found := sent.statements.get(came.index):
+                    if found := sent.statements.get(came.index):
                         ordinal, statement = found
+                        if len(sent.statements) == 1:
+                            continue
                         yield self._tell(
                             events.Progress(
                                 number=self._next(),
@@ -425,6 +434,7 @@ class _Run:
                         answers = came
                     elif came.index == sent.commit:
                         committed = True
+                        del self.pending[:written]
                     clock, waited = now, 0.0
                 elif isinstance(came, Failure):
                     failure = came
@@ -442,9 +452,9 @@ class _Run:
         except Lost as lost:
             yield from self._lost(position, step, sent, lost)
             raise AssertionError("a lost connection ends the run") from lost
-        if re.search(rb"deallocate|discard", step.facts.migration.text, re.IGNORECASE):
+        if _DEALLOCATES.search(step.facts.migration.text):
             self.work.forget_prepared()
-        if failure is not None:
+        if failure is not None and not committed:
             self._roll_back()
             if cancelled and failure.error.sqlstate == "57014":
                 yield from self._interrupted(name, committed=False)
@@ -470,6 +480,9 @@ class _Run:
         yield from kept
         if self.signals.name:
             yield from self._interrupted(name, committed=True)
+        if failure is not None:
+            yield self._finish("failed")
+            raise session.refusal(failure.error, f"{name} is applied, but the session could not be reset behind it")
         return None
 
     def _compose(self, position: int, step: Step) -> _Sent:
@@ -478,15 +491,6 @@ class _Run:
         sent = _Sent()
         facts = step.facts
         statements = _body(facts.statements)
-        sent.add(Command("BEGIN", name="lancio_begin"))
-        for command in self.work.preamble():
-            sent.add(command)
-        key = str(lock.key(self.work.database))
-        sent.held = sent.add(Command("SELECT lancio.hold($1::bigint)", (key,), name="lancio_hold"))
-        if self.pending:
-            sent.add(ledger.add_events(self.id, self.pending))
-        sent.add(Command("COMMIT", name="lancio_commit"))
-        sent.preamble = len(sent.commands)
         own = facts.statements[0] if len(statements) < len(facts.statements) else None
         # The file's BEGIN may ask for an isolation level.
         sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
@@ -495,27 +499,33 @@ class _Run:
             if setting in self.settings:
                 sent.add(Command(QUERIES["setting"], (setting, self.settings[setting])))
         sent.settings = range(first, len(sent.commands))
-        if re.search(rb"\bdrop\b", facts.migration.text, re.IGNORECASE):
+        if _DROPS.search(facts.migration.text):
             sent.add(Command(QUERIES["relations"], name="lancio_relations"))
         for ordinal, statement in enumerate(statements):
             # The last one's result comes soon enough with what stands behind it.
-            flush = ordinal < len(statements) - 1 or bool(facts.checks)
+            flush = ordinal < len(statements) - 1
             sent.statements[sent.add(Command(statement.sql, flush=flush))] = (ordinal, statement)
         # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
         sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
         sent.add(self.work.settle())
         lines = [(statement.span.line, statement.summary) for statement in statements]
         says = [check.says for check in facts.checks]
-        sent.ledger = sent.add(ledger.add_step(self.id, facts.migration, position, says, lines))
+        sent.ledger = sent.add(ledger.add_step(self.work, self.id, facts.migration, position, says, lines))
         for start in range(0, len(facts.checks), CHECKS_AT_ONCE):
             checks = facts.checks[start : start + CHECKS_AT_ONCE]
             sent.checks[sent.add(verification(checks))] = checks
         sent.commit = sent.add(Command("COMMIT", name="lancio_commit"))
+        sent.commands += self.work.reset()
         return sent
+
+    def _ahead(self, position: int) -> None:
+        """Put the next step's commands together while the server is at this one's."""
+        if position < self._of:
+            self.composed[position + 1] = self._compose(position + 1, self.plan.steps[position])
 
     def _roll_back(self) -> None:
         try:
-            self.work.ask("ROLLBACK")
+            session.collect(self.work, [Command("ROLLBACK"), *self.work.reset()])
         except Lost:
             self.work.connection.close()
 
@@ -526,11 +536,11 @@ class _Run:
         error = failure.error
         ordinal: int | None = None
         where = facts.name
-        if failure.index == sent.held:
+        if failure.index == sent.ledger and error.sqlstate == "23502" and error.column == "backend_pid":
             yield self._finish("failed")
             raise LockHeld(
                 "the runner's lock was lost",
-                cause=f"{error.message}: a file released it, or a pooler changed the session.",
+                cause=f"{facts.name} released it, or a pooler changed the session. The step was rolled back.",
                 remedy="Take pg_advisory_unlock_all() out of the files, and connect to PostgreSQL itself.",
             )
         if found := sent.statements.get(failure.index):
@@ -587,8 +597,6 @@ class _Run:
             return _replaced(diagnosis, cause=f"A deferred constraint fails at the step's end: {diagnosis.cause}")
         if failure.index == sent.ledger:
             return _replaced(diagnosis, cause=f"The ledger row could not be written: {diagnosis.cause}")
-        if failure.index < sent.preamble:
-            return _replaced(diagnosis, cause=f"The session could not be made ready: {diagnosis.cause}")
         if failure.index in sent.settings:
             return _replaced(diagnosis, cause=f"A setting could not be handed over: {diagnosis.cause}")
         return diagnosis
@@ -736,7 +744,7 @@ class _Run:
         self.outcome = outcome
         if self.id is None or self.work.lost:
             return
-        commands = [Command("BEGIN"), *self.work.preamble()]
+        commands = [Command("BEGIN"), *self.work.reset()]
         if self.pending:
             commands.append(ledger.add_events(self.id, self.pending))
         commands += [Command(LEDGER_QUERIES["finish_run"], (str(self.id), outcome)), Command("COMMIT")]

@@ -6,7 +6,6 @@ psycopg's own cursors cost more than a small statement does, so the runner uses 
 
 from __future__ import annotations
 
-import re
 import select
 import signal
 import socket
@@ -23,7 +22,7 @@ from lancio.errors import ConnectionLost, LancioError, ServerError
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
@@ -181,12 +180,17 @@ class Session:
         return self.connection.closed or self.connection.pgconn.status != pq.ConnStatus.OK
 
     def run(
-        self, commands: Sequence[Command], *, quiet: float = 1.0, signals: Signals | None = None
+        self,
+        commands: Sequence[Command],
+        *,
+        quiet: float = 1.0,
+        signals: Signals | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> Iterator[Answer | Failure | Told | Quiet]:
         """Send all commands at once and give their answers in order, ending behind the first failure.
 
-        `Quiet` comes every `quiet` seconds without a word from the server, and at once when a signal came; the
-        commands go on. The iterator must be read to its end (a generator that is closed early cancels what runs).
+        `meanwhile` is called once everything is sent. `Quiet` comes every `quiet` seconds without a word from the
+        server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator that is closed early cancels what runs).
 
         Raises:
             Lost: the connection ended.
@@ -199,6 +203,9 @@ class Session:
             expected = self._send(commands)
             done = False
             try:
+                if meanwhile is not None:
+                    connection.flush()
+                    meanwhile()
                 for preparing, index in expected:
                     result: PGresult | None = None
                     while result is None:
@@ -266,7 +273,7 @@ class Session:
         except psycopg.Error:
             self.connection.close()  # what cannot be asked to stop ends with its client
 
-    def preamble(self) -> list[Command]:
+    def reset(self) -> list[Command]:
         """What makes the session a fresh one: nothing of an earlier file is left, the runner's settings stand.
 
         Not DISCARD ALL, which drops the advisory lock; nor DISCARD PLANS, which costs a fifth of a small step's time
@@ -401,7 +408,7 @@ def begin(
     )
     connection.add_notice_handler(session.hear)
     try:
-        failure = collect(session, [Command("BEGIN"), *session.preamble(), Command("COMMIT")])
+        failure = collect(session, [Command("BEGIN"), *session.reset(), Command("COMMIT")])
         if failure is None:
             session.search_path = session.ask(QUERIES["search_path"])[0][0] or ""
     except Lost as lost:
@@ -472,7 +479,8 @@ def message_of(diagnostic: psycopg.errors.Diagnostic) -> ServerMessage:
 
 def array(values: Sequence[object]) -> str:
     """A PostgreSQL array's text form of these values."""
-    return "{" + ",".join('"' + re.sub(r'(["\\])', r"\\\1", str(value)) + '"' for value in values) + "}"
+    escaped = [str(value).replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return "{" + ",".join([f'"{value}"' for value in escaped]) + "}"
 
 
 def _server_message(result: PGresult) -> ServerMessage:

@@ -11,8 +11,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
 SELECT pg_catalog.current_setting('search_path')
 
 -- name: settings
--- `false` would outlive the transaction, and does: RESET ALL at the next step's beginning ends it. The preamble's own
--- commit need not wait for the disk: what it writes are events, and the step's commit behind it flushes them too.
+-- `false`: until RESET ALL ends it behind the next step, and they are set again.
 SELECT pg_catalog.set_config('role', $1, false),
        pg_catalog.set_config('application_name', $2, false),
        pg_catalog.set_config('lock_timeout', $3, false),
@@ -22,8 +21,7 @@ SELECT pg_catalog.set_config('role', $1, false),
        pg_catalog.set_config('standard_conforming_strings', 'on', false),
        pg_catalog.set_config('client_encoding', 'UTF8', false),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 140000
-            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END,
-       pg_catalog.set_config('synchronous_commit', 'off', true)
+            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END
 
 -- name: setting
 SELECT pg_catalog.set_config($1, $2, true)

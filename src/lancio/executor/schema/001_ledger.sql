@@ -1,7 +1,8 @@
 -- What was run in this database: the runs, their steps, the statements of each step, and the events on the way.
 --
 -- One row of lancio.step commits together with the change it tells of, or not at all. Made by the first apply, in one
--- transaction, under the runner's lock; commands that only read never make it.
+-- transaction, under the runner's lock; commands that only read never make it. Rows of one run and of one step are
+-- written together by one statement, so foreign keys between these tables would only cost time in every step.
 
 CREATE SCHEMA IF NOT EXISTS lancio;
 COMMENT ON SCHEMA lancio IS 'Lancio''s ledger: which migrations ran here, when, and what they did';
@@ -32,7 +33,8 @@ COMMENT ON COLUMN lancio.run.outcome IS 'NULL while it runs, and for ever if its
 
 CREATE TABLE lancio.step (
     id bigserial PRIMARY KEY,
-    run bigint NOT NULL REFERENCES lancio.run,
+    run bigint NOT NULL,
+    backend_pid integer NOT NULL,
     migration text NOT NULL,
     checksum text NOT NULL,
     digest text NOT NULL,
@@ -41,11 +43,11 @@ CREATE TABLE lancio.step (
     started_at timestamptz NOT NULL,
     duration_ms double precision,
     locks jsonb NOT NULL DEFAULT '[]',
-    verifications jsonb NOT NULL DEFAULT '[]',
-    UNIQUE (run, migration)
+    verifications jsonb NOT NULL DEFAULT '[]'
 );
 CREATE INDEX step_migration_idx ON lancio.step (migration, id DESC);
 COMMENT ON TABLE lancio.step IS 'A migration that is in this database; the row with the largest id of a name counts';
+COMMENT ON COLUMN lancio.step.backend_pid IS 'The server process that held the runner''s lock as the row was written; without the lock there is no row';
 COMMENT ON COLUMN lancio.step.checksum IS 'SHA-256 of the file''s tokens: comments and white space may change';
 COMMENT ON COLUMN lancio.step.digest IS 'SHA-256 of the file''s bytes';
 COMMENT ON COLUMN lancio.step.state IS 'applied: it ran here; adopted: found to be here; edited: the file changed later and that was accepted';
@@ -53,7 +55,7 @@ COMMENT ON COLUMN lancio.step.locks IS 'Relations that were there before and wer
 COMMENT ON COLUMN lancio.step.verifications IS 'What was asked and held before the step was committed';
 
 CREATE TABLE lancio.statement (
-    step bigint NOT NULL REFERENCES lancio.step ON DELETE CASCADE,
+    step bigint NOT NULL,
     ordinal integer NOT NULL,
     line integer NOT NULL,
     summary text NOT NULL,
@@ -65,7 +67,7 @@ COMMENT ON TABLE lancio.statement IS 'The statements of a step, in the order the
 COMMENT ON COLUMN lancio.statement.duration_ms IS 'Of a statement that committed by itself; those of a shared transaction have theirs in lancio.event';
 
 CREATE TABLE lancio.event (
-    run bigint NOT NULL REFERENCES lancio.run ON DELETE CASCADE,
+    run bigint NOT NULL,
     number integer NOT NULL,
     at timestamptz NOT NULL,
     kind text NOT NULL,
@@ -73,22 +75,6 @@ CREATE TABLE lancio.event (
     PRIMARY KEY (run, number)
 );
 COMMENT ON TABLE lancio.event IS 'What the runner told while it ran, numbered; the same stream as on the terminal';
-
-CREATE FUNCTION lancio.hold(lock_key bigint) RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog
-AS $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_catalog.pg_locks AS l
-        WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = 1
-          AND (l.classid::bigint << 32 | l.objid::bigint) = lock_key
-    ) THEN
-        RAISE EXCEPTION 'this session does not hold the lock of Lancio''s runner'
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION lancio.hold(bigint) IS 'Refuse unless this session holds the runner''s lock';
 
 CREATE FUNCTION lancio.verify(held boolean[], says text[]) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
