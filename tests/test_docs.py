@@ -102,7 +102,21 @@ def _exists(words: list[str], page: Path) -> None:
         return
     assert words[0] in COMMANDS, f"{page.name}: lancio {words[0]}"
     command = command_of(words[0])
-    known = {spelled for each in leaves(command) for option in each.params for spelled in option.opts} | {"--help", "-h"}
+    known = {spelled for each in leaves(command) for option in each.params for spelled in option.opts} | {
+        "--help",
+        "-h",
+    }
     for word in words[1:]:
         if word.startswith("-") and word != "-":
             assert word.split("=")[0] in known, f"{page.name}: lancio {words[0]} {word}"
+
+
+def test_the_pictures_of_the_readme_are_what_the_program_draws() -> None:
+    from lancio.cli import work
+    from lancio.cli.options import Source, platform_folder
+    from lancio.render import text
+
+    drawn = text.graph(work.graph_of(Source(platform_folder(), "--platform", platform=True)), 80)
+    picture = re.search(r"```text\n(MIGRATION 006.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert picture is not None
+    assert picture[1].strip() in drawn

@@ -360,3 +360,25 @@ def test_the_demo_runs_whatever_the_environment_says_and_has_nothing_to_do_the_s
             [sys.executable, "-m", "lancio", "server", "stop"], env=environ, capture_output=True, text=True, check=False
         )
         assert stopped.stdout == "Stopped.\n", stopped.stderr
+
+
+def test_verify_tells_what_no_longer_stands(database: str) -> None:
+    there = ("--platform", "--database", database)
+    assert "nothing to verify" in lancio("verify", *there)[1]
+    assert lancio("apply", *there)[0] == 0
+    status, out, _ = lancio("verify", *there)
+    assert status == 0
+    assert "✗" not in out
+    assert re.search(r"All \d+ checks hold\.", out)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP POLICY permissive_all_users ON platform.users")
+    status, out, _ = lancio("verify", *there)
+    assert status == 1
+    assert re.search(r"✗ 006_enable_rls_with_permissive_policies.sql: .*polic", out)
+    shown = json.loads(lancio("verify", *there, "--json")[1])
+    assert shown["holds"] is False
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA platform CASCADE")
+    status, out, err = lancio("verify", *there)
+    assert status == 1
+    assert "Traceback" not in err

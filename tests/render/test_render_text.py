@@ -202,3 +202,25 @@ def test_many_changes_of_one_sort_are_counted() -> None:
     changes = tuple(graphs.effect(f"table platform.{name} (rls)", "relation") for name in graphs.TABLES)
     files = tuple(replace(each, changes=changes) if each.name == graphs.RLS else each for each in graph.files)
     assert "• changes row level security of 25 tables" in text.graph(replace(graph, files=files), 80)
+
+
+def test_an_unmet_need_is_marked_though_nobody_could_resolve_its_name() -> None:
+    plan = graphs.violated()
+    told = plan.missing[0]
+    bare = replace(told, requirement=replace(told.requirement, object="relation databases"), provider="")
+    shown = text.preflight(replace(plan, missing=(bare,)), 80)
+    assert "  ✗ platform.databases table (from Step 1)" in shown.splitlines()
+
+
+def test_what_an_absent_provider_makes_is_missing_with_it() -> None:
+    plan = graphs.violated()
+    graph = plan.graph
+    more = graphs.needs("function platform.encrypt()", "routine", graphs.REGISTER, 31, graphs.TABLE)
+    files = tuple(
+        replace(each, requires=(*each.requires, more)) if each.name == graphs.REGISTER else each for each in graph.files
+    )
+    shown = text.preflight(replace(plan, graph=replace(graph, files=files), steps=tuple(
+        replace(step, facts=files[-1]) for step in plan.steps
+    )), 80)  # fmt: skip
+    assert "  ✗ platform.encrypt() (from Step 1)" in shown.splitlines()
+    assert "  ✓ platform.projects row (slug = 'lancio-studio') (from 004)" in shown.splitlines()

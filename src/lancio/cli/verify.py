@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,96 @@ from lancio.cli.options import database_options, folder_options, json_option, so
 
 if TYPE_CHECKING:
     from lancio.cli import work
+    from lancio.planner.model import Graph
     from lancio.registry.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One standing check of an applied file, and what the database answered."""
+
+    file: str
+    says: str
+    holds: bool
+    reason: str = ""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  lancio verify migrations
+  lancio verify --platform --json
+""",
+)
+@folder_options
+@database_options
+@json_option
+@click.pass_context
+def verify(
+    context: click.Context,
+    folder: str | None,
+    platform: bool,
+    order: str,
+    database: str | None,
+    role: str | None,
+    json_: bool,
+) -> int:
+    """Ask the database whether what was applied still stands: all that the files create, and their `verify` lines.
+
+    What a later file drops or renames is not asked, nor what was to hold at the step only. Changes nothing. Exit
+    status 1 if something does not hold.
+    """
+    from lancio.cli import work
+    from lancio.render import json
+    from lancio.render.lines import counted, wrap
+
+    terminal = terminal_of(context)
+    way: work.Order = "graph" if order == "graph" else "name"
+    where = source(folder, platform=platform)
+    with work.session(database, role) as session:
+        graph = work.graph_of(where, order=way, major=session.major)
+        found = asked(graph, session)
+    failed = [each for each in found if not each.holds]
+    if json_:
+        terminal.data(json.document({"holds": not failed, "checks": found}))
+        return 1 if failed else 0
+    for each in found:
+        mark = "✓" if each.holds else "✗"
+        for line in wrap(f"{each.file}: {each.says}", terminal.cells, first=f"{mark} "):
+            terminal.data(f"{line}\n")
+        for line in wrap(each.reason, terminal.cells, first="    ") if each.reason else []:
+            terminal.data(f"{line}\n")
+    if not found:
+        terminal.data("Nothing of this folder is in the ledger of this database, so there is nothing to verify.\n")
+    elif failed:
+        terminal.data(f"{counted(len(failed), 'check')} of {len(found)} failed.\n")
+    else:
+        terminal.data(f"All {counted(len(found), 'check')} hold.\n")
+    return 1 if failed else 0
+
+
+def asked(graph: Graph, session: work.Session) -> list[Asked]:
+    """The standing checks of every file in the ledger, each asked by itself in a read-only transaction."""
+    import psycopg
+
+    from lancio.executor import ledger
+
+    applied = ledger.read(session.connection)
+    found: list[Asked] = []
+    for facts in graph.files:
+        for check in facts.standing if facts.name in applied else ():
+            try:
+                with session.connection.transaction():
+                    session.connection.execute("SET TRANSACTION READ ONLY")
+                    row = session.connection.execute(check.sql.encode()).fetchone()
+            except psycopg.OperationalError:
+                raise  # no answer is not an answer: the server went away, or was stopped
+            except psycopg.Error as error:
+                found.append(Asked(facts.name, check.says, holds=False, reason=str(error.diag.message_primary)))
+                continue
+            holds = row is not None and row[0] is True
+            found.append(Asked(facts.name, check.says, holds, "" if holds else "the database says it is not so"))
+    return found
 
 
 @click.command(

@@ -269,12 +269,16 @@ def _unmet(facts: FileFacts, plan: Plan | None) -> set[Requirement]:
         return set()
     told = [item for item in plan.missing if item.file == facts.name and item.blocking]
     names = {_nameless(item.requirement) for item in told}
+    # A name that nobody could resolve has no schema; the same name at the same place is the same need.
+    names |= {f"{item.requirement.at.line}:{_nameless(item.requirement)}" for item in told}
     absent = {item.provider for item in told if item.provider_state == "not applied"}
     absent -= {step.facts.name for step in plan.steps}
     return {
         item
         for item in facts.requires
-        if _nameless(item) in names or (item.provider is not None and item.provider.file in absent)
+        if _nameless(item) in names
+        or f"{item.at.line}:{_nameless(item).rsplit('.', 1)[-1]}" in names
+        or (item.provider is not None and item.provider.file in absent)
     }
 
 
