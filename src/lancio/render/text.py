@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from lancio.render.lines import box, clean, counted, heading, lasted, listed, pad, width, wrap
@@ -180,11 +179,6 @@ def diagnosis(found: Diagnosis, cells: int) -> str:
     state = f"SQLSTATE {found.sqlstate}, " if found.sqlstate else ""
     lines += wrap(f"({state}{found.confidence}: {sure[found.confidence]})", cells)
     return _text(lines)
-
-
-def command(*words: str) -> str:
-    """A command line that a shell takes as these words."""
-    return " ".join(shlex.quote(word) for word in words)
 
 
 def _tree(files: Iterable[FileFacts], steps: Steps, graph: Graph, cells: int, plan: Plan | None) -> list[str]:
