@@ -33,6 +33,9 @@ EVERY_PAIR = 4
 TREE_NAMES = 10
 """So many objects of one sort have a line of their own in the tree."""
 
+ORDERED = 12
+"""So many steps are listed once more in their order; more would only repeat the boxes."""
+
 EVIDENCE = 3
 """So many objects are named for one edge; the rest is counted, and all of them are in the JSON."""
 
@@ -368,6 +371,8 @@ def _parallel(shown: Sequence[FileFacts], steps: Steps, graph: Graph, cells: int
                 cells,
                 first=f"  {number}. ",
             )
+    if len(shown) > ORDERED:
+        return lines
     lines.append("")
     lines += wrap(f"Recommended order: {' → '.join(steps.short(facts.name) for facts in shown)}", cells, rest="  ")
     return lines
