@@ -67,7 +67,6 @@ def fresh(url: str, name: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        connection.execute("CHECKPOINT")
     return conninfo.make_conninfo(url, dbname=name)
 
 
@@ -130,7 +129,8 @@ def main() -> int:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
     ratio = statistics.median(lancio) / statistics.median(psql)
-    print(f"{arguments.files} files ({arguments.kind}), {arguments.rounds} rounds, PostgreSQL {version}, fsync {fsync}, "
+    print(f"{arguments.files} files ({arguments.kind}), {arguments.rounds} rounds, "
+          f"PostgreSQL {version}, fsync {fsync}, "
           f"{platform.machine()}, Python {platform.python_version()}")  # fmt: skip
     for name, taken in (("psql", psql), ("lancio", lancio)):
         print(f"{name:7} median {statistics.median(taken) * 1000:7.0f} ms   best {min(taken) * 1000:7.0f} ms   "

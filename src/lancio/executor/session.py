@@ -190,7 +190,8 @@ class Session:
         """Send all commands at once and give their answers in order, ending behind the first failure.
 
         `meanwhile` is called once everything is sent. `Quiet` comes every `quiet` seconds without a word from the
-        server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator that is closed early cancels what runs).
+        server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator
+        that is closed early cancels what runs).
 
         Raises:
             Lost: the connection ended.
