@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -12,17 +12,8 @@ from lancio.cli.options import database_options, folder_options, json_option, so
 if TYPE_CHECKING:
     from lancio.cli import work
     from lancio.planner.model import Graph
+    from lancio.proof.verify import Result
     from lancio.registry.state import State
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One standing check of an applied file, and what the database answered."""
-
-    file: str
-    says: str
-    holds: bool
-    reason: str = ""
 
 
 @click.command(
@@ -60,15 +51,15 @@ def verify(
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         found = asked(graph, session)
-    failed = [each for each in found if not each.holds]
+    failed = [each for each in found if not each.held]
     if json_:
         terminal.data(json.document({"holds": not failed, "checks": found}))
         return 1 if failed else 0
     for each in found:
-        mark = "✓" if each.holds else "✗"
-        for line in wrap(f"{each.file}: {each.says}", terminal.cells, first=f"{mark} "):
+        mark = "✓" if each.held else "✗"
+        for line in wrap(f"{each.migration}: {each.says}", terminal.cells, first=f"{mark} "):
             terminal.data(f"{line}\n")
-        for line in wrap(each.reason, terminal.cells, first="    ") if each.reason else []:
+        for line in wrap(each.why, terminal.cells, first="    ") if each.why else []:
             terminal.data(f"{line}\n")
     if not found:
         terminal.data("Nothing of this folder is in the ledger of this database, so there is nothing to verify.\n")
@@ -79,28 +70,14 @@ def verify(
     return 1 if failed else 0
 
 
-def asked(graph: Graph, session: work.Session) -> list[Asked]:
-    """The standing checks of every file in the ledger, each asked by itself in a read-only transaction."""
-    import psycopg
-
+def asked(graph: Graph, session: work.Session) -> list[Result]:
+    """The standing checks of every file in the ledger, asked now; what a later file takes away is not asked."""
     from lancio.executor import ledger
+    from lancio.proof import verify as proof
 
     applied = ledger.read(session.connection)
-    found: list[Asked] = []
-    for facts in graph.files:
-        for check in facts.standing if facts.name in applied else ():
-            try:
-                with session.connection.transaction():
-                    session.connection.execute("SET TRANSACTION READ ONLY")
-                    row = session.connection.execute(check.sql.encode()).fetchone()
-            except psycopg.OperationalError:
-                raise  # no answer is not an answer: the server went away, or was stopped
-            except psycopg.Error as error:
-                found.append(Asked(facts.name, check.says, holds=False, reason=str(error.diag.message_primary)))
-                continue
-            holds = row is not None and row[0] is True
-            found.append(Asked(facts.name, check.says, holds, "" if holds else "the database says it is not so"))
-    return found
+    files = [replace(facts, checks=facts.standing) for facts in graph.files if facts.name in applied]
+    return list(proof.verify(session.connection, files))
 
 
 @click.command(
