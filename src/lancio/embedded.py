@@ -19,6 +19,7 @@ distribution's).
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import gzip
 import hashlib
@@ -657,13 +658,23 @@ def _extract_server(archive: tarfile.TarFile, into: Path) -> None:
         inner = member.name.partition("/")[2]
         if not inner or inner == "include" or inner.startswith(("include/", "lib/pgxs")) or inner.endswith(".a"):
             continue
-        archive.extract(member.replace(name=inner), into, filter="data")
+        _extract(archive, member, into, inner)
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path, name: str) -> None:
+    """Unpack one member as `name`. Python 3.11.0 to 3.11.3 know neither TarInfo.replace nor filters."""
+    renamed = copy.copy(member)
+    renamed.name = name
+    if hasattr(tarfile, "data_filter"):
+        archive.extract(renamed, into, filter="data")
+    else:
+        archive.extract(renamed, into, set_attrs=True)
 
 
 def _extract_libraries(archive: tarfile.TarFile, into: Path) -> None:
     """Shared libraries, with the links by which the loader asks for them: libicuuc.so.70 for libicuuc.so.70.1."""
     for member in archive:
-        archive.extract(member, into, filter="data")
+        _extract(archive, member, into, member.name)
         if (found := re.fullmatch(r"(lib.+\.so\.\d+)\..+", member.name)) and not (into / found[1]).exists():
             (into / found[1]).symlink_to(member.name)
 

@@ -70,6 +70,8 @@ class Arrangement:
                     self.triggers.setdefault(op.ref.of[0].name, []).append(op.detail.routine.name)
         self.outlines = [self._outline(ops) for ops in self.files]
         self.after: dict[int, set[int]] = {}  # declared
+        self._before: list[set[int]] = []
+        self._rather: list[set[int]] = []
 
     def _outline(self, ops: FileOps) -> Outline:
         outline = Outline()
@@ -129,8 +131,10 @@ class Arrangement:
 
     def order(self, waiting: list[int], name: Callable[[int], str], bind: Callable[[int], object]) -> list[list[int]]:
         """Call `bind` for each file in an order that can run; what comes back are the loops that had to be broken."""
+        if not self._before:
+            self._index()
         loops: list[list[int]] = []
-        remaining = sorted(waiting, key=name)
+        remaining = set(waiting)
         while remaining:
             ready = [each for each in remaining if not self._blockers(each, remaining)]
             if not ready:
@@ -138,51 +142,64 @@ class Arrangement:
                 ready = loops[-1]
             chosen = min(ready, key=lambda each: (self._wishes(each, remaining), name(each)))
             bind(chosen)
-            remaining.remove(chosen)
+            remaining.discard(chosen)
         return loops
 
-    def _providers(self, wanted: dict[Key, set[str]], by: int, among: list[int]) -> set[int]:
-        found: set[int] = set()
-        for other in among:
-            makes = self.outlines[other].makes
-            if other != by and any(each in makes and _same(schemas, makes[each]) for each, schemas in wanted.items()):
-                found.add(other)
-        return found
+    def _index(self) -> None:
+        """For each file, once: the files that make what it needs, and those that should rather go before it."""
+        makers: dict[Key, list[tuple[int, set[str]]]] = {}
+        users: dict[Key, list[int]] = {}
+        tables: list[tuple[int, set[str]]] = []
+        for index, outline in enumerate(self.outlines):
+            for each, schemas in outline.makes.items():
+                makers.setdefault(each, []).append((index, schemas))
+                if each.kind == "relation":
+                    tables.append((index, schemas))
+            for each in outline.needs:
+                if each not in outline.makes:
+                    users.setdefault(each, []).append(index)
+        row_makers: dict[str, list[tuple[int, RowFact]]] = {}
+        for index, outline in enumerate(self.outlines):
+            for table, fact in outline.rows:
+                row_makers.setdefault(table, []).append((index, fact))
 
-    def _blockers(self, index: int, remaining: list[int]) -> set[int]:
-        """The files that still wait and make something which this one needs."""
-        outline = self.outlines[index]
-        wanted = {each: schemas for each, schemas in outline.needs.items() if each not in outline.makes}
-        found = self._providers(wanted, index, remaining) | (self.after.get(index, set()) & set(remaining))
-        for table, row in outline.need_rows:
-            if any(name == table and not contradicts(fact, row) for name, fact in outline.rows):
-                continue
-            for other in remaining:
-                rows = self.outlines[other].rows
-                if other != index and any(name == table and not contradicts(fact, row) for name, fact in rows):
-                    found.add(other)
-        return found
+        def providers(wanted: dict[Key, set[str]]) -> set[int]:
+            return {
+                maker
+                for each, schemas in wanted.items()
+                for maker, theirs in makers.get(each, ())
+                if _same(schemas, theirs)
+            }
 
-    def _wishes(self, index: int, remaining: list[int]) -> int:
-        """How many files that wait should rather go first: they make what it asks for, or use what it drops."""
-        outline = self.outlines[index]
-        found = self._providers(outline.asks, index, remaining)
-        for other in remaining:
-            if other == index:
-                continue
-            theirs = self.outlines[other]
-            if any(each in theirs.needs and each not in theirs.makes for each in outline.drops):
-                found.add(other)
+        for index, outline in enumerate(self.outlines):
+            wanted = {each: schemas for each, schemas in outline.needs.items() if each not in outline.makes}
+            before = providers(wanted) | self.after.get(index, set())
+            for table, row in outline.need_rows:
+                made = {maker for maker, fact in row_makers.get(table, ()) if not contradicts(fact, row)}
+                if index not in made:
+                    before |= made
+            rather = providers(outline.asks)
+            for each in outline.drops:
+                rather.update(users.get(each, ()))
             for kind, schema in outline.sets:
-                if kind in ("tables", "relations", "table") and any(
-                    each.kind == "relation" and (not schema or schema in schemas)
-                    for each, schemas in theirs.makes.items()
-                ):
-                    found.add(other)
-        # Who waits for this one itself cannot go first.
-        return sum(1 for other in found if index not in self._waits_for(other, remaining))
+                if kind in ("tables", "relations", "table"):
+                    rather |= {maker for maker, schemas in tables if not schema or schema in schemas}
+            self._before.append(before - {index})
+            self._rather.append(rather - {index})
 
-    def _waits_for(self, index: int, remaining: list[int]) -> set[int]:
+    def _blockers(self, index: int, remaining: set[int]) -> set[int]:
+        """The files that still wait and make something which this one needs."""
+        return self._before[index] & remaining
+
+    def _wishes(self, index: int, remaining: set[int]) -> int:
+        """How many files that wait should rather go first: they make what it asks for, or use what it drops.
+
+        Who waits for this one itself cannot go first.
+        """
+        rather = self._rather[index] & remaining
+        return sum(1 for other in rather if index not in self._waits_for(other, remaining))
+
+    def _waits_for(self, index: int, remaining: set[int]) -> set[int]:
         """Every file that must go before this one, directly or through others."""
         seen: set[int] = set()
         todo = [index]
@@ -192,10 +209,10 @@ class Arrangement:
                 todo.append(each)
         return seen
 
-    def _loop(self, remaining: list[int]) -> list[int]:
+    def _loop(self, remaining: set[int]) -> list[int]:
         """A loop among files that all wait for another: walking from any of them must come back on itself."""
         seen: list[int] = []
-        at = remaining[0]
+        at = min(remaining)
         while at not in seen:
             seen.append(at)
             at = min(self._blockers(at, remaining))

@@ -6,7 +6,7 @@ requirement. The catalog may be empty (a folder on its own) or a live server's: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
@@ -69,15 +69,16 @@ class Binder:
         self.profile = profile
         self.files = files
         self.edges: dict[tuple[int, int, Hazard, Strength], dict[tuple[str, int], Because]] = {}
-        self.bodies: list[tuple[int, int]] = []  # routines made, by file: asked again at the end
+        self.bodies: dict[int, Site] = {}  # routines that files made, and where: asked again at the end
         self.current = -1
         self.bound = Bound()
         self.path: tuple[str, ...] = catalog.path
-        self._calls: set[int] = set()
+        self._calls: set[int] = set()  # routines whose bodies this statement has run
         self._depth = 0
         self._made_now: list[Object] = []
         self._read_now: list[Object] = []
         self._statement = -1
+        self._left: set[int] = set()  # objects that this statement found and left alone
 
     # Places and edges.
 
@@ -190,6 +191,8 @@ class Binder:
                 if read is not made:
                     read.dependents.add(made.id)
         self._made_now, self._read_now = [], []
+        self._left.clear()
+        self._calls.clear()
 
     def site(self, op: Op) -> Site:
         """Where we are; inside a called routine, the statement that calls."""
@@ -206,6 +209,9 @@ class Binder:
             return
         maybe = truth is None or op.soft
         verb = op.verb
+        if self._left and op.detail.part_of is not None and (whole := self.resolve(op.detail.part_of)) is not None:
+            if whole.id in self._left:
+                return
         if verb == "opaque":
             self.bound.opaque.append(Opaque(self.place(self.site(op)), op.detail.reason))
         elif verb == "read":
@@ -436,7 +442,7 @@ class Binder:
     def run(self, routine: Object, op: Op) -> None:
         """What a routine's body does, at the place of the call."""
         if routine.id in self._calls or self._depth >= CALL_DEPTH or not routine.detail.body:
-            return
+            return  # once in a statement: a second call needs what the first one did
         before, path = self._caller, self.path
         self._caller = self.site(op)
         self._calls.add(routine.id)
@@ -446,7 +452,6 @@ class Binder:
         for each in routine.detail.body:
             self.op(each)
         self._depth -= 1
-        self._calls.discard(routine.id)
         self._caller, self.path = before, path
 
     def fire(self, table: Object, events: Iterable[str], op: Op) -> None:
@@ -474,7 +479,7 @@ class Binder:
             self.lock(parent, _make_lock(ref.kind, detail), site)
         name = self.new_name(op, parent)
         existing = self.catalog.find(name)
-        if existing is not None and not (existing.label == "index" and detail.implied):
+        if existing is not None and not detail.implied:
             self.made_again(existing, op, maybe=maybe)
             return
         if detail.implied:
@@ -506,7 +511,7 @@ class Binder:
         elif name.kind == "extension":
             self.members(made, detail, op, maybe=maybe)
         if name.kind == "routine" and detail.body:
-            self.bodies.append((self.current, made.id))
+            self.bodies[made.id] = site
 
     def new_name(self, op: Op, parent: Object | None) -> Name:
         """The full name of an object that is made."""
@@ -536,6 +541,7 @@ class Binder:
         site = self.site(op)
         detail = op.detail
         if detail.if_not_exists:
+            self._left.add(existing.id)
             if existing.maker.file != self.current:
                 self.edge(site, existing.maker, "write-after-write", "order", existing.says, existing.name.kind)
             return
@@ -547,7 +553,7 @@ class Binder:
                     column.label = "column"
                 self.columns(existing, detail, site)
             if existing.name.kind == "routine" and detail.body:
-                self.bodies.append((self.current, existing.id))
+                self.bodies[existing.id] = site
             return
         if maybe or existing.maker.file == self.current:
             return
@@ -700,7 +706,13 @@ class Binder:
             if found.name.kind == "schema"
             else []
         )
+        if found.name.kind == "column" and owner is not None:
+            for each in self.standing_on(owner, found.name.name):
+                self.take_away(each, op, site)
+        twin = self.twin(found)
         gone = self.catalog.remove(found, site)
+        if twin is not None:
+            gone += self.catalog.remove(twin, site)
         for each in gone:
             for version in each.cells.values():
                 for reader in version.readers:
@@ -709,6 +721,25 @@ class Binder:
         for other in [*inside, *(each for each in dependents if each is not None)]:
             if other.id in self.catalog.objects and (other in inside or _falls(other)):
                 self.take_away(other, op, site)
+
+    def standing_on(self, table: Object, column: str) -> list[Object]:
+        """The constraints and indexes of a table that involve a column: they go with it."""
+        parts = [self.catalog.objects[each] for each in sorted(table.children)]
+        return [
+            each
+            for each in parts
+            if (each.name.kind == "constraint" or each.label == "index") and column in each.detail.columns_of
+        ]
+
+    def twin(self, found: Object) -> Object | None:
+        """The index of a unique constraint, and the other way round: they go and are renamed together."""
+        if found.name.kind == "constraint" and found.label in ("primary key", "unique", "exclude"):
+            index = self.catalog.find(Name("relation", found.name.schema, found.name.name))
+            return index if index is not None and index.label == "index" else None
+        if found.label == "index" and found.parent in self.catalog.objects:
+            constraint = self.catalog.part("constraint", self.catalog.objects[found.parent], found.name.name)
+            return constraint if constraint is not None and constraint.label != "foreign key" else None
+        return None
 
     def rename(self, op: Op, *, maybe: bool) -> None:
         """Another name for an object: the old one is free, the new one must have been."""
@@ -731,7 +762,14 @@ class Binder:
             for each in list(self.catalog.objects.values()):
                 if each.name.schema == found.name.name:
                     self.catalog.rename(each, each.name._replace(schema=to), site)
+        if found.name.kind == "column" and found.parent in self.catalog.objects:
+            for each in self.standing_on(self.catalog.objects[found.parent], found.name.name):
+                columns = tuple(to if column == found.name.name else column for column in each.detail.columns_of)
+                each.detail = replace(each.detail, columns_of=columns)
+        twin = self.twin(found)
         self.catalog.rename(found, name, site)
+        if twin is not None:
+            self.catalog.rename(twin, twin.name._replace(schema=name.schema, name=name.name), site)
         if found.maker.file != self.current:
             # Whoever uses the new name needs this file.
             found.cells["exists"] = Version(site)
@@ -742,24 +780,23 @@ class Binder:
     def late(self) -> dict[int, list[Requirement]]:
         """What the routines' bodies need when they are called, bound over the catalog as it is now, by file."""
         found: dict[int, list[Requirement]] = {}
-        for index, routine_id in self.bodies:
+        for routine_id, site in self.bodies.items():
             routine = self.catalog.objects.get(routine_id)
             if routine is None:
                 continue
-            self.current, self.bound = index, Bound()
-            self._caller = Site(index, routine.cells["exists"].maker.statement, routine.cells["exists"].maker.line)
+            self.current, self.bound = site.file, Bound()
             self.path = routine.detail.path or self.catalog.path
             for op in routine.detail.body:
-                self._late_op(op, routine)
-            found.setdefault(index, []).extend(self.bound.requirements.values())
+                self._late_op(op, site._replace(line=op.span.line))
+            found.setdefault(site.file, []).extend(self.bound.requirements.values())
         return found
 
-    def _late_op(self, op: Op, routine: Object) -> None:
+    def _late_op(self, op: Op, site: Site) -> None:
         if op.verb not in ("read", "call", "write", "alter") or op.ref.kind in ("setting", "row", "set", "column"):
             return
-        statement = routine.cells["body" if "body" in routine.cells else "exists"].maker.statement
-        site = Site(self.current, statement, op.span.line)
+        self._depth, self._caller = 1, site  # what is noted is noted at the routine's own statement
         maybe = self.guarded(op) is not True or op.soft
+        self._depth = 0
         found = self.routine(op.ref) if op.ref.kind == "routine" else [each for each in [self.resolve(op.ref)] if each]
         for each in found[:1]:
             if each.maker.file == self.current:
@@ -769,10 +806,9 @@ class Binder:
         if not found and not self.builtin(op.ref) and not maybe:
             if op.ref.kind == "routine" and op.ref.arity == 1 and self.resolve(_as_type(op.ref)):
                 return
-            self._depth, before = self._depth + 1, self._caller
-            self._caller = site
+            self._depth = 1
             self.missing(op, op.ref, maybe=False, strength="late")
-            self._depth, self._caller = self._depth - 1, before
+            self._depth = 0
 
     # Locks.
 

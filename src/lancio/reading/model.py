@@ -121,7 +121,8 @@ class Detail:
     validated: bool = True  # make of a constraint
     unique: bool = False  # make of an index
     concurrently: bool = False
-    implied: bool = False  # PostgreSQL makes it by itself with something else
+    implied: bool = False  # PostgreSQL makes it by itself with something else, or chooses its name
+    part_of: Ref | None = None  # make: the table or column whose own statement makes it; left alone together
 
 
 NOTHING = Detail()

@@ -150,7 +150,11 @@ def read(migration: Migration) -> FileOps:
         reader.whole = Span(statement.start, statement.end, reader.line(statement.start))
         reader.base = 0
         statements.append(_statement(text, statement, reader.whole))
-        read_statement(reader, statement.node, statement.tree)
+        try:
+            read_statement(reader, statement.node, statement.tree)
+        except RecursionError:
+            deep = parser.ParseError("the statement is nested too deeply to be read", statement.start)
+            raise refusal(migration.name, text, deep) from None
     declared, problems = directives.read(text, reader.line)
     return FileOps(tuple(statements), tuple(reader.ops), declared, problems)
 

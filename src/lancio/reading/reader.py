@@ -34,6 +34,8 @@ class Reader:
         self.guards: tuple[Guard, ...] = ()
         self.soft = False
         self.depth = 0
+        self.part_of: Ref | None = None
+        self.temporary: set[str] = set()  # relations that end with the session
         self.tolerant = False  # a failure of making what is there already is handled
         self.check_bodies = True  # check_function_bodies
         self._lines = [index for index, byte in enumerate(text) if byte == 10]
@@ -55,10 +57,14 @@ class Reader:
         self, verb: Verb, ref: Ref, location: int = -1, detail: Detail = NOTHING, *, soft: bool | None = None
     ) -> None:
         """Note one operation."""
-        if ref.schema == "pg_temp" or (ref.of and ref.of[0].schema == "pg_temp"):
+        if ref.schema == "pg_temp" and verb == "make":
+            self.temporary.add(ref.name)
+        if any(self._is_temporary(each) for each in (ref, *ref.of, *detail.like)):
             return  # gone with the session: nothing that another file could need
         if self.tolerant and verb == "make":
             detail = replace(detail, if_not_exists=True)
+        if self.part_of is not None and detail.part_of is None:
+            detail = replace(detail, part_of=self.part_of)
         self.ops.append(
             Op(
                 verb,
@@ -72,6 +78,9 @@ class Reader:
                 self.soft if soft is None else soft,
             )
         )
+
+    def _is_temporary(self, ref: Ref) -> bool:
+        return ref.schema == "pg_temp" or (ref.schema is None and ref.kind == "relation" and ref.name in self.temporary)
 
     def opaque(self, reason: str, location: int = -1) -> None:
         """Say that something here cannot be seen, and why."""
@@ -87,9 +96,11 @@ class Reader:
         soft: bool = False,
         base: int | None = None,
         fixed: Span | None = None,
+        part_of: Ref | None = None,
     ) -> Iterator[None]:
         """Read something that stands inside of the current statement."""
-        before = (self.when, self.via, self.guards, self.soft, self.base, self.fixed)
+        before = (self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of)
+        self.part_of = part_of or self.part_of
         self.when = when or self.when
         self.via = via if via is not None else self.via
         self.guards = self.guards + guards
@@ -103,7 +114,7 @@ class Reader:
             yield
         finally:
             self.depth -= 1
-            self.when, self.via, self.guards, self.soft, self.base, self.fixed = before
+            self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of = before
 
     @contextmanager
     def collected(self) -> Iterator[list[Op]]:

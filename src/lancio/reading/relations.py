@@ -53,10 +53,11 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
     )
     scope = Scope(sources={table.name: Source(relation=table)})
     for name, element in elements:
-        if name == "ColumnDef":
-            _column_parts(reader, table, element, scope)
-        elif name == "Constraint":
-            constraint(reader, table, element, scope)
+        with reader.inside(part_of=table):
+            if name == "ColumnDef":
+                _column_parts(reader, table, element, scope)
+            elif name == "Constraint":
+                constraint(reader, table, element, scope)
     for element in fields.get("partspec", {}).get("partParams", ()):
         item = element.get("PartitionElem", {})
         queries.expression(reader, item.get("expr"), scope)
@@ -148,9 +149,10 @@ def constraint(
         columns = tuple(
             tree.items(each)[0].get("IndexElem", {}).get("name", "expr") for each in fields.get("exclusions", ())
         )
+    involved = columns
     if contype == "check":
-        seen = _columns_in(fields.get("raw_expr"))
-        columns = columns or (seen if len(seen) == 1 else ())
+        involved = _columns_in(fields.get("raw_expr"))
+        columns = columns or (involved if len(involved) == 1 else ())
     for column in columns:
         reader.emit("read", Ref("column", column, of=(table,)), at)
     if contype == "not null":
@@ -178,7 +180,7 @@ def constraint(
     detail = Detail(
         label=contype,
         contype=contype,
-        columns_of=columns,
+        columns_of=involved,
         references=references,
         validated=not fields.get("skip_validation", False),
         implied=not fields.get("conname"),
@@ -288,16 +290,16 @@ def create_index(reader: Reader, fields: Tree) -> None:
     reader.emit("read", table, at)
     scope = Scope(sources={table.name: Source(relation=table)})
     words: list[str] = []
-    columns: list[str] = []
+    columns: list[str] = [*_columns_in(fields.get("whereClause"))]
     for each in fields.get("indexParams", ()):
         element = each.get("IndexElem", {})
         words.append(_index_element(reader, element, scope, table))
-        if element.get("name"):
-            columns.append(element["name"])
+        columns += [element["name"]] if element.get("name") else _columns_in(element.get("expr"))
     for each in fields.get("indexIncludingParams", ()):
         included = each.get("IndexElem", {})
         reader.emit("read", Ref("column", included.get("name", ""), of=(table,)), at)
         words.append(included.get("name", ""))
+        columns.append(included.get("name", ""))
     queries.expression(reader, fields.get("whereClause"), scope)
     method = fields.get("accessMethod", "btree")
     reader.emit("read", Ref("access method", method), at)
@@ -381,7 +383,8 @@ def _alter(reader: Reader, table: Ref, command: Tree, scope: Scope, at: int) -> 
         made = _column(reader, definition)
         detail = Detail(label="column", columns=(made,), if_not_exists=missing_ok)
         reader.emit("make", Ref("column", made.name, of=(table,)), tree.location(definition), detail)
-        _column_parts(reader, table, definition, scope)
+        with reader.inside(part_of=Ref("column", made.name, of=(table,))):
+            _column_parts(reader, table, definition, scope)
     elif subtype == "AT_DropColumn":
         cascade = command.get("behavior") == "DROP_CASCADE"
         reader.emit("drop", column, at, Detail(label="column", if_exists=missing_ok, cascade=cascade))
