@@ -1,5 +1,6 @@
 -- name: facts
 -- One row a fact: kind, identity, definition. No OIDs, no column positions, nothing that a dump and restore changes.
+-- pg_attver among a column's options is a stamp that some minor releases write for themselves and pg_dump leaves out.
 -- Columns of the system catalogs that came or went between 10 and 18 are read through to_jsonb, which has what is there.
 WITH own AS (
     SELECT n.oid, n.nspname, n.nspowner, n.nspacl
@@ -72,7 +73,8 @@ WITH own AS (
                                 WHERE k.oid = a.attcollation AND a.attcollation <> t.typcollation),
                CASE WHEN a.attstorage <> t.typstorage THEN 'storage ' || a.attstorage::text END,
                'statistics ' || nullif(nullif(to_jsonb(a) ->> 'attstattarget', '-1'), ''),
-               'options ' || array_to_string(a.attoptions, ','))
+               'options ' || nullif(array_to_string(ARRAY(
+                   SELECT o FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\_attver=%' ORDER BY 1), ','), ''))
     FROM relation AS r
     JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_type AS t ON t.oid = a.atttypid

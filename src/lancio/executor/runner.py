@@ -40,7 +40,7 @@ from lancio.executor.session import (
     Signals,
     Told,
 )
-from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose
+from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose, masked
 from lancio.planner.model import Place
 from lancio.postgres import redact
 from lancio.syntax import lexer
@@ -441,7 +441,7 @@ class _Run:
                 elif isinstance(came, Told):
                     place = sent.statements.get(came.index)
                     where = Place(name, line_of(place[1], came.notice), place[1].summary) if place else None
-                    yield self._tell(events.told(self._next(), self.id, name, came.notice, where))
+                    yield self._tell(self._notice(name, came.notice, where))
                 elif isinstance(came, Quiet) and not self.signals.name:
                     waited = time.monotonic() - clock
                     if waiting := self._in_the_way(name, waited):
@@ -452,10 +452,11 @@ class _Run:
         except Lost as lost:
             yield from self._lost(position, step, sent, lost)
             raise AssertionError("a lost connection ends the run") from lost
+        if failure is not None and not committed:
+            self._roll_back()
         if _DEALLOCATES.search(step.facts.migration.text):
             self.work.forget_prepared()
         if failure is not None and not committed:
-            self._roll_back()
             if cancelled and failure.error.sqlstate == "57014":
                 yield from self._interrupted(name, committed=False)
             return sent, failure
@@ -516,6 +517,8 @@ class _Run:
             sent.checks[sent.add(verification(checks))] = checks
         sent.commit = sent.add(Command("COMMIT", name="lancio_commit"))
         sent.commands += self.work.reset()
+        if _DEALLOCATES.search(facts.migration.text):
+            sent.commands = [replace(command, name="") for command in sent.commands]
         return sent
 
     def _ahead(self, position: int) -> None:
@@ -628,9 +631,9 @@ class _Run:
     def _lost(self, position: int, step: Step, sent: _Sent, lost: Lost) -> Iterator[Event]:
         """Find out by another connection whether the step was committed: it was all sent, COMMIT too."""
         name = step.facts.name
-        where = f"while {name} ran" if lost.index < sent.commit else f"at the COMMIT of {name}"
         self.work.connection.close()
         committed = self._committed(name)
+        where = f"at the COMMIT of {name}" if committed or lost.index >= sent.commit else f"while {name} ran"
         if committed:
             self.applied.append(name)
             yield self._tell(
@@ -714,6 +717,15 @@ class _Run:
             waited_s=round(waited, 1),
             migration=name,
         )
+
+    def _notice(self, name: str, notice: ServerMessage, where: Place | None) -> Event:
+        secrets = list(self.settings.values())
+
+        def clean(text: str) -> str:
+            return masked(redact(text, secrets))
+
+        said = replace(notice, message=clean(notice.message), detail=clean(notice.detail), hint=clean(notice.hint))
+        return events.told(self._next(), self.id, name, said, where)
 
     # --- events -------------------------------------------------------------------------------------------------------
 

@@ -216,8 +216,8 @@ class Session:
                         raise Lost(index, _said(result))
                     if result.status in _ERRORS:
                         message = _server_message(result)
-                        if preparing:
-                            self._prepared.discard(commands[index].name)
+                        # What stands behind a failure was skipped, its preparation too.
+                        self._prepared -= {commands[each].name for fresh, each in expected if fresh and each >= index}
                         yield from self._told(index)
                         for _ in self._until_sync(quiet, signals):
                             yield Quiet(index)
@@ -299,7 +299,12 @@ class Session:
         return Command(QUERIES["settle"], (self.user, self.role or "none", self.search_path), name="lancio_settle")
 
     def forget_prepared(self) -> None:
-        """Prepare everything anew: a file may have said DEALLOCATE."""
+        """Prepare everything anew, behind a file that said DEALLOCATE.
+
+        Raises:
+            Lost: the connection ended.
+        """
+        self.ask("DEALLOCATE ALL")
         self._prepared.clear()
 
     def _send(self, commands: Sequence[Command]) -> list[tuple[bool, int]]:

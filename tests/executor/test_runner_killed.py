@@ -1,0 +1,128 @@
+"""What is left when the runner is killed, interrupted, or asked to end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lancio.executor import ledger, lock
+
+PROGRAM = Path(__file__).with_name("runner_process.py")
+KILLS = int(os.environ.get("LANCIO_TEST_KILLS", "6"))
+STEPS = 12
+
+
+def start(url, count=STEPS, sleep=0.01):
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), url, str(count), str(sleep)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until_free(connection):
+    """Wait for the killed runner's server process to end: below 14 only when its statement does."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        held = connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchone()[0]
+        if not held:
+            return
+        time.sleep(0.02)
+    pytest.fail("the killed runner's server process still holds the lock")
+
+
+def standing(connection):
+    """Per step: is it in the ledger, and how much of it is in the database (0 none, 4 all)?"""
+    applied = set(ledger.read(connection))
+    found = {}
+    for n in range(STEPS):
+        table = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"t{n}",)).fetchone()[0]
+        index = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"t{n}_id",)).fetchone()[0]
+        rows = connection.execute(f"SELECT count(*) FROM t{n}").fetchone()[0] if table else 0
+        found[f"{n:03}.sql"] = (f"{n:03}.sql" in applied, table, index, rows)
+    return found
+
+
+WHOLE = (True, True, True, 51)
+NOTHING = (False, False, False, 0)
+
+
+def test_kill_9_at_any_moment_leaves_each_step_whole_or_not_at_all(every_database):
+    """LANCIO_TEST_KILLS kills, each at a moment between two that were drawn; then the run is completed."""
+    dice = random.Random(os.environ.get("LANCIO_TEST_SEED", "7"))
+    between = 0
+    with psycopg.connect(every_database, autocommit=True) as connection:
+        for _ in range(KILLS):
+            process = start(every_database)
+            for _ in range(dice.randint(1, 12)):
+                if not process.stdout.readline():
+                    break
+            time.sleep(dice.random() * 0.03)
+            process.kill()
+            process.communicate()
+            until_free(connection)
+            found = standing(connection)
+            assert set(found.values()) <= {WHOLE, NOTHING}, found
+            order = [state == WHOLE for state in found.values()]
+            assert order == sorted(order, reverse=True), "a step ran before the one it stands behind"
+            between += any(order) and not all(order)
+            if all(order):
+                connection.execute("DROP SCHEMA lancio CASCADE")
+                for n in range(STEPS):
+                    connection.execute(f"DROP TABLE t{n}")
+        process = start(every_database)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        assert set(standing(connection).values()) == {WHOLE}
+    assert between, "no kill hit the middle of a run, so this proved nothing"
+
+
+def test_ctrl_c_cancels_on_the_server_rolls_back_and_says_where_things_stand(every_database):
+    process = start(every_database, count=3, sleep=60)
+    with psycopg.connect(every_database, autocommit=True) as connection:
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60%' AND state = 'active' AND pid <> pg_backend_pid()"
+        until = time.monotonic() + 20
+        while not connection.execute(asleep).fetchone()[0] and time.monotonic() < until:
+            time.sleep(0.05)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert time.monotonic() - asked < 5
+        assert process.returncode == 130, out + err
+        assert err == ""
+        assert "stopped by SIGINT: 0 of 3 steps are applied; 000.sql was rolled back, nothing of it is left" in out
+        assert "Run the same command again to go on." in out
+        assert connection.execute(asleep).fetchone()[0] == 0
+        assert connection.execute("SELECT to_regclass('t0') IS NULL").fetchone()[0]
+        run = ledger.runs(connection)[0]
+        assert run.outcome == "interrupted"
+        assert [event["event"] for event in ledger.events(connection, run.id)][-2:] == ["interrupted", "run-finished"]
+
+
+def test_sigterm_between_and_inside_steps_ends_the_run_whole(database):
+    process = start(database, sleep=0.1)
+    while "step-applied 001.sql" not in process.stdout.readline():
+        assert process.poll() is None
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, out + err
+    with psycopg.connect(database, autocommit=True) as connection:
+        found = standing(connection)
+        assert set(found.values()) == {WHOLE, NOTHING}
+
+
+def test_the_runners_lock_is_named_after_database_and_ledger():
+    assert lock.key("one") != lock.key("two")
+    assert -(2**63) <= lock.key("one") < 2**63
