@@ -101,7 +101,7 @@ def parse(text: bytes) -> list[RawStatement]:
         if result.error:
             error = result.error.contents
             message = (error.message or b"syntax error").decode(errors="replace")
-            raise ParseError(message, error.cursorpos - 1)
+            raise ParseError(message, _bytes(text, error.cursorpos - 1))
         document = result.parse_tree
     finally:
         library.pg_query_free_parse_result(result)
@@ -111,6 +111,11 @@ def parse(text: bytes) -> list[RawStatement]:
         message = "the statement is nested too deeply to be read"
         raise ParseError(message, 0) from error
     return [_statement(text, raw) for raw in tree.get("stmts", ())]
+
+
+def _bytes(text: bytes, characters: int) -> int:
+    """The byte offset of a place that PostgreSQL counts in characters; -1 for none."""
+    return len(text.decode(errors="replace")[:characters].encode()) if characters >= 0 else -1
 
 
 def parse_one(text: bytes) -> RawStatement | None:
@@ -141,8 +146,8 @@ def _statement(text: bytes, raw: Tree) -> RawStatement:
 
 # Each of these can put one node into another without a parenthesis.
 _DEEPER = re.compile(
-    rb"(?i)\b(?:not|join|union|intersect|except|case|is|like|ilike|in|collate|between|at|explain|with)\b"
-    rb"|[-+*/<>=~!@#%^&|`?]+|::|[(\[]"
+    rb"(?i)\b(?:not|join|union|intersect|except|case|is|isnull|notnull|like|ilike|similar|in|collate|between|at|explain"
+    rb"|with|operator)\b|-{2,}|[-+]|[*/<>=~!@#%^&|`?]+|::|[(\[]"
 )
 _OPENING = frozenset((b"(", b"[", b"case"))
 _CLOSING = frozenset((b")", b"]", b"end"))
@@ -176,7 +181,7 @@ def _too_deep(text: bytes) -> int | None:
         elif piece in _SIBLING:
             total -= stack[-1] - 1
             stack[-1] = 1
-        elif token.kind != "mark" and _DEEPER.fullmatch(piece):
+        elif piece == b"::" or token.kind == "operator" or (token.kind == "word" and _DEEPER.fullmatch(piece)):
             stack[-1] += 1
             total += 1
         if total > MAX_DEPTH:
