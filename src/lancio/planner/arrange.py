@@ -40,6 +40,7 @@ class Outline:
     rows: list[tuple[str, RowFact]] = field(default_factory=list)
     need_rows: list[tuple[str, RowFact]] = field(default_factory=list)
     sets: set[tuple[str, str]] = field(default_factory=set)
+    plainly: set[Key] = field(default_factory=set)  # of `makes`, what fails where it is there already
 
 
 def key(ref: Ref) -> tuple[Key, str]:
@@ -88,6 +89,8 @@ class Arrangement:
             if ref.kind in PARTS and ref.of:
                 self._need(outline, ref.of[0], soft=op.soft)
             _put(outline.makes, ref)
+            if not (op.detail.replace or op.detail.if_not_exists):
+                outline.plainly.add(key(ref)[0])
         elif verb == "rows" and op.detail.row is not None:
             outline.rows.append((ref.name, op.detail.row))
         elif ref.kind == "row" and op.detail.row is not None:
@@ -108,6 +111,8 @@ class Arrangement:
                 _put(outline.drops, ref)
                 if verb == "rename":
                     _put(outline.makes, ref.__class__(ref.kind, op.detail.to, ref.schema, of=ref.of))
+                elif verb == "move":
+                    _put(outline.makes, ref.__class__(ref.kind, ref.name, op.detail.to))
         if depth < CALL_DEPTH:
             self._follow(outline, op, depth, called)
 
@@ -163,28 +168,43 @@ class Arrangement:
             for table, fact in outline.rows:
                 row_makers.setdefault(table, []).append((index, fact))
 
-        def providers(wanted: dict[Key, set[str]]) -> set[int]:
-            return {
-                maker
+        def makers_of(wanted: dict[Key, set[str]], index: int) -> list[set[int]]:
+            found = [
+                {maker for maker, theirs in makers.get(each, ()) if maker != index and _same(schemas, theirs)}
                 for each, schemas in wanted.items()
-                for maker, theirs in makers.get(each, ())
-                if _same(schemas, theirs)
-            }
+            ]
+            return [each for each in found if each]
 
+        choices: list[list[set[int]]] = []
         for index, outline in enumerate(self.outlines):
             wanted = {each: schemas for each, schemas in outline.needs.items() if each not in outline.makes}
-            before = providers(wanted) | self.after.get(index, set())
+            choices.append(makers_of(wanted, index))
             for table, row in outline.need_rows:
                 made = {maker for maker, fact in row_makers.get(table, ()) if not contradicts(fact, row)}
-                if index not in made:
-                    before |= made
-            rather = providers(outline.asks)
-            for each in outline.drops:
-                rather.update(users.get(each, ()))
+                if made and index not in made:
+                    choices[-1].append(made)
+            choices[-1] += [{each} for each in self.after.get(index, ())]
+        # Of several makers of one name, that one is not meant which itself waits for the file that needs it.
+        firm = [{maker for each in choice if len(each) == 1 for maker in each} for choice in choices]
+        for index, choice in enumerate(choices):
+            before: set[int] = set()
+            for makers_of_one in choice:
+                alone = len(makers_of_one) == 1
+                fitting = {maker for maker in makers_of_one if alone or index not in _reach(maker, firm)}
+                before |= fitting or makers_of_one
+            self._before.append(before - {index})
+        for index, outline in enumerate(self.outlines):
+            rather = {maker for found in makers_of(outline.asks, index) for maker in found}
+            for each_key in outline.makes:
+                if each_key not in outline.plainly:
+                    rather |= {
+                        maker for maker, _ in makers.get(each_key, ()) if each_key in self.outlines[maker].plainly
+                    }
+            for dropped in outline.drops:
+                rather.update(users.get(dropped, ()))
             for kind, schema in outline.sets:
                 if kind in ("tables", "relations", "table"):
                     rather |= {maker for maker, schemas in tables if not schema or schema in schemas}
-            self._before.append(before - {index})
             self._rather.append(rather - {index})
 
     def _blockers(self, index: int, remaining: set[int]) -> set[int]:
@@ -204,7 +224,7 @@ class Arrangement:
         seen: set[int] = set()
         todo = [index]
         while todo:
-            for each in self._blockers(todo.pop(), remaining) - seen:
+            for each in (self._before[todo.pop()] & remaining) - seen:
                 seen.add(each)
                 todo.append(each)
         return seen
@@ -217,6 +237,17 @@ class Arrangement:
             seen.append(at)
             at = min(self._blockers(at, remaining))
         return seen[seen.index(at) :]
+
+
+def _reach(start: int, before: list[set[int]]) -> set[int]:
+    """Everything that lies before `start`, directly or through others."""
+    seen: set[int] = set()
+    todo = [start]
+    while todo:
+        for each in before[todo.pop()] - seen:
+            seen.add(each)
+            todo.append(each)
+    return seen
 
 
 def _same(one: set[str], other: set[str]) -> bool:

@@ -187,6 +187,8 @@ class Binder:
 
     def _end_statement(self) -> None:
         for made in self._made_now:
+            if made.name.kind not in ("relation", "trigger", "policy", "rule") or made.label not in FALLING:
+                continue  # a table's parts do not all hang on all that its statement names
             for read in self._read_now:
                 if read is not made:
                     read.dependents.add(made.id)
@@ -345,7 +347,8 @@ class Binder:
                 return  # a missing relation is a requirement of its own, and a built-in one has what it has
             if ref.name == "*":
                 for column in self.catalog.parts("column", owner):
-                    self.need_column(column, op)
+                    # What `*` stands for is decided by what is there: another order gives another result, no failure.
+                    self.edge(self.site(op), column.maker, "read-after-write", "order", column.says, "column")
                 return
             column_found = self.catalog.part("column", owner, ref.name)
             if column_found is not None:
@@ -398,7 +401,7 @@ class Binder:
             return
         site = self.site(op)
         table.rows.append((row, site))
-        if len(self.bound.rows) < MAX_EVIDENCE:
+        if not self._depth and len(self.bound.rows) < MAX_EVIDENCE:
             self.bound.rows[row_text(table.name.full, row)] = None
 
     def need_row(self, op: Op, *, maybe: bool) -> None:
@@ -503,6 +506,10 @@ class Binder:
             made.facts["where"] = "\n".join(asked)
         if detail.references is not None and (target := self.resolve(detail.references[0])) is not None:
             self.lock(target, "SHARE ROW EXCLUSIVE", site)
+            target.dependents.add(made.id)
+            if (unique := self.unique_key(target, detail.references[1])) is not None:
+                self.need(unique, op)
+                unique.dependents.add(made.id)
         if name.kind == "relation":
             self.columns(made, detail, site)
         elif name.kind == "type":
@@ -512,6 +519,19 @@ class Binder:
             self.members(made, detail, op, maybe=maybe)
         if name.kind == "routine" and detail.body:
             self.bodies[made.id] = site
+
+    def unique_key(self, table: Object, columns: tuple[str, ...]) -> Object | None:
+        """The constraint or index that makes a foreign key's target unique; without columns, the primary key."""
+        for each in self.catalog.parts("constraint", table):
+            if each.label == "primary key" and not columns:
+                return each
+            if each.label in ("primary key", "unique") and columns and set(each.detail.columns_of) == set(columns):
+                return each
+        for child in sorted(table.children):
+            index = self.catalog.objects[child]
+            if index.label == "index" and index.detail.unique and set(index.detail.columns_of) == set(columns):
+                return index
+        return None
 
     def new_name(self, op: Op, parent: Object | None) -> Name:
         """The full name of an object that is made."""
@@ -664,8 +684,9 @@ class Binder:
         readers = version.readers if version else []
         if facet in ("type", "body", "definition"):
             readers = readers + found.cells["exists"].readers
+        strength: Strength = "order" if facet == "body" else "hard"  # who calls it runs with either body
         for reader in readers:
-            self.edge(site, reader, "write-after-read", "hard", found.says, found.name.kind)
+            self.edge(site, reader, "write-after-read", strength, found.says, found.name.kind)
         found.cells[facet] = Version(site)
         if facet == "rls":
             word = op.detail.message
@@ -719,7 +740,7 @@ class Binder:
                     self.edge(site, reader, "write-after-read", "hard", each.says, each.name.kind)
                 self.edge(site, version.maker, "write-after-write", "order", each.says, each.name.kind)
         for other in [*inside, *(each for each in dependents if each is not None)]:
-            if other.id in self.catalog.objects and (other in inside or _falls(other)):
+            if other.id in self.catalog.objects and (other in inside or other.label in FALLING):
                 self.take_away(other, op, site)
 
     def standing_on(self, table: Object, column: str) -> list[Object]:
@@ -827,6 +848,9 @@ class Binder:
         return tuple(Lock(relation, LOCKS[rank], line) for relation, (rank, line) in ordered)
 
 
+FALLING = frozenset(("view", "materialized view", "rule", "trigger", "policy", "foreign key"))
+"""What DROP … CASCADE takes away with what it stands on, where it is another object's (a table or column stays)."""
+
 MAX_EVIDENCE = 40
 """How many reasons an edge keeps: enough to show, and the rest are of the same kind."""
 
@@ -879,10 +903,3 @@ def _alter_lock(facet: str) -> str:
     if facet in ("acl", "body", "default privileges"):
         return "ACCESS SHARE"
     return "ACCESS EXCLUSIVE"
-
-
-def _falls(each: Object) -> bool:
-    """Whether DROP … CASCADE of what it stands on takes it away (a column or a table with a foreign key stays)."""
-    return each.label in ("view", "materialized view", "rule", "trigger", "policy", "constraint", "index") or (
-        each.name.kind in ("trigger", "policy", "rule", "constraint")
-    )
