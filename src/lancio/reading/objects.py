@@ -547,6 +547,9 @@ def variable_set(reader: Reader, fields: Tree) -> None:
             return
         values = [tree.constant(each) for each in fields.get("args", ())]
         path = tuple(value for value in values if value is not None)
+        for schema in path:
+            if schema not in ("$user", "public") and not schema.startswith("pg_"):
+                reader.emit("read", Ref("schema", schema), soft=True)  # SET takes any name; what follows may not
         reader.emit("set", Ref("setting", name), -1, Detail(path=path, local=local))
         return
     if name in ("role", "session_authorization") and fields.get("args"):

@@ -268,6 +268,7 @@ def expression(reader: Reader, node: Any, scope: Scope) -> None:
             expression(reader, fields.get("arg"), scope)
             type_name(reader, fields.get("typeName"))
             _named_constant(reader, fields)
+            label(reader, fields.get("typeName"), fields.get("arg"))
         elif name == "SubLink":
             expression(reader, fields.get("testexpr"), scope)
             statement(reader, fields.get("subselect"), scope)
@@ -295,6 +296,18 @@ def _named_constant(reader: Reader, cast: Tree) -> None:
     text = tree.constant(cast.get("arg"))
     if kind and text:
         reader.emit("read", name_in_text(kind, text), tree.location(cast))
+
+
+def label(reader: Reader, type_: Tree | None, value: Tree | None) -> None:
+    """A constant of a type that may be an enum: then it needs the label, which may be younger than the type."""
+    name, fields = tree.unwrap(value)
+    if type_ and name == "A_Const" and "sval" in fields and not type_.get("arrayBounds"):
+        ref, text = tree.type_ref(type_), tree.constant(value)
+        if ref.kind == "type" and ref.schema != "pg_catalog" and ref.name not in _NO_ENUMS and text and len(text) < 64:
+            reader.emit("read", Ref("label", text, of=(ref,)), tree.location(type_), soft=True)
+
+
+_NO_ENUMS = frozenset(("text", "uuid", "json", "jsonb", "date", "regclass", "regtype", "inet", "bytea", "name", "xml"))
 
 
 def name_in_text(kind: Any, text: str) -> Ref:

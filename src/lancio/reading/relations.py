@@ -52,11 +52,12 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
         ),
     )
     scope = Scope(sources={table.name: Source(relation=table)})
+    primary = _primary_key(elements)
     for name, element in elements:
         with reader.inside(part_of=table):
             if name == "ColumnDef":
-                _column_parts(reader, table, element, scope)
-            elif name == "Constraint":
+                _column_parts(reader, table, element, scope, primary)
+            elif name == "Constraint" and not _redundant(element, tree.strings(element.get("keys")), primary):
                 constraint(reader, table, element, scope)
     for element in fields.get("partspec", {}).get("partParams", ()):
         item = element.get("PartitionElem", {})
@@ -87,7 +88,26 @@ def _column(reader: Reader, fields: Tree) -> Column:
     )
 
 
-def _column_parts(reader: Reader, table: Ref, fields: Tree, scope: Scope) -> None:
+def _primary_key(elements: list[tuple[str, Tree]]) -> tuple[str, ...]:
+    """The columns of the primary key that a CREATE TABLE declares."""
+    for name, element in elements:
+        if name == "Constraint" and element.get("contype") == "CONSTR_PRIMARY":
+            return tree.strings(element.get("keys"))
+        for each in element.get("constraints", ()) if name == "ColumnDef" else ():
+            if each.get("Constraint", {}).get("contype") == "CONSTR_PRIMARY":
+                return (element.get("colname", ""),)
+    return ()
+
+
+def _redundant(element: Tree, columns: tuple[str, ...], primary: tuple[str, ...]) -> bool:
+    """A UNIQUE without a name over the primary key's columns: PostgreSQL makes one index for both.
+
+    transformIndexConstraints() in parse_utilcmd.c.
+    """
+    return element.get("contype") == "CONSTR_UNIQUE" and not element.get("conname") and columns == primary
+
+
+def _column_parts(reader: Reader, table: Ref, fields: Tree, scope: Scope, primary: tuple[str, ...] = ()) -> None:
     """What stands behind a column's type: default, constraints, sequence."""
     column = fields.get("colname", "")
     at = tree.location(fields)
@@ -100,7 +120,8 @@ def _column_parts(reader: Reader, table: Ref, fields: Tree, scope: Scope) -> Non
             _owned_sequence(reader, table, column, at)
         elif kind in ("CONSTR_DEFAULT", "CONSTR_GENERATED"):
             _expression_of(reader, element.get("raw_expr"), scope, f"the default of {table}.{column}")
-        elif kind in CONTYPES:
+            queries.label(reader, fields.get("typeName"), element.get("raw_expr"))
+        elif kind in CONTYPES and not _redundant(element, (column,), primary):
             constraint(reader, table, element, scope, (column,))
 
 
@@ -171,7 +192,10 @@ def constraint(
         references = (target, keys)
     via_index = fields.get("indexname")
     if via_index:
-        reader.emit("read", Ref("relation", via_index, table.schema), at)
+        index_ref = Ref("relation", via_index, table.schema)
+        reader.emit("read", index_ref, at)
+        if (wanted := fields.get("conname", via_index)) != via_index:
+            reader.emit("rename", index_ref, at, Detail(label="index", to=wanted))
     name = fields.get("conname") or via_index or _constraint_name(table, contype, columns)
     _expression_of(reader, fields.get("raw_expr"), scope, f"the check {name} of {table}")
     for each in fields.get("exclusions", ()):
@@ -310,7 +334,7 @@ def create_index(reader: Reader, fields: Tree) -> None:
         columns_of=tuple(columns),
         unique=bool(fields.get("unique")),
         concurrently=bool(fields.get("concurrent")),
-        implied=False,
+        implied=not fields.get("idxname"),
         like=(table,),
     )
     reader.emit("make", Ref("relation", name, table.schema), at, detail)

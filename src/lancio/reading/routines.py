@@ -199,6 +199,7 @@ class PlBody:
         self.reader = reader
         self.read = read
         self.known: dict[str, Value] = {}
+        self.cursors: set[str] = set()
         self.sets: dict[str, Ref] = {}  # loop variables that run over a catalog's rows
         self.scope = queries.variables([*names, "found", "sqlstate", "sqlerrm", "new", "old"])
         self.asked: tuple[RowFact, ...] = ()
@@ -241,7 +242,7 @@ class PlBody:
         name, fields = tree.unwrap(node)
         if constant is not None:
             if name == "TypeCast" and fields.get("typeName", {}).get("arrayBounds"):
-                return tuple(part.strip().strip('"') for part in constant.strip("{}").split(",") if part.strip())
+                return _array(constant)
             return constant
         if name == "TypeCast":
             return self.value(fields.get("arg"))
@@ -316,9 +317,13 @@ class PlBody:
                             self.declared_type(fields.get("typeName", {}), rowtype=text != piece.text)
                     break
         found = self.expression(declared.value)
+        self.forget((declared.name,))
         if found is not None and (value := self.value(found)) is not None:
+            if isinstance(value, str) and piece is not None and _ARRAY.search(piece.text):
+                value = _array(value)
             self.known[declared.name] = value
         if declared.query is not None:
+            self.cursors.add(declared.name)
             self.sql(declared.query)
 
     def declared_type(self, type_name: Tree, *, rowtype: bool) -> None:
@@ -357,10 +362,12 @@ class PlBody:
         elif kind in ("execute", "dynamic"):
             self.execute(node)
             if kind == "dynamic":
+                self.forget(_assigned(node.body))
                 self.branch(node.body)
         elif kind in ("loop", "while", "for"):
             self.expression(node.value)
             self.expressions(node.using)
+            self.forget((*node.target, *_assigned(node.body)))
             self.branch(node.body)
         elif kind == "case":
             self.expression(node.value)
@@ -376,6 +383,7 @@ class PlBody:
         else:
             self.expression(node.value)
             self.expressions(node.using)
+            self.forget(node.target)
 
     def expressions(self, pieces: Iterable[Piece]) -> None:
         """Read several expressions."""
@@ -512,6 +520,8 @@ class PlBody:
         if node.kind == "foreach":
             found = self.value(self.expression(node.value))
             values = list(found) if isinstance(found, tuple) else None
+        elif node.value is not None and (cursor := _CURSOR.match(node.value.text)) and self.is_cursor(cursor[1]):
+            self.expression(node.value)
         elif node.value is not None:
             self.sql(node.value)
             values = self.rows(node.value)
@@ -521,6 +531,7 @@ class PlBody:
             if of_set is not None:
                 for name in names:
                     self.sets[name] = of_set
+            self.forget(_assigned(node.body))
             self.branch(node.body)
             return
         self.rounds += len(values)
@@ -528,6 +539,10 @@ class PlBody:
             self.bind(names[0], value)
             self.statements(node.body)
         self.forget(names)
+
+    def is_cursor(self, name: bytes) -> bool:
+        """Whether a variable is a cursor that was declared with its query."""
+        return lexer.identifier(name) in self.cursors
 
     def bind(self, name: str, value: Value) -> None:
         """Give a loop's variable the value of this round; a record's single field has any name."""
@@ -582,6 +597,28 @@ class PlBody:
             self.reader.opaque("EXECUTE runs a text that is put together from what only the server knows", at)
         self.asked, self.into = (), node.target
         self.forget(node.target)
+
+
+def _assigned(nodes: Iterable[Node]) -> list[str]:
+    """The variables that statements give a value to, those inside of them too."""
+    found: list[str] = []
+    for node in nodes:
+        found += node.target
+        inner = [*node.body, *(node.otherwise or ())]
+        for _, body in (*node.arms, *node.handlers):
+            inner += body
+        found += _assigned(inner)
+    return found
+
+
+_CURSOR = re.compile(rb'\s*("(?:[^"]|"")+"|[A-Za-z_\x80-\xff][\w$\x80-\xff]*)\s*(?:\(.*\))?\s*$', re.DOTALL)
+"""A cursor as FOR names it, with or without arguments."""
+_ARRAY = re.compile(rb"(?i)(?:\]|\barray\b(?:\[\d*\])?)\s*$")
+
+
+def _array(text: str) -> tuple[str, ...]:
+    """The elements of an array written as one string: `{red,"dark green"}`."""
+    return tuple(part.strip().strip('"') for part in text.strip("{}").split(",") if part.strip())
 
 
 def _variables(node: Tree | None) -> list[tuple[str, str]]:

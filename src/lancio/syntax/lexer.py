@@ -119,7 +119,9 @@ def string_value(text: bytes) -> str:
     if text[:1] == b"$":
         width = text.index(b"$", 1) + 1
         quote = text[:width]
-        return text[width : -width if len(text) >= 2 * width and text.endswith(quote) else None].decode(errors="replace")
+        return text[width : -width if len(text) >= 2 * width and text.endswith(quote) else None].decode(
+            errors="replace"
+        )
     escaped = text[:1] in b"eE"
     body = _parts(text[text.index(b"'") :], _EPART if escaped else _PART)
     if escaped:

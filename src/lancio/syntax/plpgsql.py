@@ -59,7 +59,7 @@ class Node:
     perform, assign (target), return, assert, exit     value
     execute     value, target, using
     raise       word (the level), message, using (its parameters and options)
-    other       using: expressions that are evaluated
+    other       using: expressions that are evaluated; target (FETCH, GET DIAGNOSTICS)
     """
 
     kind: str
@@ -85,6 +85,10 @@ def parse(text: bytes) -> Node:
     return _Parser(text).whole()
 
 
+_INTO = frozenset(("insert", "merge"))
+"""Words whose INTO names a table and not a variable."""
+
+
 class _Parser:
     def __init__(self, text: bytes) -> None:
         self.text = text
@@ -93,6 +97,9 @@ class _Parser:
             text[token.start : token.end].lower().decode(errors="replace") if token.kind in ("word", "mark", "operator")
             else "" for token in self.tokens
         ]  # fmt: skip
+        for index in range(2, len(self.words)):
+            if self.words[index - 1] == "." and self.tokens[index].kind == "word":
+                self.words[index] = ""  # a part of a name, whatever it says: rec.end
         self.at = 0
         self.depth = 0
 
@@ -139,15 +146,13 @@ class _Parser:
         parens = cases = 0
         while not self.ended:
             word = self.word()
-            if parens == 0 and cases == 0 and word in stops:
-                break
-            if word == ";" and parens == 0 and ";" not in stops:
+            if parens == 0 and (word == ";" or (cases == 0 and word in stops)):
                 break
             if word in ("(", "["):
                 parens += 1
             elif word in (")", "]"):
                 parens -= 1
-            elif word == "case":
+            elif word == "case" and self.word(-1) != "as":
                 cases += 1
             elif word == "end" and cases:
                 cases -= 1
@@ -155,6 +160,27 @@ class _Parser:
         if self.ended:
             raise self.fail(" or ".join(stops))
         return self.piece(first, self.at)
+
+    def command(self) -> None:
+        """Go to the semicolon that ends an SQL statement: not one in BEGIN ATOMIC … END or in parentheses."""
+        opened: list[str] = []
+        routine = self.word() == "create" and {"function", "procedure"} & {self.word(1), self.word(3)}
+        while not self.ended:
+            word = self.word()
+            if word == ";" and not opened:
+                return
+            if word in ("(", "["):
+                opened.append(word)
+            elif word in (")", "]"):
+                if not opened:
+                    break
+                opened.pop()
+            elif routine and (word == "case" or (word == "begin" and self.word(1) == "atomic")):
+                opened.append(word)
+            elif word == "end" and opened and opened[-1] in ("case", "begin"):
+                opened.pop()
+            self.at += 1
+        raise self.fail(";")
 
     def piece(self, first: int, last: int) -> Piece:
         """The tokens [first, last) as they stand in the text."""
@@ -284,10 +310,12 @@ class _Parser:
 
     def sql(self, first: int) -> Node:
         """A statement of SQL; INTO and its targets are taken out, as PL/pgSQL does before it sends the rest."""
+        if self.ended or self.word() == ";":
+            raise self.fail("a statement")
         verb = self.words[first]
-        self.until(";")
+        self.command()
         last = self.at
-        start, end = self.tokens[first].start, self.tokens[last - 1].end if last > first else self.tokens[first].end
+        start, end = self.tokens[first].start, self.tokens[last - 1].end
         text = self.text[start:end]
         target: tuple[str, ...] = ()
         if verb not in ("create", "import", "copy", "alter"):
@@ -295,7 +323,7 @@ class _Parser:
             for index in range(first, last):
                 word = self.words[index]
                 parens += (word in ("(", "[")) - (word in (")", "]"))
-                if word == "into" and parens == 0 and self.words[index - 1] not in ("insert", "merge"):
+                if word == "into" and parens == 0 and (index == first or self.words[index - 1] not in _INTO):
                     stop, target = self.targets(index + 1, last)
                     cut = slice(self.tokens[index].start - start, self.tokens[stop - 1].end - start)
                     text = text[: cut.start] + b" " * (cut.stop - cut.start) + text[cut.stop :]
@@ -304,7 +332,7 @@ class _Parser:
 
     def targets(self, index: int, last: int) -> tuple[int, tuple[str, ...]]:
         """The variables from `index` on, and the token behind them."""
-        if self.words[index] == "strict":
+        if index < last and self.words[index] == "strict":
             index += 1
         names: list[str] = []
         while index < last and self.tokens[index].kind in ("word", "quoted", "param"):
@@ -313,7 +341,7 @@ class _Parser:
             depth = 0
             while index < last and (depth or self.words[index] in (".", "[")):
                 depth += (self.words[index] == "[") - (self.words[index] == "]")
-                index += 2 if self.words[index] == "." else 1
+                index = min(index + (2 if self.words[index] == "." else 1), last)
             names.append(self.piece(first, index).text.decode(errors="replace").lower())
             if index >= last or self.words[index] != ",":
                 break
@@ -491,14 +519,33 @@ class _Parser:
             if self.accept("execute"):
                 return Node("execute", 0, value=self.until("using", ";"), using=self.using(";"))
             return self.sql(self.at)
-        self.until(";")
-        return Node("other", 0)
+        value = self.until(";") if self.word() == "(" else None
+        return Node("other", 0, using=(value,) if value else ())
 
     def skip(self) -> Node:
-        """FETCH, MOVE, CLOSE, GET DIAGNOSTICS, NULL, COMMIT, ROLLBACK: nothing of the catalog."""
+        """MOVE, CLOSE, NULL, COMMIT, ROLLBACK: nothing of the catalog."""
         word = self.word()
         self.until(";")
         return Node("other", 0, word=word)
+
+    def fetch(self) -> Node:
+        """FETCH … INTO variables."""
+        self.until("into", ";")
+        target: tuple[str, ...] = ()
+        if self.word() == "into":
+            self.at, target = self.targets(self.at + 1, len(self.tokens))
+        return Node("other", 0, word="fetch", target=target)
+
+    def diagnostics(self) -> Node:
+        """GET DIAGNOSTICS variable = item, …"""
+        self.until("diagnostics", ";")
+        self.take("diagnostics")
+        found: list[str] = []
+        while self.word() != ";":
+            found.append(self.until("=", ":=", ";").text.decode(errors="replace").lower())
+            self.until(",", ";")
+            self.accept(",")
+        return Node("other", 0, word="get", target=tuple(found))
 
     def nested(self) -> Node:
         return self.block()
@@ -508,7 +555,7 @@ _STATEMENTS: dict[str, Callable[[_Parser], Node]] = {
     "if": _Parser.if_, "case": _Parser.case, "loop": _Parser.loop, "while": _Parser.while_, "for": _Parser.for_,
     "foreach": _Parser.foreach, "execute": _Parser.execute, "return": _Parser.return_, "perform": _Parser.perform,
     "raise": _Parser.raise_, "exit": _Parser.exit, "continue": _Parser.exit, "assert": _Parser.assert_,
-    "open": _Parser.open, "fetch": _Parser.skip, "move": _Parser.skip, "close": _Parser.skip, "get": _Parser.skip,
+    "open": _Parser.open, "fetch": _Parser.fetch, "move": _Parser.skip, "close": _Parser.skip, "get": _Parser.diagnostics,
     "null": _Parser.skip, "commit": _Parser.skip, "rollback": _Parser.skip, "begin": _Parser.nested,
     "declare": _Parser.nested, "<<": _Parser.nested,
 }  # fmt: skip

@@ -1,0 +1,1 @@
+CREATE VIEW contact AS SELECT c.* FROM customer c;

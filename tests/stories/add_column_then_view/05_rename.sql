@@ -1,0 +1,1 @@
+ALTER TABLE customer RENAME COLUMN phone TO telephone;

@@ -1,0 +1,2 @@
+CREATE TABLE par (id integer PRIMARY KEY, code text);
+CREATE TABLE chi (par_id integer, code text);

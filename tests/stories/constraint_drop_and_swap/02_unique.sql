@@ -1,0 +1,1 @@
+ALTER TABLE par ADD CONSTRAINT par_code UNIQUE (code);

@@ -1,0 +1,1 @@
+ALTER TABLE chi ADD CONSTRAINT chi_code FOREIGN KEY (code) REFERENCES par (code);

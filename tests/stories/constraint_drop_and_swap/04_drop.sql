@@ -1,0 +1,1 @@
+ALTER TABLE chi DROP CONSTRAINT chi_code;

@@ -1,0 +1,1 @@
+ALTER TABLE par DROP CONSTRAINT par_code;

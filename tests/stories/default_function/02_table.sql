@@ -1,0 +1,1 @@
+CREATE TABLE coupon (code text DEFAULT next_code() PRIMARY KEY, note text);

@@ -1,0 +1,1 @@
+INSERT INTO coupon (note) VALUES ('a'), ('b');

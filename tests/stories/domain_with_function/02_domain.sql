@@ -1,0 +1,1 @@
+CREATE DOMAIN postcode AS text CHECK (is_postcode(VALUE));

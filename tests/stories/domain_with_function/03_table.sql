@@ -1,0 +1,1 @@
+CREATE TABLE address (id serial PRIMARY KEY, code postcode NOT NULL, codes postcode[]);

@@ -1,0 +1,1 @@
+CREATE TABLE report (id integer, title text);

@@ -1,0 +1,1 @@
+CREATE TABLE stock (id integer PRIMARY KEY, old_count integer, count integer);

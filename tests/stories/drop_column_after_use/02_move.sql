@@ -1,0 +1,1 @@
+UPDATE stock SET count = old_count WHERE count IS NULL;

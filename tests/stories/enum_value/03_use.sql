@@ -1,0 +1,1 @@
+CREATE TABLE person (name text, feels mood DEFAULT 'so-so');

@@ -1,0 +1,1 @@
+CREATE TABLE login (email citext PRIMARY KEY, shown text);

@@ -1,0 +1,1 @@
+CREATE TABLE team (id integer PRIMARY KEY, lead_id integer);

@@ -1,0 +1,1 @@
+SELECT make_table('made_by_call');

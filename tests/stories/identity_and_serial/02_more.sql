@@ -1,0 +1,2 @@
+ALTER TABLE plain ADD COLUMN extra smallserial;
+ALTER TABLE plain ADD COLUMN counted bigint GENERATED ALWAYS AS IDENTITY;

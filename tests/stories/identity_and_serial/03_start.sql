@@ -1,0 +1,1 @@
+SELECT setval('plain_id_seq', 100);

@@ -1,0 +1,1 @@
+CREATE TABLE capital (state char(2) NOT NULL) INHERITS (city);

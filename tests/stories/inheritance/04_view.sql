@@ -1,0 +1,1 @@
+CREATE VIEW heights AS SELECT name, altitude FROM capital;

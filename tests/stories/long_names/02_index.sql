@@ -1,0 +1,1 @@
+CREATE INDEX ON a_table_whose_name_is_so_long_that_it_fills_all_of_it_up_to_63 (a_column_with_a_long_name_of_its_own);

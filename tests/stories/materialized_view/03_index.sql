@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX daily_day ON daily (day);

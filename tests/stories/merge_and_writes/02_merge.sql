@@ -1,0 +1,1 @@
+MERGE INTO goal g USING feed f ON g.k = f.k WHEN MATCHED THEN UPDATE SET v = f.v WHEN NOT MATCHED THEN INSERT (k, v) VALUES (f.k, f.v);

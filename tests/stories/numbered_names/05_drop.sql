@@ -1,0 +1,2 @@
+ALTER TABLE t DROP CONSTRAINT t_b_check1;
+DROP INDEX t_b_idx1;

@@ -1,0 +1,1 @@
+CREATE FUNCTION current_org() RETURNS integer LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('app.org', true), '')::integer $$;

@@ -1,0 +1,1 @@
+CREATE TABLE pub (id integer PRIMARY KEY, a integer, b integer);

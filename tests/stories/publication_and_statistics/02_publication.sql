@@ -1,0 +1,2 @@
+CREATE PUBLICATION changes FOR TABLE pub (id, a);
+CREATE STATISTICS pub_ab ON a, b FROM pub;

@@ -1,0 +1,1 @@
+CREATE VIEW "All ""items""" AS SELECT "Id", "from", "Größe" FROM "Order Items";

@@ -1,0 +1,1 @@
+CREATE FUNCTION "Count Items"() RETURNS bigint LANGUAGE sql AS $$ SELECT count("Id") FROM "All ""items""" $$;

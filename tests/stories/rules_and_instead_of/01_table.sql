@@ -1,0 +1,1 @@
+CREATE TABLE real_one (id integer PRIMARY KEY, v text);

@@ -1,0 +1,1 @@
+CREATE VIEW shown AS SELECT id, v FROM real_one;

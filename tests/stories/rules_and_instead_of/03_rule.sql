@@ -1,0 +1,1 @@
+CREATE RULE shown_insert AS ON INSERT TO shown DO INSTEAD INSERT INTO real_one VALUES (NEW.id, NEW.v);

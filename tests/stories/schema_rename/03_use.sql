@@ -1,0 +1,1 @@
+CREATE VIEW live.lines AS SELECT line FROM live.raw;

@@ -1,0 +1,1 @@
+INSERT INTO archive.log (line) VALUES ('moved');

@@ -1,0 +1,1 @@
+CREATE FUNCTION in_debt() RETURNS boolean LANGUAGE sql BEGIN ATOMIC SELECT balance() < 0; END;

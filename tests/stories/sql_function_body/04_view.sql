@@ -1,0 +1,1 @@
+CREATE VIEW state_of_things AS SELECT in_debt() AS debt;

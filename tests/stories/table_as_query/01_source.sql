@@ -1,0 +1,1 @@
+CREATE TABLE src (a integer, b text);

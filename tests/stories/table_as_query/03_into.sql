@@ -1,0 +1,1 @@
+SELECT next AS one, count(*) INTO counted FROM dup GROUP BY next;

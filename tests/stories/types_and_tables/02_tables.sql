@@ -1,0 +1,1 @@
+CREATE TABLE shape (id integer, at point3, length span);

@@ -1,0 +1,1 @@
+CREATE TABLE big (id integer NOT NULL, tag text);

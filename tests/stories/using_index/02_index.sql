@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX big_id ON big (id);
