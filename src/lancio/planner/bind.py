@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lancio.catalog.profile import Profile
     from lancio.planner.model import Check, Effect, Hazard, Strength
-    from lancio.reading.model import Detail, FileOps, Guard, Kind, Op, Ref, RowFact
+    from lancio.reading.model import Detail, FileOps, Guard, Kind, Op, Ref
     from lancio.reading.source import Migration
 
 SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast", "pg_temp"))
@@ -162,7 +162,7 @@ class Binder:
         """Whether the server has it by itself."""
         if ref.schema in SYSTEM:
             return True
-        if ref.schema is not None and ref.kind not in ("operator",):
+        if ref.schema is not None and ref.kind != "operator":
             return False
         if ref.kind in ("trigger", "policy", "rule", "constraint", "label", "schema"):
             return ref.name in SYSTEM or ref.name.startswith("pg_")
@@ -211,9 +211,9 @@ class Binder:
             return
         maybe = truth is None or op.soft
         verb = op.verb
-        if self._left and op.detail.part_of is not None and (whole := self.resolve(op.detail.part_of)) is not None:
-            if whole.id in self._left:
-                return
+        whole = self.resolve(op.detail.part_of) if self._left and op.detail.part_of is not None else None
+        if whole is not None and whole.id in self._left:
+            return
         if verb == "opaque":
             self.bound.opaque.append(Opaque(self.place(self.site(op)), op.detail.reason))
         elif verb == "read":
@@ -675,7 +675,7 @@ class Binder:
     def rewrite(self, found: Object, facet: str, op: Op) -> None:
         """Write a cell: behind who wrote it, and behind who read it."""
         site = self.site(op)
-        owner = self.catalog.objects[found.parent] if found.parent in self.catalog.objects else found
+        owner = self.catalog.objects.get(found.parent or 0, found)
         self.need(found, op)
         self.lock(owner if owner.name.kind == "relation" else found, _alter_lock(facet), site)
         version = found.cells.get(facet)

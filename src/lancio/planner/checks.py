@@ -59,10 +59,7 @@ def created(objects: Iterable[Object], rls: Iterable[Object]) -> tuple[Check, ..
         wanted = sorted(set(groups.get(kind, ())))
         if wanted:
             rows = ", ".join("(" + ", ".join(literal(part) for part in row) + ")" for row in wanted)
-            sql = (
-                f"SELECT NOT EXISTS (SELECT FROM (VALUES {rows}) AS w(s, n, o) "  # noqa: S608
-                f"WHERE NOT EXISTS ({_QUERIES[kind]}))"
-            )
+            sql = f"SELECT NOT EXISTS (SELECT FROM (VALUES {rows}) AS w(s, n, o) WHERE NOT EXISTS ({_QUERIES[kind]}))"
             says = f"{len(wanted)} {_PLURALS[kind]}" + ("" if kind == "rls" else " made are there")
             found.append(Check(says, sql, once=False, declared=False))
     return tuple(found)

@@ -128,6 +128,8 @@ def _object_probe(kind: str, name: str) -> str:
             f"{literal(table)}) AND attname = {literal(column)} AND NOT attisdropped)"
         )
     catalog, column = {
-        "schema": ("pg_namespace", "nspname"), "extension": ("pg_extension", "extname"), "role": ("pg_roles", "rolname"),
-    }[kind]  # fmt: skip
+        "schema": ("pg_namespace", "nspname"),
+        "extension": ("pg_extension", "extname"),
+        "role": ("pg_roles", "rolname"),
+    }[kind]
     return f"SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = {quoted})"

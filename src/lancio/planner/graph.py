@@ -241,8 +241,9 @@ def _facts(
         for requirement in bound.requirements.values()
         if requirement.kind not in _TOP or requirement.source == "missing"
     )
+    promised = [*declared_.requirements, *_server(migration, ops, declared_)]
     declared_requirements = tuple(
-        each for each in declared_.requirements if each.object not in {found.object for found in requirements}
+        each for each in promised if each.object not in {found.object for found in requirements}
     )
     return FileFacts(
         migration=migration,
@@ -278,6 +279,21 @@ _KIND_ORDER = ("schema", "relation", "type", "extension", "routine")
 def _by_place(requirement: Requirement) -> tuple[int, int, str]:
     kind = _KIND_ORDER.index(requirement.kind) if requirement.kind in _KIND_ORDER else len(_KIND_ORDER)
     return (kind, requirement.at.line, requirement.object)
+
+
+def _server(migration: Migration, ops: FileOps, declared_: Declared) -> list[Requirement]:
+    """The server version that a file declares; whether this one has it, the plan says."""
+    return [
+        Requirement(
+            f"PostgreSQL {each.text.removeprefix('server').strip()}",
+            "server version",
+            "external",
+            Place(migration.name, each.line, f"-- lancio: {each.word} {each.text}"),
+            "server",
+        )
+        for each in ops.directives
+        if declared_.minimum and each.word == "requires" and each.text.startswith("server")
+    ]
 
 
 def _secured(binder: Binder, index: int) -> list[Object]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
-from lancio.planner.bind import Binder
 from lancio.planner import declared
+from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
 
 if TYPE_CHECKING:
@@ -215,12 +215,12 @@ def _unsendable(pending: Sequence[FileFacts]) -> list[Finding]:
 
 
 def _services(pending: Sequence[FileFacts], environ: Mapping[str, str]) -> list[Missing]:
-    found = []
-    for facts in pending:
-        for service in facts.services:
-            if service.required and service.variable and service.variable not in environ:
-                found.append(_service(facts, service))
-    return found
+    return [
+        _service(facts, service)
+        for facts in pending
+        for service in facts.services
+        if service.required and service.variable and service.variable not in environ
+    ]
 
 
 def _service(facts: FileFacts, service: Service) -> Missing:
@@ -396,9 +396,13 @@ class _Answers:
     def _maker(self, requirement: Requirement) -> str:
         """The file that makes an object of that name, when the graph did not need to know."""
         name = requirement.object.split(" ", 1)[-1]
+        written = name.split("(")[0]
         for facts in self.graph.files:
-            if any(effect.kind == requirement.kind and effect.name == name for effect in facts.creates):
-                return facts.name
+            for effect in facts.creates:
+                made = effect.name.split("(")[0]
+                same = made == written or ("." not in written and made.rpartition(".")[2] == written)
+                if effect.kind == requirement.kind and same:
+                    return facts.name
         for facts in self.graph.files:  # a column comes with its table
             if requirement.kind == "column" and any(
                 effect.kind == "relation" and effect.name == name.rsplit(".", 1)[0] for effect in facts.creates

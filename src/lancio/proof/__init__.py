@@ -1,0 +1,1 @@
+"""Evidence about a database and a plan: what was promised, asked of the server itself."""

@@ -22,7 +22,7 @@ Verb = Literal["make", "alter", "drop", "rename", "move", "read", "write", "call
 Truth = Literal["exists", "missing", "unknown"]
 
 Moment = Literal["now", "kept", "call"]
-"""Now; kept (in a view, a default, a policy, a check: what it names must be there now, and runs later); or when called."""
+"""Now; kept (in a view, default, policy or check: what it names must be there now, and runs later); or when called."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,6 +331,10 @@ def alter_type(reader: Reader, fields: Tree) -> None:
     reader.emit("alter", tree.any_name("type", tree.strings(fields.get("typeName"))), -1, Detail(label="type"))
 
 
+SUPPORT = frozenset(("sfunc", "finalfunc", "combinefunc", "procedure", "function", "input", "output", "receive",
+                     "send", "msfunc", "minvfunc", "mfinalfunc"))  # fmt: skip
+"""What aggregates, operators and base types call."""
+
 _DEFINED: dict[str, tuple[Kind, str]] = {
     "OBJECT_OPERATOR": ("operator", "operator"), "OBJECT_TYPE": ("type", "type"),
     "OBJECT_COLLATION": ("collation", "collation"), "OBJECT_TSPARSER": ("text search", "text search parser"),
@@ -348,8 +352,7 @@ def define(reader: Reader, fields: Tree) -> None:
     for each in fields.get("definition", ()):
         inner, value = tree.unwrap(each.get("DefElem", {}).get("arg"))
         word = each.get("DefElem", {}).get("defname", "").lower()
-        if inner == "TypeName" and word in ("sfunc", "finalfunc", "combinefunc", "procedure", "function", "input",
-                                            "output", "receive", "send", "msfunc", "minvfunc", "mfinalfunc"):  # fmt: skip
+        if inner == "TypeName" and word in SUPPORT:
             target_schema, target = tree.qualified(tree.strings(value.get("names")))
             reader.emit("read", Ref("routine", target, target_schema))
         elif inner == "TypeName" and word in ("stype", "leftarg", "rightarg", "mstype", "basetype"):

@@ -428,9 +428,8 @@ def _bare_column(reader: Reader, name: str, location: int, scope: Scope, *, ever
                 relations.append(source.relation)
             elif source.columns is None:
                 sure = False
-            elif name in source.columns:
-                if not every:
-                    return
+            elif name in source.columns and not every:
+                return
     if every:
         for relation in relations:
             reader.emit("read", Ref("column", name, of=(relation,)), location, soft=True)

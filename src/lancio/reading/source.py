@@ -6,10 +6,13 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lancio.errors import SourceError
 from lancio.syntax import lexer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NUMBERED = re.compile(r"^(?:V|v)?(\d+)(?:[._-]|$)")
 """`001_name.sql`, `20260101120000_name.sql`, `V7__name.sql`: a number that gives an order."""
