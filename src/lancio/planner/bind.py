@@ -78,6 +78,7 @@ class Binder:
         self._made_now: list[Object] = []
         self._read_now: list[Object] = []
         self._statement = -1
+        self._truths: dict[int, bool | None] = {}  # conditions of this statement, by the branch they stand at
         self._left: set[int] = set()  # objects that this statement found and left alone
 
     # Places and edges.
@@ -195,6 +196,7 @@ class Binder:
         self._made_now, self._read_now = [], []
         self._left.clear()
         self._calls.clear()
+        self._truths.clear()
 
     def site(self, op: Op) -> Site:
         """Where we are; inside a called routine, the statement that calls."""
@@ -237,7 +239,10 @@ class Binder:
         """Whether the conditions around an operation hold: True, False, or None where that cannot be known."""
         known = True
         for guard in op.guards:
-            truth = self.truth(guard, op)
+            # A condition is asked once, when its branch is entered; what the branch does may make it untrue.
+            if id(guard) not in self._truths:
+                self._truths[id(guard)] = self.truth(guard, op)
+            truth = self._truths[id(guard)]
             if truth is False:
                 return False
             known = known and truth is True
@@ -744,12 +749,13 @@ class Binder:
                 self.take_away(other, op, site)
 
     def standing_on(self, table: Object, column: str) -> list[Object]:
-        """The constraints and indexes of a table that involve a column: they go with it."""
+        """The constraints, indexes and owned sequences of a table that involve a column: they go with it."""
         parts = [self.catalog.objects[each] for each in sorted(table.children)]
         return [
             each
             for each in parts
-            if (each.name.kind == "constraint" or each.label == "index") and column in each.detail.columns_of
+            if (each.name.kind == "constraint" or each.label in ("index", "sequence"))
+            and column in each.detail.columns_of
         ]
 
     def twin(self, found: Object) -> Object | None:

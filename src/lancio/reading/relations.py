@@ -32,6 +32,7 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
         like.append(parent)
     if fields.get("ofTypename"):
         queries.type_name(reader, fields["ofTypename"])
+        like.append(tree.any_name("relation", tree.strings(fields["ofTypename"].get("names"))))
     elements = [tree.unwrap(element) for element in fields.get("tableElts", ())]
     for name, element in elements:
         if name == "TableLikeClause":
@@ -137,7 +138,12 @@ def _kept(reader: Reader) -> Moment:
 
 def _owned_sequence(reader: Reader, table: Ref, column: str, at: int) -> None:
     name = object_name(table.name, column, "seq")
-    reader.emit("make", Ref("relation", name, table.schema), at, Detail(label="sequence", implied=True, like=(table,)))
+    reader.emit(
+        "make",
+        Ref("relation", name, table.schema),
+        at,
+        Detail(label="sequence", implied=True, like=(table,), columns_of=(column,)),
+    )
 
 
 def object_name(first: str, second: str, label: str) -> str:
@@ -194,7 +200,7 @@ def constraint(
     if via_index:
         index_ref = Ref("relation", via_index, table.schema)
         reader.emit("read", index_ref, at)
-        if (wanted := fields.get("conname", via_index)) != via_index:
+        if (wanted := str(fields.get("conname", via_index))) != via_index:
             reader.emit("rename", index_ref, at, Detail(label="index", to=wanted))
     name = fields.get("conname") or via_index or _constraint_name(table, contype, columns)
     _expression_of(reader, fields.get("raw_expr"), scope, f"the check {name} of {table}")
