@@ -31,20 +31,21 @@ KINDS = frozenset(
 )
 
 _HIDDEN = "('pg_catalog', 'information_schema', 'pg_toast', 'lancio')"
-_MEMBER = "NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = {0}.oid AND d.deptype = 'e' AND d.classid = '{1}'::regclass)"
+_MEMBER = (
+    "NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = {0}.oid AND d.deptype = 'e' AND d.classid = '{1}'::regclass)"
+)
 _SEEN = f"n.nspname NOT IN {_HIDDEN} AND n.nspname !~ '^pg_(toast_)?temp_'"
 QUERIES = {
     "schema": f"SELECT nspname FROM pg_namespace n WHERE {_SEEN}",
     "extension": "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'",
     "relation": f"SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-    f"WHERE {_SEEN} AND c.relkind <> 'c' AND {_MEMBER.format('c', 'pg_class')}",
+    f"WHERE {_SEEN} AND {_MEMBER.format('c', 'pg_class')}",
     "column": "SELECT n.nspname || '.' || c.relname || '.' || a.attname FROM pg_attribute a "
     "JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-    f"WHERE {_SEEN} AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') "
+    f"WHERE {_SEEN} AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') "
     f"AND {_MEMBER.format('c', 'pg_class')}",
     "type": "SELECT n.nspname || '.' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace "
-    "LEFT JOIN pg_class c ON c.oid = t.typrelid "
-    f"WHERE {_SEEN} AND (t.typtype IN ('d', 'e', 'r') OR c.relkind = 'c') AND {_MEMBER.format('t', 'pg_type')}",
+    f"WHERE {_SEEN} AND t.typtype IN ('d', 'e', 'r') AND {_MEMBER.format('t', 'pg_type')}",
     "label": "SELECT n.nspname || '.' || t.typname || ' ''' || e.enumlabel || '''' FROM pg_enum e "
     f"JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace WHERE {_SEEN}",
     "routine": "SELECT n.nspname || '.' || p.proname || '(' || (SELECT coalesce(string_agg(format_type(u, NULL), ', ' "
@@ -66,7 +67,9 @@ QUERIES = {
 
 def held(connection: psycopg.Connection) -> frozenset[Item]:
     """All that the database holds."""
-    sql = " UNION ALL ".join(f"SELECT '{kind}', s.name::text FROM ({query}) AS s (name)" for kind, query in QUERIES.items())
+    sql = " UNION ALL ".join(
+        f"SELECT '{kind}', s.name::text FROM ({query}) AS s (name)" for kind, query in QUERIES.items()
+    )
     return frozenset((row[0], row[1]) for row in connection.execute(sql.encode()))
 
 

@@ -19,17 +19,26 @@ CONTYPES = {
 }  # fmt: skip
 
 
+_LIKE = ((1 << 2, "checks"), (1 << 5, "identity"), (1 << 6, "indexes"))
+"""Bits of TableLikeOption in parsenodes.h."""
+
+_INHERITS = frozenset(("checks",))
+_PARTITION = frozenset(("checks", "indexes", "foreign keys"))
+
+
 def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
     """Read CREATE TABLE, and CREATE FOREIGN TABLE's inner part."""
     table = tree.relation(fields.get("relation", {}))
     at = tree.location(fields)
     _schema(reader, table, at)
     like: list[Ref] = []
+    copies: list[frozenset[str]] = []
     columns: list[Column] = []
     for each in fields.get("inhRelations", ()):
         parent = tree.relation(each.get("RangeVar", {}))
         reader.emit("read", parent, tree.location(each.get("RangeVar", {})))
         like.append(parent)
+        copies.append(_PARTITION if fields.get("partbound") else _INHERITS)
     if fields.get("ofTypename"):
         queries.type_name(reader, fields["ofTypename"])
         like.append(tree.any_name("relation", tree.strings(fields["ofTypename"].get("names"))))
@@ -39,6 +48,7 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
             source = tree.relation(element.get("relation", {}))
             reader.emit("read", source, tree.location(element))
             like.append(source)
+            copies.append(frozenset(what for bit, what in _LIKE if element.get("options", 0) & bit))
         elif name == "ColumnDef":
             columns.append(_column(reader, element))
     reader.emit(
@@ -49,6 +59,7 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
             label="partitioned table" if fields.get("partspec") else label,
             columns=tuple(columns),
             like=tuple(like),
+            copies=tuple(copies),
             if_not_exists=bool(fields.get("if_not_exists")),
         ),
     )
@@ -86,6 +97,7 @@ def _column(reader: Reader, fields: Tree) -> Column:
         not_null=bool(kinds & {"CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY"}) or tree.is_serial(type_name),
         default="CONSTR_DEFAULT" in kinds or tree.is_serial(type_name),
         generated="CONSTR_GENERATED" in kinds,
+        identity="CONSTR_IDENTITY" in kinds,
     )
 
 

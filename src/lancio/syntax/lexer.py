@@ -27,7 +27,8 @@ _TOKEN = re.compile(
   | (?P<quoted>(?:[uU]&)?"(?:[^"]|"")*(?:"|\Z))
   | (?P<word>[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*)
   | (?P<param>\$[0-9]+)
-  | (?P<number>(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?))
+  | (?P<number>(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+
+      |(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?))
   | (?P<mark>:=|\.\.|::|[(),;\[\].:])
   | (?P<operator>(?:(?!--|/\*)[-+*/<>=~!@\#%^&|`?])+)
   | (?P<other>.)
@@ -35,7 +36,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BLOCK = re.compile(rb"/\*|\*/")
-_CONTINUED = re.compile(rb"(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*(?=')")
+_CONTINUED = re.compile(rb"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+(?=')")
 """What may stand between the parts of one string: white space and comments with at least one line end."""
 _PART = re.compile(rb"'(?:[^']|'')*(?:'|\Z)")
 _EPART = re.compile(rb"'(?:[^'\\]|\\.|'')*(?:'|\\?\Z)", re.DOTALL)
@@ -76,7 +77,13 @@ def tokens(text: bytes, start: int = 0, end: int | None = None) -> Iterator[Toke
             stop = _continued(text, stop, end, _EPART if kind == "estring" else _PART)
             kind = "string"
         elif kind == "operator" and stop - at > 1:
-            stop = _operator_end(text, at, stop)
+            whole, stop = stop, _operator_end(text, at, stop)
+            yield Token(kind, at, stop)
+            # The signs that were cut off stand alone, each of them; matching them again would take square time.
+            for at in range(stop, whole):
+                yield Token(kind, at, at + 1)
+            at = whole
+            continue
         yield Token(kind, at, stop)
         at = stop
 

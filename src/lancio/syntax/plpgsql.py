@@ -237,7 +237,7 @@ class _Parser:
             first = self.at
             self.until("cursor", "not", "default", ":=", "=", ";", "collate")
             scroll = self.word() == "not"
-            if self.word() == "cursor" or (self.at == first + 1 and self.word(-1) in ("scroll",)):
+            if self.word() == "cursor" or (self.at == first + 1 and self.word(-1) == "scroll"):
                 self.until("for", "is")
                 self.at += 1
                 declared.query = self.until(";")
@@ -555,7 +555,7 @@ _STATEMENTS: dict[str, Callable[[_Parser], Node]] = {
     "if": _Parser.if_, "case": _Parser.case, "loop": _Parser.loop, "while": _Parser.while_, "for": _Parser.for_,
     "foreach": _Parser.foreach, "execute": _Parser.execute, "return": _Parser.return_, "perform": _Parser.perform,
     "raise": _Parser.raise_, "exit": _Parser.exit, "continue": _Parser.exit, "assert": _Parser.assert_,
-    "open": _Parser.open, "fetch": _Parser.fetch, "move": _Parser.skip, "close": _Parser.skip, "get": _Parser.diagnostics,
-    "null": _Parser.skip, "commit": _Parser.skip, "rollback": _Parser.skip, "begin": _Parser.nested,
-    "declare": _Parser.nested, "<<": _Parser.nested,
+    "open": _Parser.open, "fetch": _Parser.fetch, "move": _Parser.skip, "close": _Parser.skip,
+    "get": _Parser.diagnostics, "null": _Parser.skip, "commit": _Parser.skip, "rollback": _Parser.skip,
+    "begin": _Parser.nested, "declare": _Parser.nested, "<<": _Parser.nested,
 }  # fmt: skip
