@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
+from lancio.reading.relations import object_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -289,6 +290,8 @@ class Binder:
         version = found.cells.get("exists")
         maker = version.maker if version else BEFORE
         self._read_now.append(found)
+        if strength == "hard" and op.soft:
+            strength = "order"
         if strength == "hard" and self.asked_for(found, op):
             strength = "set"  # the file does without it where it is not there
         self.lock(found, mode, site)
@@ -315,7 +318,7 @@ class Binder:
         """Note that an object which is there is required; of an extension's member, the extension."""
         if found.extension and (owner := self.catalog.find(Name("extension", "", found.extension))) is not None:
             found = owner
-        if strength != "set" and found.name.kind not in PARTS:
+        if strength not in ("set", "order") and found.name.kind not in PARTS:
             self.require(found.says, found.name.kind, strength, site, found.maker, message)
 
     def require(self, says: str, kind: str, strength: Strength, site: Site, maker: Site, message: str) -> None:
@@ -467,6 +470,7 @@ class Binder:
         for trigger in self.catalog.parts("trigger", table):
             executes = trigger.detail.routine
             if executes is not None and set(trigger.detail.events) & set(events):
+                self.edge(self.site(op), trigger.maker, "read-after-write", "order", trigger.says, "trigger")
                 for routine in self.routine(executes):
                     self.need(routine, op)
                     self.run(routine, op)
@@ -517,6 +521,9 @@ class Binder:
                 unique.dependents.add(made.id)
         if name.kind == "relation":
             self.columns(made, detail, site)
+            self.copied(made, detail, site)
+            if made.label == "index" and owner is not None:
+                self.on_partitions(owner, made, site)
         elif name.kind == "type":
             for label in detail.columns:
                 self.catalog.add(Name("label", name.schema, label.name, name.name), "label", site, made)
@@ -620,6 +627,51 @@ class Binder:
         full = Name("column", relation.name.schema, name, relation.name.name)
         if self.catalog.find(full) is None:
             self.catalog.add(full, "column", site, relation, detail)
+
+    def copied(self, made: Object, detail: Detail, site: Site) -> None:
+        """What a table takes over beside columns: from LIKE … INCLUDING, from its parents, as a partition."""
+        for source, what in zip(detail.like, detail.copies, strict=False):
+            owner = self.resolve(source)
+            if owner is None:
+                continue
+            if "foreign keys" in what:
+                made.facts["partition of"] = str(owner.id)
+            for each in self.catalog.parts("constraint", owner):
+                if (each.label == "check" and "checks" in what) or (each.label == "foreign key" and "foreign keys" in what):
+                    self.also("constraint", each.label, each.name.name, made, each.detail, site)
+                elif each.label in ("primary key", "unique", "exclude") and "indexes" in what:
+                    suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl"}[each.label]
+                    columns = "" if suffix == "pkey" else "_".join(each.detail.columns_of)
+                    name = object_name(made.name.name, columns, suffix)
+                    self.also("constraint", each.label, name, made, each.detail, site)
+                    self.also("relation", "index", name, made, each.detail, site)
+            for child in sorted(owner.children) if "indexes" in what else ():
+                index = self.catalog.objects[child]
+                if index.label == "index" and self.twin(index) is None:
+                    name = object_name(made.name.name, index.detail.base, "idx")
+                    self.also("relation", "index", name, made, index.detail, site)
+            for column in self.catalog.parts("column", made) if "identity" in what else ():
+                if any(each.name == column.name.name and each.identity for each in column.detail.columns):
+                    owned = replace(column.detail, columns_of=(column.name.name,))
+                    name = object_name(made.name.name, column.name.name, "seq")
+                    self.also("relation", "sequence", name, made, owned, site)
+
+    def also(self, kind: Kind, label: str, name: str, owner: Object, detail: Detail, site: Site) -> None:
+        """Something that PostgreSQL makes together with a table."""
+        of = "" if kind == "relation" else owner.name.name
+        full = self.free_name(Name(kind, owner.name.schema, name, of)) if kind == "relation" else Name(
+            kind, owner.name.schema, name, of
+        )  # fmt: skip
+        if self.catalog.find(full) is None:
+            made = self.catalog.add(full, label, site, owner, replace(detail, implied=True))
+            self.bound.made.append(made.id)
+
+    def on_partitions(self, table: Object, index: Object, site: Site) -> None:
+        """An index of a partitioned table is made on each partition too."""
+        for each in list(self.catalog.objects.values()):
+            if each.facts.get("partition of") == str(table.id):
+                name = object_name(each.name.name, index.detail.base, "idx")
+                self.also("relation", "index", name, each, index.detail, site)
 
     def members(self, made: Object, detail: Detail, op: Op, *, maybe: bool) -> None:
         """What an extension brings; where it needs others, they must be there or come with it (CASCADE)."""

@@ -80,6 +80,7 @@ class Column:
     not_null: bool = False
     default: bool = False
     generated: bool = False
+    identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class Detail:
     label: str = ""  # make: the word for the object, as PostgreSQL's error messages have it ("table", "view")
     columns: tuple[Column, ...] = ()  # make of a relation
     query: Query | None = None  # make of a view or CREATE TABLE AS: its output columns
-    like: tuple[Ref, ...] = ()  # make of a table: LIKE and INHERITS
+    like: tuple[Ref, ...] = ()  # make of a table: LIKE and INHERITS; of an index or owned sequence: its table
+    copies: tuple[frozenset[str], ...] = ()  # for each of `like`, what is taken over: checks, indexes, identity, parts
     replace: bool = False  # make: OR REPLACE
     if_not_exists: bool = False  # make, alter
     if_exists: bool = False  # drop, alter, rename
@@ -106,6 +108,7 @@ class Detail:
     facet: str = "definition"  # alter, write: which cell
     references: tuple[Ref, tuple[str, ...]] | None = None  # make of a foreign key: table and columns
     columns_of: tuple[str, ...] = ()  # make of a constraint, index, trigger: the columns it stands on
+    base: str = ""  # make of an index: what PostgreSQL's own name for it is built from, beside the table's
     contype: str = ""  # make of a constraint: primary key, unique, foreign key, check, exclude, not null
     routine: Ref | None = None  # make of a trigger: what it executes
     body: tuple[Op, ...] = ()  # make of a routine: what a call does

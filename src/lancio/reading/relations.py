@@ -352,6 +352,7 @@ def create_index(reader: Reader, fields: Tree) -> None:
         columns_of=tuple(columns),
         unique=bool(fields.get("unique")),
         concurrently=bool(fields.get("concurrent")),
+        base="_".join(_numbered(words)),
         implied=not fields.get("idxname"),
         like=(table,),
     )
