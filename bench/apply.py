@@ -5,19 +5,23 @@
 Both run on the same server with fsync on, turn by turn, each in a fresh database; the medians are compared. Lancio's
 time is the whole of `runner.apply`: lock, ledger, session reset, verification of every step, events. psql's is the
 whole of `psql -f` on one script, start-up of the program taken away (measured with an empty script in each round).
-Without --database a server of its own is started by initdb and postgres from PATH or from the embedded PostgreSQL.
+Without --database a throw-away server of the embedded PostgreSQL is started, on 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import conninfo, sql
@@ -30,6 +34,9 @@ import plans
 import servers
 from lancio import embedded
 from lancio.executor import runner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIMIT = 1.1
 
@@ -50,17 +57,52 @@ def plan(count: int, kind: str = "tables") -> object:
     """The same files with what Lancio would verify of each."""
     made = []
     for name, text, table in files(count, kind):
-        asked = f"SELECT to_regclass('public.{table}') IS NOT NULL"
+        # As the planner writes them.
+        asked = (
+            f"SELECT NOT EXISTS (SELECT FROM (VALUES ('public', '{table}', '')) AS w(s, n, o) WHERE NOT EXISTS ("
+            "SELECT 1 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace LEFT JOIN pg_index i ON "
+            "i.indexrelid = c.oid WHERE s.nspname = w.s AND c.relname = w.n AND i.indisvalid IS DISTINCT FROM false))"
+        )
+        wanted = ", ".join(f"('public', '{column}', '{table}')" for column in ("id", "name", "made"))
         columns = (
-            "SELECT count(*) >= 3 FROM pg_catalog.pg_attribute "
-            f"WHERE attrelid = to_regclass('public.{table}') AND attnum > 0 AND NOT attisdropped"
+            f"SELECT NOT EXISTS (SELECT FROM (VALUES {wanted}) AS w(s, n, o) WHERE NOT EXISTS (SELECT 1 FROM "
+            "pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace s ON s.oid = c.relnamespace "
+            "WHERE s.nspname = w.s AND c.relname = w.o AND a.attname = w.n AND NOT a.attisdropped))"
         )
         made.append(
             plans.facts(
-                name, text, checks=[plans.check(f"table {table}", asked), plans.check(f"columns of {table}", columns)]
+                name,
+                text,
+                checks=[plans.check("1 relations made are there", asked), plans.check("3 columns are there", columns)],
             )
         )
     return plans.plan(*made)
+
+
+@contextlib.contextmanager
+def own_server() -> Iterator[str]:
+    """A throw-away server of the embedded PostgreSQL with its usual settings, fsync on among them."""
+    account = embedded.ordinary_account() if os.geteuid() == 0 else None
+    home = Path(tempfile.mkdtemp(prefix="lb-", dir="/tmp"))
+    data = home / "data"
+    try:
+        if account is not None:
+            os.chown(home, account.uid, account.gid)
+        installation = servers._installation(servers.EMBEDDED, account, home)
+        embedded.initialise(installation, data, account=account, superuser="postgres", password="bench")
+        running = embedded.launch(
+            installation,
+            data,
+            sockets=embedded.socket_folder(home / "run", account),
+            log=home / "log",
+            account=account,
+        )
+        yield conninfo.make_conninfo(
+            "", host="127.0.0.1", port=running.port, user="postgres", password="bench", dbname="postgres"
+        )
+    finally:
+        embedded.halt(data)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def fresh(url: str, name: str) -> str:
@@ -106,12 +148,11 @@ def main() -> int:
         help="tables: one CREATE TABLE a file; mixed: CREATE TABLE, ADD COLUMN and CREATE INDEX in turn",
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         script, empty = Path(folder) / "all.sql", Path(folder) / "empty.sql"
         script.write_text("".join(text for _, text, _ in files(arguments.files, arguments.kind)))
         empty.write_text("")
-        own = None if arguments.database else embedded.start()
-        url = arguments.database or conninfo.make_conninfo("", **own.parameters("postgres"))
+        url = arguments.database or stack.enter_context(own_server())
         with psycopg.connect(url) as connection:
             fsync = connection.execute("SHOW fsync").fetchone()[0]
             version = connection.execute("SHOW server_version").fetchone()[0]

@@ -153,6 +153,20 @@ def test_a_verification_that_fails_takes_the_whole_step_back_and_names_each_chec
         assert ledger.read(connection) == {}
 
 
+def test_names_in_the_planners_checks_may_hold_quotes_and_signs(database):
+    """They become parameters of one prepared statement; the seventh time its generic plan is used."""
+    for n in range(7):
+        name = f"it''s ${n} -- \\"
+        quoted = f"E'{name}'".replace("\\", "\\\\")
+        exists = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = {})"
+        text = f'CREATE TABLE "{name.replace("''", "'")}" (id int); CREATE TABLE plain{n} (id int);'
+        checks = [check("plain", exists.format(f"('plain{n}')")), check("odd", exists.format(quoted))]
+        run(database, facts(f"{n}.sql", text, checks=checks))
+        missing = check("gone", exists.format(f"('gone{n}')"))
+        _, error = run_failing(database, StepFailed, facts("x.sql", "SELECT 1;", checks=[checks[0], missing]))
+        assert error.message.split("\n")[1:] == ["gone"]
+
+
 def test_a_check_that_cannot_be_asked_is_named(database):
     _, error = run_failing(
         database,

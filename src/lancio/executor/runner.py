@@ -505,7 +505,7 @@ class _Run:
         for ordinal, statement in enumerate(statements):
             # The last one's result comes soon enough with what stands behind it.
             flush = ordinal < len(statements) - 1
-            sent.statements[sent.add(Command(statement.sql, flush=flush))] = (ordinal, statement)
+            sent.statements[sent.add(Command(statement.sql, flush=flush, keep=False))] = (ordinal, statement)
         # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
         sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
         sent.add(self.work.settle())
@@ -515,7 +515,7 @@ class _Run:
         for start in range(0, len(facts.checks), CHECKS_AT_ONCE):
             checks = facts.checks[start : start + CHECKS_AT_ONCE]
             sent.checks[sent.add(verification(checks))] = checks
-        sent.commit = sent.add(Command("COMMIT", name="lancio_commit"))
+        sent.commit = sent.add(Command("COMMIT", name="lancio_commit", keep=False))
         sent.commands += self.work.reset()
         if _DEALLOCATES.search(facts.migration.text):
             sent.commands = [replace(command, name="") for command in sent.commands]
@@ -768,19 +768,47 @@ class _Run:
 
 
 def verification(checks: tuple[Check, ...]) -> Command:
-    """One statement that asks all checks and raises, naming each that does not hold."""
-    asked = "ARRAY[" + ",".join(f"(\n{_inner(check)}\n)" for check in checks) + "]::boolean[]"
-    return Command(f"SELECT lancio.verify({asked}, $1::text[])", (session.array([check.says for check in checks]),))
+    """One statement that asks all checks and raises, naming each that does not hold.
+
+    The planner's own checks are a few texts with different names in them: with the names as parameters, a folder of
+    many alike files is planned by the server a few times instead of once a file.
+    """
+    pieces, names = _pieces(checks)
+    sql = f"{_VERIFY}{','.join(pieces)}]::boolean[], $1::text[])"
+    name = "lancio_check_" + hashlib.sha256(sql.encode()).hexdigest()[:16] if names else ""
+    return Command(sql, (session.array([check.says for check in checks]), *names), name=name)
 
 
-def _inner(check: Check) -> str:
-    return check.sql.strip().rstrip(";")
+_VERIFY = "SELECT lancio.verify(ARRAY["
+_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+_UNPLAIN = re.compile(r"\w'|[\"\\$]|--|/\*|\w\s+'")
+"""What could make a quote something else than a plain string's: a prefix, an identifier in quotes, a comment."""
+_NAMES_AT_MOST = 300
+"""Names in a step's checks up to which they become parameters: statements that rare are not asked twice."""
+
+
+def _pieces(checks: tuple[Check, ...]) -> tuple[list[str], list[str]]:
+    names: list[str] = []
+
+    def parameter(found: re.Match[str]) -> str:
+        names.append(found[0][1:-1].replace("''", "'"))
+        return f"${len(names) + 1}::text"
+
+    pieces = []
+    for check in checks:
+        text = check.sql.strip().rstrip(";")
+        if not check.declared and not _UNPLAIN.search(text):
+            text = _PLAIN_STRING.sub(parameter, text)
+        pieces.append(f"(\n{text}\n)")
+    if len(names) > _NAMES_AT_MOST:
+        return _pieces(tuple(replace(check, declared=True) for check in checks))
+    return pieces, names
 
 
 def _check_at(checks: tuple[Check, ...], position: int) -> Check | None:
-    end = len("SELECT lancio.verify(ARRAY[")
-    for check in checks:
-        end += len(_inner(check)) + len("(\n\n),")
+    end = len(_VERIFY)
+    for check, piece in zip(checks, _pieces(checks)[0], strict=True):
+        end += len(piece) + 1
         if position and position <= end:
             return check
     return None

@@ -48,8 +48,8 @@ class Command:
     parameters: Sequence[str | None] = ()
     name: str = ""
     flush: bool = False
-    keep: bool = False
-    """Whether its rows are wanted; a file's SELECT may return a great many."""
+    keep: bool | None = None
+    """Whether its rows are wanted (a file's SELECT may return a great many); None: not even that it succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Session:
             connection.enter_pipeline_mode()
             connection.nonblocking = 1
             expected = self._send(commands)
-            done = False
+            done, unsent = False, True
             try:
                 if meanwhile is not None:
                     connection.flush()
@@ -210,11 +210,15 @@ class Session:
                 for preparing, index in expected:
                     result: PGresult | None = None
                     while result is None:
-                        yield from self._wait(index, quiet, signals)
+                        # Most results are here already when they are asked for.
+                        if unsent or connection.is_busy():
+                            yield from self._wait(index, quiet, signals)
+                            unsent = False
                         result = connection.get_result()
-                    if connection.status != pq.ConnStatus.OK:
-                        raise Lost(index, _said(result))
-                    if result.status in _ERRORS:
+                    status = result.status
+                    if status in _ERRORS:
+                        if connection.status != pq.ConnStatus.OK:
+                            raise Lost(index, _said(result))
                         message = _server_message(result)
                         # What stands behind a failure was skipped, its preparation too.
                         self._prepared -= {commands[each].name for fresh, each in expected if fresh and each >= index}
@@ -224,10 +228,11 @@ class Session:
                         done = True
                         yield Failure(index, message)
                         return
-                    if result.status in _COPIES:
+                    if status in _COPIES:
                         raise AssertionError("COPY to or from the client is refused before anything is sent")
-                    yield from self._told(index)
-                    if not preparing:
+                    if self._notices:
+                        yield from self._told(index)
+                    if not preparing and commands[index].keep is not None:
                         yield Answer(
                             index,
                             (result.command_status or b"").decode(),
