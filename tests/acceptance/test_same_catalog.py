@@ -44,7 +44,8 @@ def test_psql_and_lancio_make_the_same_catalog_and_nothing_changes_it_again(
             own = taken(url).hash
             for name in ALL:
                 launched(url, name)
-                assert taken(url).hash == own, name
+                assert url == by_psql or taken(url).hash == own, name
+            assert taken(url).hash == own
             assert differs(stood[0], facts(url)) == []
             assert rows(url) == stood[1]
         again = lancio(*there)

@@ -179,7 +179,8 @@ def test_a_role_that_owns_nothing_gets_the_same_rows_before_and_after_step_2(
         "INSERT INTO platform.organizations (slug, name) VALUES ('two', 'Two'), ('three', 'Three')",
         (
             "INSERT INTO platform.projects (organization_id, slug, name, status)"
-            " SELECT id, slug || '-p', name, 'ACTIVE_HEALTHY' FROM platform.organizations WHERE slug IN ('two', 'three')"
+            " SELECT id, slug || '-p', name, 'ACTIVE_HEALTHY'"
+            " FROM platform.organizations WHERE slug IN ('two', 'three')"
         ),
         "INSERT INTO platform.users (primary_email) VALUES ('ann@example.org'), ('bob@example.org')",
         (

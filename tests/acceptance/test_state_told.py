@@ -109,7 +109,7 @@ def test_status_names_each_files_state_and_what_is_missing(server: TestServer, s
         assert bool(each_["missing"]) == bool(expected)
         for thing in expected:
             assert any(thing in missing for missing in each_["missing"]), each_["missing"]
-    if made.partly:
+    if made.by_hand:
         text = lancio("status", "--platform", "--database", url).text
         for name, missing in made.partly.items():
             assert f"{name}: partly applied" in text
