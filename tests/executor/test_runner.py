@@ -86,7 +86,7 @@ def test_the_event_table_holds_the_stream_that_was_told(database):
         )
         with pytest.raises(StepFailed):
             for event in runner.apply(files, connection):
-                told.append(event.as_dict())
+                told.append(event.as_dict())  # noqa: PERF401
         stored = ledger.events(connection, told[0]["run"])
     for event in (*told, *stored):
         event["at"] = event["at"].replace("+00:00", "")[:23]
@@ -156,10 +156,10 @@ def test_a_verification_that_fails_takes_the_whole_step_back_and_names_each_chec
 def test_names_in_the_planners_checks_may_hold_quotes_and_signs(database):
     """They become parameters of one prepared statement; the seventh time its generic plan is used."""
     for n in range(7):
-        name = f"it''s ${n} -- \\"
-        quoted = f"E'{name}'".replace("\\", "\\\\")
+        name = f"it's ${n} -- \"
+        quoted = "E'" + name.replace("\", "\\").replace("'", "''") + "'"
         exists = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = {})"
-        text = f'CREATE TABLE "{name.replace("''", "'")}" (id int); CREATE TABLE plain{n} (id int);'
+        text = f'CREATE TABLE "{name}" (id int); CREATE TABLE plain{n} (id int);'
         checks = [check("plain", exists.format(f"('plain{n}')")), check("odd", exists.format(quoted))]
         run(database, facts(f"{n}.sql", text, checks=checks))
         missing = check("gone", exists.format(f"('gone{n}')"))

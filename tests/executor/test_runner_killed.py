@@ -92,7 +92,10 @@ def test_kill_9_at_any_moment_leaves_each_step_whole_or_not_at_all(every_databas
 def test_ctrl_c_cancels_on_the_server_rolls_back_and_says_where_things_stand(every_database):
     process = start(every_database, count=3, sleep=60)
     with psycopg.connect(every_database, autocommit=True) as connection:
-        asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60%' AND state = 'active' AND pid <> pg_backend_pid()"
+        asleep = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE query LIKE '%pg_sleep(60%' AND state = 'active' AND pid <> pg_backend_pid()"
+        )
         until = time.monotonic() + 20
         while not connection.execute(asleep).fetchone()[0] and time.monotonic() < until:
             time.sleep(0.05)
