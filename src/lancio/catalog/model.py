@@ -160,6 +160,13 @@ class Catalog:
         self.freed[each.name] = site
         return gone
 
+    def adopt(self, each: Object, parent: Object) -> None:
+        """Make an object part of another one than before: a sequence of the column that owns it."""
+        if each.parent is not None and each.parent in self.objects:
+            self.objects[each.parent].children.discard(each.id)
+        each.parent = parent.id
+        parent.children.add(each.id)
+
     def rename(self, each: Object, name: Name, site: Site) -> None:
         """Give an object another name; its parts follow, its id and cells stay."""
         old = each.name

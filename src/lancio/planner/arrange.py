@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PARTS = frozenset(("column", "constraint", "trigger", "policy", "rule", "label"))
 CALL_DEPTH = 12
+MAX_VARIADIC = 20
+"""How many arguments a variadic routine is looked up with."""
 
 
 class Key(NamedTuple):
@@ -40,15 +42,40 @@ class Outline:
     rows: list[tuple[str, RowFact]] = field(default_factory=list)
     need_rows: list[tuple[str, RowFact]] = field(default_factory=list)
     sets: set[tuple[str, str]] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)  # tables that its foreign keys point to
     plainly: set[Key] = field(default_factory=set)  # of `makes`, what fails where it is there already
 
 
 def key(ref: Ref) -> tuple[Key, str]:
     """An object's bare names, and the schema that was written."""
     kind = "relation" if ref.kind == "type" else ref.kind
+    if kind == "routine":
+        count = len(ref.args) if ref.args is not None else ref.arity
+        return Key(kind, "" if count is None else str(count), ref.name), ref.schema or ""
     if ref.kind in PARTS and ref.of:
         return Key(kind, ref.of[0].name, ref.name), ref.of[0].schema or ref.schema or ""
     return Key(kind, "", ref.name), ref.schema or ""
+
+
+def made_keys(op: Op) -> list[Key]:
+    """All the keys under which an object that is made may be asked for.
+
+    A routine answers to each number of arguments that it accepts, a unique constraint to its columns.
+    """
+    found, detail = [key(op.ref)[0]], op.detail
+    if op.ref.kind == "routine":
+        count = len(op.ref.args or ())
+        least = count - detail.defaults - (1 if detail.variadic else 0)
+        most = count + MAX_VARIADIC if detail.variadic else count
+        found = [Key("routine", str(each), op.ref.name) for each in range(max(least, 0), most + 1)]
+        found.append(Key("routine", "", op.ref.name))
+    elif detail.contype in ("primary key", "unique") and op.ref.of:
+        found.append(Key("unique", op.ref.of[0].name, ",".join(sorted(detail.columns_of))))
+        if detail.contype == "primary key":
+            found.append(Key("unique", op.ref.of[0].name, ""))
+    elif detail.label == "index" and detail.unique and detail.like:
+        found.append(Key("unique", detail.like[0].name, ",".join(sorted(detail.columns_of))))
+    return found
 
 
 def _put(into: dict[Key, set[str]], ref: Ref) -> None:
@@ -88,7 +115,14 @@ class Arrangement:
         if verb == "make":
             if ref.kind in PARTS and ref.of:
                 self._need(outline, ref.of[0], soft=op.soft)
-            _put(outline.makes, ref)
+            for each in made_keys(op):
+                outline.makes.setdefault(each, set()).add(key(ref)[1])
+            if op.detail.references is not None:
+                target, columns = op.detail.references
+                unique = Key("unique", target.name, ",".join(sorted(columns)))
+                outline.foreign.add(target.name)
+                if unique not in outline.makes:
+                    outline.needs.setdefault(unique, set()).add(target.schema or "")
             if not (op.detail.replace or op.detail.if_not_exists):
                 outline.plainly.add(key(ref)[0])
         elif verb == "rows" and op.detail.row is not None:
@@ -202,6 +236,8 @@ class Arrangement:
                     }
             for dropped in outline.drops:
                 rather.update(users.get(dropped, ()))
+                if dropped.kind == "constraint":  # perhaps the key that a foreign key points to
+                    rather |= {other for other, theirs in enumerate(self.outlines) if dropped.of in theirs.foreign}
             for kind, schema in outline.sets:
                 if kind in ("tables", "relations", "table"):
                     rather |= {maker for maker, schemas in tables if not schema or schema in schemas}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
-from lancio.reading.relations import object_name
+from lancio.reading.relations import INHERITS, PARTITION, object_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,6 +79,8 @@ class Binder:
         self._made_now: list[Object] = []
         self._read_now: list[Object] = []
         self._statement = -1
+        self.heirs: dict[int, list[int]] = {}  # tables that inherit from a table, partitions among them
+        self.partitions: dict[int, list[int]] = {}
         self._truths: dict[int, bool | None] = {}  # conditions of this statement, by the branch they stand at
         self._left: set[int] = set()  # objects that this statement found and left alone
 
@@ -509,6 +511,8 @@ class Binder:
             if owner is not None:
                 self.lock(owner, _make_lock("index" if detail.label == "index" else "relation", detail), site)
         made = self.catalog.add(name, detail.label or ref.kind, site, owner, detail)
+        if name.kind == "column" and parent is not None:
+            self.inherited(parent, name.name, detail, site)
         self._made_now.append(made)
         self.bound.made.append(made.id)
         if asked := self.conditions(op):
@@ -634,10 +638,13 @@ class Binder:
             owner = self.resolve(source)
             if owner is None:
                 continue
+            if what in (INHERITS, PARTITION):
+                self.heirs.setdefault(owner.id, []).append(made.id)
             if "foreign keys" in what:
-                made.facts["partition of"] = str(owner.id)
+                self.partitions.setdefault(owner.id, []).append(made.id)
             for each in self.catalog.parts("constraint", owner):
-                if (each.label == "check" and "checks" in what) or (each.label == "foreign key" and "foreign keys" in what):
+                plural = {"check": "checks", "foreign key": "foreign keys"}.get(each.label)
+                if plural in what:
                     self.also("constraint", each.label, each.name.name, made, each.detail, site)
                 elif each.label in ("primary key", "unique", "exclude") and "indexes" in what:
                     suffix = {"primary key": "pkey", "unique": "key", "exclude": "excl"}[each.label]
@@ -668,10 +675,20 @@ class Binder:
 
     def on_partitions(self, table: Object, index: Object, site: Site) -> None:
         """An index of a partitioned table is made on each partition too."""
-        for each in list(self.catalog.objects.values()):
-            if each.facts.get("partition of") == str(table.id):
+        for child in self.partitions.get(table.id, ()):
+            each = self.catalog.objects.get(child)
+            if each is not None:
                 name = object_name(each.name.name, index.detail.base, "idx")
                 self.also("relation", "index", name, each, index.detail, site)
+
+    def inherited(self, table: Object, column: str, detail: Detail, site: Site) -> None:
+        """A column that is added to a table is added to those that inherit from it."""
+        for child in self.heirs.get(table.id, ()):
+            heir = self.catalog.objects.get(child)
+            if heir is not None and self.catalog.part("column", heir, column) is None:
+                full = Name("column", heir.name.schema, column, heir.name.name)
+                self.bound.made.append(self.catalog.add(full, "column", site, heir, detail).id)
+                self.inherited(heir, column, detail, site)
 
     def members(self, made: Object, detail: Detail, op: Op, *, maybe: bool) -> None:
         """What an extension brings; where it needs others, they must be there or come with it (CASCADE)."""
@@ -723,6 +740,9 @@ class Binder:
         if facet == "touched":
             self.need(found, op)
             return
+        if facet == "owned by" and (table := self.resolve(op.detail.like[0])) is not None:
+            self.catalog.adopt(found, table)
+            found.detail = replace(found.detail, columns_of=op.detail.columns_of)
         self.rewrite(found, facet, op)
 
     def _unknown(self, relation: Ref) -> bool:

@@ -162,9 +162,11 @@ def _join_conditions(nodes: list[Tree]) -> list[Tree]:
 
 
 # Conditions on these say more about the object, not which one it is.
-_INCIDENTAL = frozenset(("relkind", "contype", "table_type", "constraint_type", "attnum", "attisdropped",
-                         "tgisinternal", "typtype", "data_type", "prokind", "udt_name", "is_nullable", "cmd", "relnamespace",
-                         "pronamespace", "typnamespace", "oid", "table_catalog"))  # fmt: skip
+_INCIDENTAL = frozenset((
+    "relkind", "contype", "table_type", "constraint_type", "attnum", "attisdropped", "tgisinternal", "typtype",
+    "data_type", "prokind", "udt_name", "is_nullable", "cmd", "relnamespace", "pronamespace", "typnamespace",
+    "oid", "table_catalog",
+))  # fmt: skip
 
 
 def _equalities(node: Tree | None, evaluate: Evaluate, values: dict[str, str]) -> bool:

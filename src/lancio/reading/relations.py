@@ -22,8 +22,8 @@ CONTYPES = {
 _LIKE = ((1 << 2, "checks"), (1 << 5, "identity"), (1 << 6, "indexes"))
 """Bits of TableLikeOption in parsenodes.h."""
 
-_INHERITS = frozenset(("checks",))
-_PARTITION = frozenset(("checks", "indexes", "foreign keys"))
+INHERITS = frozenset(("checks",))
+PARTITION = frozenset(("checks", "indexes", "foreign keys"))
 
 
 def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
@@ -38,7 +38,7 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
         parent = tree.relation(each.get("RangeVar", {}))
         reader.emit("read", parent, tree.location(each.get("RangeVar", {})))
         like.append(parent)
-        copies.append(_PARTITION if fields.get("partbound") else _INHERITS)
+        copies.append(PARTITION if fields.get("partbound") else INHERITS)
     if fields.get("ofTypename"):
         queries.type_name(reader, fields["ofTypename"])
         like.append(tree.any_name("relation", tree.strings(fields["ofTypename"].get("names"))))
@@ -301,28 +301,32 @@ def create_sequence(reader: Reader, fields: Tree) -> None:
     name = tree.relation(fields.get("sequence", {}))
     at = tree.location(fields.get("sequence", {}))
     _schema(reader, name, at)
-    _owned_by(reader, fields)
-    reader.emit("make", name, at, Detail(label="sequence", if_not_exists=bool(fields.get("if_not_exists"))))
+    table, columns = _owned_by(reader, fields)
+    optional = bool(fields.get("if_not_exists"))
+    detail = Detail(label="sequence", if_not_exists=optional, like=table, columns_of=columns)
+    reader.emit("make", name, at, detail)
 
 
 def alter_sequence(reader: Reader, fields: Tree) -> None:
     """Read ALTER SEQUENCE."""
-    _owned_by(reader, fields)
+    table, columns = _owned_by(reader, fields)
     name = tree.relation(fields.get("sequence", {}))
-    reader.emit("alter", name, tree.location(fields.get("sequence", {})), _optional(fields))
+    facet = "owned by" if table else "definition"
+    detail = Detail(if_exists=bool(fields.get("missing_ok")), facet=facet, like=table, columns_of=columns)
+    reader.emit("alter", name, tree.location(fields.get("sequence", {})), detail)
 
 
-def _owned_by(reader: Reader, fields: Tree) -> None:
+def _owned_by(reader: Reader, fields: Tree) -> tuple[tuple[Ref, ...], tuple[str, ...]]:
+    """The table and the column that a sequence belongs to."""
     owner = tree.option(fields.get("options"), "owned_by")
     if isinstance(owner, dict):
         parts = tuple(tree.text_of(each) for each in tree.items(owner))
         if len(parts) > 1:
             schema, table = tree.qualified(parts[:-1])
-            reader.emit("read", Ref("column", parts[-1], of=(Ref("relation", table, schema),)))
-
-
-def _optional(fields: Tree, **more: str) -> Detail:
-    return Detail(if_exists=bool(fields.get("missing_ok")), **more)  # type: ignore[arg-type]
+            owner_table = Ref("relation", table, schema)
+            reader.emit("read", Ref("column", parts[-1], of=(owner_table,)))
+            return (owner_table,), (parts[-1],)
+    return (), ()
 
 
 def create_index(reader: Reader, fields: Tree) -> None:
