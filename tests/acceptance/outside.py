@@ -1,16 +1,18 @@
 """The product as its users have it: a command line in a process of its own, psql beside it, and what a database holds.
 
-Nothing here imports what it tests. What a database holds is asked by queries of our own, so that a fault in Lancio's
-own reading of a catalog cannot hide itself.
+Of what it tests nothing is imported here but the place of the eight files. What a database holds is asked by queries of
+our own, so that a fault in Lancio's own reading of a catalog cannot hide itself.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -127,6 +129,7 @@ def launched(url: str, *names: str, folder: Path = FOLDER, env: dict[str, str] |
 def _programs() -> str:
     """A folder with `lancio` and `psql`, as a user has them in PATH."""
     folder = Path(tempfile.mkdtemp(prefix="lancio-acceptance-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     program, own = servers.psql_program()
     lines = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in own.items())
     for name, start in (("lancio", f"{shlex.quote(sys.executable)} -m lancio"), ("psql", f"{shlex.quote(program)} -X")):

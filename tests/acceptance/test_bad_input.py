@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -142,7 +143,7 @@ def test_a_wrong_password_is_said_and_not_shown(server: TestServer, database: st
 @pytest.fixture
 def stranger(server: TestServer) -> Iterator[Callable[[str], str]]:
     """The URL of a database as seen by a role that owns nothing and may create nothing."""
-    role = "acceptance_stranger"
+    role = f"acceptance_stranger_{os.getpid()}"
     outside.execute(server.url(), f"DROP ROLE IF EXISTS {role}", f"CREATE ROLE {role} LOGIN PASSWORD 'weak'")
     yield lambda url: server.url(database_of(url), user=role, password="weak")
     outside.execute(server.url(), f"DROP ROLE {role}")

@@ -20,7 +20,6 @@ from outside import (
     STEP_3,
     USERS,
     lancio,
-    launched,
     psql,
     shell,
     whole,
@@ -261,15 +260,31 @@ def test_the_folder_of_a_copy_is_the_path_that_is_printed(server: TestServer, st
     assert registered(url) == ["Railway MongoDB", "Railway Redis"]
 
 
-def test_a_deleted_project_is_mended_by_what_is_printed(server: TestServer, stage: Stage) -> None:
+@pytest.mark.parametrize("made_by", ["psql", "lancio"])
+def test_a_deleted_project_is_mended_by_what_is_printed(server: TestServer, stage: Stage, made_by: str) -> None:
+    """With Lancio's ledger as well, which still has 004: a command that is printed must not end in nothing to do."""
     url = stage(server, *FOUNDATION, STEP_1, STEP_2)
+    if made_by == "lancio":
+        assert lancio("apply", "--platform", "--database", url, "--to", STEP_2).status == 0
     outside.execute(url, "DELETE FROM platform.projects", "DELETE FROM platform.organizations")
     stood = whole(url)
     (item,) = no_go(url, STEP_3)
     assert (item["message"], item["provider"]) == ("Lancio project not found", LANCIO)
     assert whole(url) == stood
-    (line,) = [each for each in item["commands"] if each.startswith("lancio")]
-    assert shell(line, server.password).status == 0
+    lines = [each for each in item["commands"] if each.startswith("lancio")] or item["commands"]
+    assert shell(lines[0], server.password).status == 0
+    assert outside.one(url, "SELECT count(*) FROM platform.projects WHERE slug = 'lancio-studio'") == 1
     assert lancio("apply", "--platform", "--database", url, "--only", STEP_3).status == 0
-    launched(url, *ALL)
     assert registered(url) == ["Railway MongoDB", "Railway Redis"]
+
+
+def test_a_mongodb_that_was_absent_is_registered_as_the_warning_says(server: TestServer, stage: Stage) -> None:
+    """Run this file again, said by Lancio, has to work with Lancio."""
+    url = stage(server, *FOUNDATION, STEP_1, STEP_2)
+    said = lancio("apply", "--platform", "--database", url, env={"MONGO_URL": "absent"})
+    assert said.status == 0, said.text
+    if "run this file again" in said.text:
+        found = {"MONGO_URL": "mongodb://mongodb.railway.internal:27017"}
+        again = lancio("apply", "--platform", "--database", url, "--only", STEP_3, env=found)
+        assert again.status == 0, again.text
+        assert registered(url) == ["Railway MongoDB", "Railway Redis"], again.text
