@@ -103,7 +103,15 @@ class Binder:
 
     def schemas(self, ref: Ref) -> tuple[str, ...]:
         """The schemas that a name is looked for in."""
-        return (ref.schema,) if ref.schema else tuple(schema for schema in self.path if schema != "$user")
+        if ref.schema:
+            return (ref.schema,)
+        return tuple(found for schema in self.path if schema != "$user" and (found := self.schema_of(schema)))
+
+    def schema_of(self, part: str) -> str:
+        """The schema that a part of a search_path names; `@extension` is the schema its members are in."""
+        if not part.startswith("@"):
+            return part
+        return next((each.name.schema for each in self.catalog.objects.values() if each.extension == part[1:]), "")
 
     def creation_schema(self, ref: Ref) -> str:
         """The schema that a new object goes to."""
@@ -111,10 +119,12 @@ class Binder:
             return ""
         if ref.schema:
             return ref.schema
-        for schema in self.path:
+        for schema in map(self.schema_of, self.path):
             if schema not in ("$user", "pg_temp") and self.catalog.find(Name("schema", "", schema)):
                 return schema
-        return next((schema for schema in self.path if schema not in ("$user", *SYSTEM)), "public")
+        return next(
+            (each for each in map(self.schema_of, self.path) if each and each not in ("$user", *SYSTEM)), "public"
+        )
 
     def resolve(self, ref: Ref) -> Object | None:
         """The object that a name means here, or None: built in, or missing."""

@@ -78,7 +78,9 @@ def select(reader: Reader, node: Tree, scope: Scope | None = None) -> Query:
         return Query(tuple(Output(f"column{index + 1}") for index in range(width)))
     for item in node.get("fromClause", ()):
         from_item(reader, item, own)
+    around, reader.extension = reader.extension, _extension_asked(node) or reader.extension
     outputs = [output for target in node.get("targetList", ()) for output in _target(reader, target, own)]
+    reader.extension = around
     expression(reader, node.get("whereClause"), own)
     aliases = {
         target["ResTarget"]["name"] for target in node.get("targetList", ()) if target.get("ResTarget", {}).get("name")
@@ -207,7 +209,9 @@ def from_item(reader: Reader, node: Tree, scope: Scope) -> None:
         if fields.get("alias"):
             scope.sources[fields["alias"].get("aliasname", "")] = Source()
     elif name == "RangeSubselect":
-        query = statement(reader, fields.get("subquery"), scope)
+        # Without LATERAL a subquery does not see the other items of its FROM.
+        seen = scope if fields.get("lateral") else Scope(outer=scope.outer, ctes=scope.ctes, names=scope.names)
+        query = statement(reader, fields.get("subquery"), seen)
         alias = fields.get("alias", {})
         columns = _names(query, tree.strings(alias.get("colnames"))) if query else None
         scope.sources[alias.get("aliasname", f"subquery {len(scope.sources)}")] = Source(columns=columns)
@@ -379,6 +383,35 @@ def call(reader: Reader, fields: Tree, scope: Scope) -> None:
     reader.emit("call", Ref("routine", name, schema, None, len(arguments)), tree.location(fields))
 
 
+def _extension_asked(select: Tree) -> str:
+    """The extension whose row of pg_extension a query asks for; "" if it asks for none."""
+    if not any(fields.get("relname") == "pg_extension" for _, fields in tree.walk(select.get("fromClause", ()))):
+        return ""
+    for name, fields in tree.walk(select.get("whereClause")):
+        if name == "A_Expr" and tree.strings(fields.get("name")) == ("=",):
+            column = tree.unwrap(fields.get("lexpr"))[1]
+            if tree.last(column.get("fields")) == "extname":
+                return tree.constant(fields.get("rexpr")) or ""
+    return ""
+
+
+def _with_extension(node: Tree, extension: str) -> str | None:
+    """A text put together from constants and the name of the extension's schema, which is written `@extension`."""
+    name, fields = tree.unwrap(node)
+    if (constant := tree.constant(node)) is not None:
+        return constant
+    if name == "ColumnRef":
+        return f"@{extension}" if tree.last(fields.get("fields")) == "nspname" else None
+    if name == "TypeCast":
+        return _with_extension(fields.get("arg", {}), extension)
+    if name == "FuncCall" and tree.last(fields.get("funcname")) == "quote_ident":
+        return _with_extension(fields["args"][0], extension) if fields.get("args") else None
+    if name == "A_Expr" and tree.strings(fields.get("name")) == ("||",):
+        left, right = (_with_extension(fields.get(side, {}), extension) for side in ("lexpr", "rexpr"))
+        return left + right if left is not None and right is not None else None
+    return None
+
+
 def _setting(reader: Reader, function: str, name: str, arguments: list[Tree], location: int) -> None:
     if function == "current_setting":
         missing_ok = len(arguments) > 1 and tree.constant(arguments[1]) == "true"
@@ -387,6 +420,8 @@ def _setting(reader: Reader, function: str, name: str, arguments: list[Tree], lo
     value = tree.constant(arguments[1]) if len(arguments) > 1 else None
     local = len(arguments) > 2 and tree.constant(arguments[2]) == "true"
     if name.lower() == "search_path":
+        if value is None and reader.extension and len(arguments) > 1:
+            value = _with_extension(arguments[1], reader.extension)
         if value is None:
             reader.opaque("search_path is set to a computed value", location)
             return

@@ -35,6 +35,7 @@ class Reader:
         self.soft = False
         self.depth = 0
         self.part_of: Ref | None = None
+        self.extension = ""  # the extension that the query asks pg_extension for
         self.temporary: set[str] = set()  # relations that end with the session
         self.tolerant = False  # a failure of making what is there already is handled
         self.check_bodies = True  # check_function_bodies

@@ -318,6 +318,7 @@ class PlBody:
                     break
         found = self.expression(declared.value)
         self.forget((declared.name,))
+        self.note_selected(declared.name, found)
         if found is not None and (value := self.value(found)) is not None:
             if isinstance(value, str) and piece is not None and _ARRAY.search(piece.text):
                 value = _array(value)
@@ -346,12 +347,16 @@ class PlBody:
             self.asked, self.into = (), node.target
             if node.value is not None:
                 self.sql(node.value)
+                if node.word == "strict":  # PostgreSQL raises no_data_found by itself
+                    for row in self.asked:
+                        self.need_row(row, "", node.start)
             self.forget(node.target)
         elif kind == "if":
             self.if_(node)
         elif kind == "assign":
             found = self.expression(node.value)
             self.forget(node.target)
+            self.note_selected(node.target[0], found)
             value = self.value(found)
             if value is not None and not self.conditional():
                 self.known[node.target[0]] = value
@@ -409,7 +414,13 @@ class PlBody:
             with self.reader.inside(base=self.reader.base + piece.start):
                 self.read(self.reader, statement.node, statement.tree, self.scope)
             if statement.node == "SelectStmt":
-                self.asked = conditions.wanted_rows(statement.tree, self.evaluate)
+                self.asked = conditions.wanted_rows(statement.tree, self.evaluate) or self._asked_inside(statement.tree)
+
+    def _asked_inside(self, select: Tree) -> tuple[RowFact, ...]:
+        """`SELECT EXISTS (…) INTO b`: the rows of the subquery."""
+        targets = select.get("targetList", ())
+        name, fields = tree.unwrap(targets[0].get("ResTarget", {}).get("val")) if len(targets) == 1 else ("", {})
+        return self.rows_of(fields.get("subselect")) if name == "SubLink" else ()
 
     def forget(self, targets: Iterable[str]) -> None:
         """Variables that were given a new value."""
@@ -446,27 +457,23 @@ class PlBody:
             self.asked, self.into = asked, into
             otherwise += tuple(guard for guard in false if guard.ref is not None) or conditions.UNKNOWN
         if node.otherwise is not None:
+            refusal = _refusal(node.otherwise)
+            if refusal is not None and len(node.arms) == 1:
+                message = self.message(refusal)
+                for row in self.present(found):
+                    self.need_row(row, message, node.arms[0][0].start)
             self.branch(node.otherwise, otherwise)
 
     def refused(self, condition: Tree | None, raised: Node, at: int, outer: tuple[Guard, ...]) -> None:
         """A branch that only raises: what the condition misses is a requirement, in the file's own words."""
         message = self.message(raised)
         with self.reader.inside(guards=outer):
-            if self.not_found(condition):
-                for row in self.asked:
-                    self.need_row(row, message, at)
+            for row in self.absent(condition):
+                self.need_row(row, message, at)
             for true, _ in conditions.alternatives(condition, self.evaluate):
                 for guard in true:
                     if guard.ref is not None and guard.truth == "missing":
                         self.reader.emit("read", guard.ref, at, Detail(message=message))
-            name, fields = tree.unwrap(condition)
-            if name == "BoolExpr" and fields.get("boolop") == "NOT_EXPR":
-                inner, exists = tree.unwrap(fields["args"][0])
-                if inner == "SubLink" and exists.get("subLinkType") == "EXISTS_SUBLINK":
-                    select = tree.unwrap(exists.get("subselect"))[1]
-                    if conditions.asked(exists.get("subselect"), self.evaluate) is None:
-                        for row in conditions.wanted_rows(select, self.evaluate):
-                            self.need_row(row, message, at)
 
     def need_row(self, row: RowFact, message: str, at: int) -> None:
         """A row that must be there."""
@@ -475,24 +482,66 @@ class PlBody:
         ref = Ref("row", row.table.name, row.table.schema, of=(row.table,))
         self.reader.emit("read", ref, at, Detail(row=row, message=message))
 
-    def not_found(self, condition: Tree | None) -> bool:
-        """Whether the condition is `NOT FOUND`, or asks whether what was selected is NULL or 0."""
+    def absent(self, condition: Tree | None) -> tuple[RowFact, ...]:
+        """The rows whose absence makes a condition true."""
         name, fields = tree.unwrap(condition)
+        if name == "BoolExpr" and fields.get("boolop") == "OR_EXPR":
+            return tuple(row for each in fields.get("args", ()) for row in self.absent(each))
         if name == "BoolExpr" and fields.get("boolop") == "NOT_EXPR":
-            inner, column = tree.unwrap(fields["args"][0])
-            return inner == "ColumnRef" and tree.strings(column.get("fields")) == ("found",)
+            return self.present(fields["args"][0])
         if name == "NullTest" and fields.get("nulltesttype") == "IS_NULL":
-            inner, column = tree.unwrap(fields.get("arg"))
-            return inner == "ColumnRef" and ".".join(tree.strings(column.get("fields"))) in self.into
-        if name == "A_Expr" and tree.strings(fields.get("name")) in (("=",), ("<",)):
-            inner, column = tree.unwrap(fields.get("lexpr"))
-            bound = tree.constant(fields.get("rexpr"))
-            return (
-                inner == "ColumnRef"
-                and ".".join(tree.strings(column.get("fields"))) in self.into
-                and bound in ("0", "1")
-            )
-        return False
+            return self.selected(fields.get("arg"))
+        if name == "BooleanTest" and fields.get("booltesttype") in ("IS_FALSE", "IS_NOT_TRUE"):
+            return self.present(fields.get("arg"))
+        if name == "A_Expr" and fields.get("kind") == "AEXPR_OP":
+            operator = tree.strings(fields.get("name"))
+            left, right = fields.get("lexpr"), fields.get("rexpr")
+            if tree.constant(left) is not None:
+                left, right = right, left
+                operator = {(">",): ("<",), (">=",): ("<=",)}.get(operator, operator)
+            bound = (operator, tree.constant(right))
+            if bound in ((("=",), "0"), (("<",), "1"), (("<=",), "0")):
+                return self.selected(left)
+            if bound == (("=",), "false"):
+                return self.present(left)
+        return ()
+
+    def present(self, condition: Tree | None) -> tuple[RowFact, ...]:
+        """The rows whose presence makes a condition true."""
+        name, fields = tree.unwrap(condition)
+        if name == "ColumnRef":
+            parts = tree.strings(fields.get("fields"))
+            return self.asked if parts == ("found",) or ".".join(parts) in self.into else ()
+        if name == "SubLink" and fields.get("subLinkType") == "EXISTS_SUBLINK":
+            return self.rows_of(fields.get("subselect"))
+        if name == "NullTest" and fields.get("nulltesttype") == "IS_NOT_NULL":
+            return self.selected(fields.get("arg"))
+        if name == "A_Expr" and tree.strings(fields.get("name")) == (">",) and tree.constant(fields.get("rexpr")) == "0":
+            return self.selected(fields.get("lexpr"))
+        return ()
+
+    def selected(self, node: Tree | None) -> tuple[RowFact, ...]:
+        """The rows that a value was, or is, selected from: a variable, a field of one, a subquery."""
+        name, fields = tree.unwrap(node)
+        if name == "ColumnRef":
+            parts = tree.strings(fields.get("fields"))
+            return self.asked if ".".join(parts) in self.into or (parts and parts[0] in self.into) else ()
+        if name == "SubLink" and fields.get("subLinkType") == "EXPR_SUBLINK":
+            return self.rows_of(fields.get("subselect"))
+        return ()
+
+    def rows_of(self, query: Tree | None) -> tuple[RowFact, ...]:
+        """The rows that a subquery asks for by constants; none where it asks the catalogs."""
+        name, select = tree.unwrap(query)
+        if name != "SelectStmt" or conditions.asked(query, self.evaluate) is not None:
+            return ()
+        return conditions.wanted_rows(select, self.evaluate)
+
+    def note_selected(self, variable: str, node: Tree | None) -> None:
+        """A variable that was given the value of a subquery."""
+        name, fields = tree.unwrap(node)
+        if name == "SubLink" and (rows := self.rows_of(fields.get("subselect"))):
+            self.asked, self.into = rows, (variable,)
 
     def message(self, raised: Node) -> str:
         """The text that RAISE would show, as far as it is known."""
