@@ -139,8 +139,10 @@ def test_order_of_columns_and_numbers_of_objects_do_not_count(server):
         urls,
         (
             "CREATE TABLE a (x int); CREATE TABLE b (id int, c text)",
-            "CREATE TABLE b (c text); ALTER TABLE b ADD gone int; ALTER TABLE b DROP gone;"
-            "ALTER TABLE b ADD id int; CREATE TABLE a (x int)",
+            (
+                "CREATE TABLE b (c text); ALTER TABLE b ADD gone int; ALTER TABLE b DROP gone;"
+                "ALTER TABLE b ADD id int; CREATE TABLE a (x int)"
+            ),
         ),
         strict=True,
     ):

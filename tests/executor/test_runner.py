@@ -28,7 +28,7 @@ def run(url, *files, **arguments):
 def run_failing(url, error, *files, **arguments):
     """The events until the error, and the error."""
     told = []
-    with connect(url) as connection, pytest.raises(error) as raised:
+    with connect(url) as connection, pytest.raises(error) as raised:  # noqa: PT012
         for event in runner.apply(plan(*files), connection, **arguments):
             told.append(event)  # noqa: PERF402
     return told, raised.value
@@ -84,7 +84,7 @@ def test_the_event_table_holds_the_stream_that_was_told(database):
             facts("001.sql", "CREATE TABLE a (id int); DO $$BEGIN RAISE WARNING 'look \"here\\'; END$$;"),
             facts("002.sql", "CREATE TABLE b (id nosuch);"),
         )
-        with pytest.raises(StepFailed):
+        with pytest.raises(StepFailed):  # noqa: PT012
             for event in runner.apply(files, connection):
                 told.append(event.as_dict())  # noqa: PERF401
         stored = ledger.events(connection, told[0]["run"])
@@ -156,8 +156,8 @@ def test_a_verification_that_fails_takes_the_whole_step_back_and_names_each_chec
 def test_names_in_the_planners_checks_may_hold_quotes_and_signs(database):
     """They become parameters of one prepared statement; the seventh time its generic plan is used."""
     for n in range(7):
-        name = f"it's ${n} -- \"
-        quoted = "E'" + name.replace("\", "\\").replace("'", "''") + "'"
+        name = f"it's ${n} -- \\"
+        quoted = "E'" + name.replace("\\", "\\\\").replace("'", "''") + "'"
         exists = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = {})"
         text = f'CREATE TABLE "{name}" (id int); CREATE TABLE plain{n} (id int);'
         checks = [check("plain", exists.format(f"('plain{n}')")), check("odd", exists.format(quoted))]
@@ -406,7 +406,7 @@ def test_a_second_runner_is_told_who_holds_the_lock(database):
         stream = runner.apply(plan(facts("001.sql", "SELECT 1;")), first)
         next(stream)
         told = []
-        with pytest.raises(LockHeld) as raised:
+        with pytest.raises(LockHeld) as raised:  # noqa: PT012
             for event in runner.apply(plan(facts("002.sql", "SELECT 1;")), second, lock_wait_s=1.2):
                 told.append(event)  # noqa: PERF402
         assert told[0].holders[0].pid == first.info.backend_pid
@@ -429,11 +429,11 @@ def test_a_connection_that_ends_in_a_step_leaves_nothing_of_it(database):
         thread = threading.Thread(target=end)
         thread.start()
         told = []
-        with pytest.raises(ConnectionLost) as raised:
+        with pytest.raises(ConnectionLost) as raised:  # noqa: PT012
             for event in runner.apply(
                 plan(facts("001.sql", "CREATE TABLE a (id int); SELECT pg_sleep(30);")), connection
             ):
-                told.append(event)
+                told.append(event)  # noqa: PERF402
         thread.join()
     assert "nothing of 001.sql was kept" in raised.value.cause
     assert told[-2].ordinal == 2
@@ -445,7 +445,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(database):
     try:
         with connect(proxy.url) as connection:
             told = []
-            with pytest.raises(ConnectionLost) as raised:
+            with pytest.raises(ConnectionLost) as raised:  # noqa: PT012
                 for event in runner.apply(
                     plan(facts("001.sql", "CREATE TABLE a (id int);"), facts("002.sql", "CREATE TABLE b (id int);")),
                     connection,
