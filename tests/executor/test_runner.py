@@ -154,7 +154,7 @@ def test_a_verification_that_fails_takes_the_whole_step_back_and_names_each_chec
 
 
 def test_names_in_the_planners_checks_may_hold_quotes_and_signs(database):
-    """They become parameters of one prepared statement; the seventh time its generic plan is used."""
+    """They become parameters of one prepared statement; a text with a backslash in it stays as it is."""
     for n in range(7):
         name = f"it's ${n} -- \\"
         quoted = "E'" + name.replace("\\", "\\\\").replace("'", "''") + "'"
