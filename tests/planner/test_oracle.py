@@ -21,9 +21,8 @@ from lancio.reading.source import Folder, Migration, read_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from servers import TestServer
-
     from lancio.planner.model import Edge, FileFacts, Graph
+    from servers import TestServer
 
 PLATFORM = Path(str(resources.files("lancio.registry") / "schema"))
 PROOF = os.environ.get("LANCIO_PROOF") == "1"

@@ -77,7 +77,7 @@ def create_table(reader: Reader, fields: Tree, label: str = "table") -> None:
 
 
 def _schema(reader: Reader, ref: Ref, at: int) -> None:
-    if ref.schema:
+    if ref.schema and ref.schema != "pg_temp":
         reader.emit("read", Ref("schema", ref.schema), at)
 
 

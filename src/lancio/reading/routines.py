@@ -348,8 +348,9 @@ class PlBody:
             if node.value is not None:
                 self.sql(node.value)
                 if node.word == "strict":  # PostgreSQL raises no_data_found by itself
-                    for row in self.asked:
-                        self.need_row(row, "", node.start)
+                    wanted: tuple[RowFact, ...] = self.asked
+                    for each in wanted:
+                        self.need_row(each, "", node.start)
             self.forget(node.target)
         elif kind == "if":
             self.if_(node)
@@ -414,12 +415,14 @@ class PlBody:
             with self.reader.inside(base=self.reader.base + piece.start):
                 self.read(self.reader, statement.node, statement.tree, self.scope)
             if statement.node == "SelectStmt":
+                self.whether = False
                 self.asked = conditions.wanted_rows(statement.tree, self.evaluate) or self._asked_inside(statement.tree)
 
     def _asked_inside(self, select: Tree) -> tuple[RowFact, ...]:
         """`SELECT EXISTS (…) INTO b`: the rows of the subquery."""
         targets = select.get("targetList", ())
         name, fields = tree.unwrap(targets[0].get("ResTarget", {}).get("val")) if len(targets) == 1 else ("", {})
+        self.whether = fields.get("subLinkType") == "EXISTS_SUBLINK"
         return self.rows_of(fields.get("subselect")) if name == "SubLink" else ()
 
     def forget(self, targets: Iterable[str]) -> None:
@@ -433,6 +436,8 @@ class PlBody:
         return bool(self.branches)
 
     branches = 0
+    whether = False
+    """Whether what was selected last is whether a row is there, and not a value of it."""
 
     def branch(self, nodes: list[Node], guards: tuple[Guard, ...] = ()) -> None:
         """Read statements that may not run."""
@@ -498,7 +503,7 @@ class PlBody:
             left, right = fields.get("lexpr"), fields.get("rexpr")
             if tree.constant(left) is not None:
                 left, right = right, left
-                operator = {(">",): ("<",), (">=",): ("<=",)}.get(operator, operator)
+                operator = tuple({">": "<", ">=": "<="}.get(each, each) for each in operator)
             bound = (operator, tree.constant(right))
             if bound in ((("=",), "0"), (("<",), "1"), (("<=",), "0")):
                 return self.selected(left)
@@ -511,12 +516,17 @@ class PlBody:
         name, fields = tree.unwrap(condition)
         if name == "ColumnRef":
             parts = tree.strings(fields.get("fields"))
-            return self.asked if parts == ("found",) or ".".join(parts) in self.into else ()
+            exists = self.whether and ".".join(parts) in self.into
+            return self.asked if exists or parts == ("found",) else ()
         if name == "SubLink" and fields.get("subLinkType") == "EXISTS_SUBLINK":
             return self.rows_of(fields.get("subselect"))
         if name == "NullTest" and fields.get("nulltesttype") == "IS_NOT_NULL":
             return self.selected(fields.get("arg"))
-        if name == "A_Expr" and tree.strings(fields.get("name")) == (">",) and tree.constant(fields.get("rexpr")) == "0":
+        if (
+            name == "A_Expr"
+            and tree.strings(fields.get("name")) == (">",)
+            and tree.constant(fields.get("rexpr")) == "0"
+        ):
             return self.selected(fields.get("lexpr"))
         return ()
 
@@ -542,6 +552,7 @@ class PlBody:
         name, fields = tree.unwrap(node)
         if name == "SubLink" and (rows := self.rows_of(fields.get("subselect"))):
             self.asked, self.into = rows, (variable,)
+            self.whether = fields.get("subLinkType") == "EXISTS_SUBLINK"
 
     def message(self, raised: Node) -> str:
         """The text that RAISE would show, as far as it is known."""

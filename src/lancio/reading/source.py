@@ -48,7 +48,9 @@ class Migration:
         digest = hashlib.sha256()
         for token in lexer.tokens(self.text):
             if token.kind not in lexer.BLANK:
-                digest.update(self.text[token.start : token.end].replace(b"\r\n", b"\n"))
+                piece = self.text[token.start : token.end]
+                piece = lexer.joined(piece) if token.kind == "string" else piece
+                digest.update(piece.replace(b"\r\n", b"\n"))
                 digest.update(b"\0")
         return digest.hexdigest()
 

@@ -136,6 +136,21 @@ def string_value(text: bytes) -> str:
     return _unicode(body) if text[:1] in b"uU" else body.decode(errors="replace")
 
 
+def joined(text: bytes) -> bytes:
+    """A string token as it stands, but with one line end between its parts, whatever white space was there."""
+    part = _EPART if text[:1] in b"eE" else _PART
+    at = text.find(b"'")
+    if text[:1] == b"$" or at < 0:
+        return text
+    found = []
+    while match := part.match(text, at):
+        found.append(match[0])
+        if (between := _CONTINUED.match(text, match.end())) is None:
+            break
+        at = between.end()
+    return text[: text.index(b"'")] + b"\n".join(found)
+
+
 def _parts(text: bytes, part: re.Pattern[bytes]) -> bytes:
     """What stands in the quotes of a string, its parts in several lines put together, doubled quotes made one."""
     found = []

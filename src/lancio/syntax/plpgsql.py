@@ -55,7 +55,7 @@ class Node:
     case        value, arms, otherwise
     loop        body; while: value; for: target, value, second, step; query: target, value; dynamic: target, value,
                 using; foreach: target, value
-    sql         value, target (what INTO names)
+    sql         value, target (what INTO names), word ("strict")
     perform, assign (target), return, assert, exit     value
     execute     value, target, using
     raise       word (the level), message, using (its parameters and options)
@@ -318,17 +318,19 @@ class _Parser:
         start, end = self.tokens[first].start, self.tokens[last - 1].end
         text = self.text[start:end]
         target: tuple[str, ...] = ()
+        strict = ""
         if verb not in ("create", "import", "copy", "alter"):
             parens = 0
             for index in range(first, last):
                 word = self.words[index]
                 parens += (word in ("(", "[")) - (word in (")", "]"))
                 if word == "into" and parens == 0 and (index == first or self.words[index - 1] not in _INTO):
+                    strict = "strict" if self.words[index + 1] == "strict" else ""
                     stop, target = self.targets(index + 1, last)
                     cut = slice(self.tokens[index].start - start, self.tokens[stop - 1].end - start)
                     text = text[: cut.start] + b" " * (cut.stop - cut.start) + text[cut.stop :]
                     break
-        return Node("sql", 0, value=Piece(text, start), target=target)
+        return Node("sql", 0, value=Piece(text, start), target=target, word=strict)
 
     def targets(self, index: int, last: int) -> tuple[int, tuple[str, ...]]:
         """The variables from `index` on, and the token behind them."""
