@@ -63,6 +63,7 @@ def facts(
         impact="",
         after_run="",
         opaque=(),
+        standing=tuple(each for each in checks if not each.once),
     )
 
 

@@ -98,10 +98,18 @@ def launch(plan: Plan, session: work.Session, settings: Mapping[str, str], termi
         LancioError: what the runner refuses, and how it ended if not well; its events were shown before.
     """
     from lancio.cli import progress
+    from lancio import postgres
     from lancio.executor import runner
     from lancio.render import json
 
-    stream = runner.apply(plan, session.connection, settings=settings, role=session.role, psql=session.target.psql)
+    stream = runner.apply(
+        plan,
+        session.connection,
+        settings=settings,
+        role=session.role,
+        reconnect=lambda: postgres.connect(session.target),
+        psql=session.target.psql,
+    )
     try:
         if terminal.json:
             for event in stream:

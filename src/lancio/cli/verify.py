@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -76,7 +75,7 @@ def asked(graph: Graph, session: work.Session) -> list[Result]:
     from lancio.proof import verify as proof
 
     applied = ledger.read(session.connection)
-    files = [replace(facts, checks=facts.standing) for facts in graph.files if facts.name in applied]
+    files = [facts for facts in graph.files if facts.name in applied]
     return list(proof.verify(session.connection, files))
 
 
