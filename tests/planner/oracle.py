@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (one case a line)
 """What PostgreSQL itself says that a database holds, and what the planner says it would hold: both as plain names.
 
 The queries here are written apart from the executor's snapshot, so that the two cannot share a mistake.
@@ -9,8 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from lancio.catalog import profile
 from lancio.planner import graph
 from lancio.planner.bind import Binder
@@ -19,6 +18,8 @@ from lancio.reading.source import Folder, Migration, read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import psycopg
 
 STORIES = Path(__file__).resolve().parent.parent / "stories"
 NAMES = tuple(sorted(folder.name for folder in STORIES.iterdir() if any(folder.glob("*.sql"))))

@@ -56,6 +56,16 @@ def compare(url: str, folder: Folder, opaque: frozenset[str] = frozenset()) -> N
             before, said_before = after, said
 
 
+def stories(aspect: str, *more: str) -> list[object]:
+    """All stories; where expected.toml tells a gap of this aspect, the test must fail until it is closed."""
+    found: list[object] = list(more)
+    for name in oracle.NAMES:
+        gap = oracle.said(name).get("gap", {})
+        marks = [pytest.mark.xfail(reason=gap[aspect], strict=True)] if aspect in gap else []
+        found.append(pytest.param(name, marks=marks))
+    return found
+
+
 def opaque_in(name: str) -> frozenset[str]:
     """The files of a story that expected.toml calls opaque."""
     return frozenset(oracle.said(name).get("opaque", ()))
@@ -67,7 +77,7 @@ def test_what_cannot_be_seen_is_said_and_nothing_else(name: str) -> None:
     assert {each.at.file for each in planned.opaque} == opaque_in(name)
 
 
-@pytest.mark.parametrize("name", oracle.NAMES)
+@pytest.mark.parametrize("name", stories("creates"))
 def test_each_file_makes_and_takes_away_what_the_catalog_gains_and_loses(name: str, database: str) -> None:
     compare(database, oracle.story(name), opaque_in(name))
 
@@ -76,7 +86,7 @@ def test_the_platforms_eight_files_make_what_the_catalog_gains(database: str) ->
     compare(database, read_folder(PLATFORM))
 
 
-@pytest.mark.parametrize("name", [*oracle.NAMES, "platform"])
+@pytest.mark.parametrize("name", stories("creates", "platform"))
 def test_what_a_file_is_said_to_create_is_what_it_creates(name: str, database: str) -> None:
     folder = read_folder(PLATFORM) if name == "platform" else oracle.story(name)
     planned = graph.build(folder, profile.load(18))
@@ -104,7 +114,7 @@ def shuffled(name: str, seed: int) -> tuple[Folder, dict[str, str]]:
     return given, {each.name: original[each.digest] for each in given.migrations}
 
 
-@pytest.mark.parametrize("name", oracle.NAMES)
+@pytest.mark.parametrize("name", stories("order"))
 def test_files_without_an_order_get_one_that_runs(name: str, server: TestServer) -> None:
     for seed in range(SEEDS):
         given, original = shuffled(name, seed)

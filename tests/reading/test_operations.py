@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ISC004  (one case a line)
 """What does each kind of statement read, make, change and take away?"""
 
 from __future__ import annotations

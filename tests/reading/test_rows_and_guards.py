@@ -1,3 +1,4 @@
+# ruff: noqa: E501, ISC004  (one case a line)
 """Which rows and objects does a file ask for before it goes on?"""
 
 from __future__ import annotations

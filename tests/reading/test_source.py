@@ -1,7 +1,9 @@
+# ruff: noqa: E501  (one case a line)
 """Which folders are refused, in which order names put files, and what changes a checksum."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,6 @@ def test_blanks_never_change_a_checksum(words: list[str], one: list[str], other:
         return "".join(word + (blanks[index % len(blanks)]) for index, word in enumerate(words))
 
     quoted = [a[:1] == "'" or a[-1:] == "'" for a in words]
-    if any(first and second for first, second in zip(quoted, quoted[1:], strict=False)):
+    if any(first and second for first, second in pairwise(quoted)):
         return  # two strings with a line end between them are one: a difference that the server sees too
     assert checksum(put(one)) == checksum(put(other))

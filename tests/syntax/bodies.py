@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (one case a line)
 """PL/pgSQL bodies that PostgreSQL accepts: every statement of its documentation (chapter 43), in every spelling."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (one case a line)
 """Are our tokens those of PostgreSQL's own scanner?"""
 
 from __future__ import annotations
