@@ -97,8 +97,8 @@ def launch(plan: Plan, session: work.Session, settings: Mapping[str, str], termi
     Raises:
         LancioError: what the runner refuses, and how it ended if not well; its events were shown before.
     """
-    from lancio.cli import progress
     from lancio import postgres
+    from lancio.cli import progress
     from lancio.executor import runner
     from lancio.render import json
 

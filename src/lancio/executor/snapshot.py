@@ -111,6 +111,11 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         for row in found[group]:
             _part(catalog, kind, kind, row, Detail())  # type: ignore[arg-type]
     _others(catalog, found["others"])
+    for row in found["dependents"]:
+        stands = catalog.find(_dependent(row))
+        on = catalog.find(_stood_on(row))
+        if stands is not None and on is not None and stands is not on:
+            on.dependents.add(stands.id)
     return catalog
 
 
@@ -123,6 +128,17 @@ def _part(catalog: Catalog, kind: Kind, label: str, row: Mapping[str, Any], deta
     if owner is None:
         return None
     return catalog.add(Name(kind, row["schema"], row["name"], row["relation"]), label, BEFORE, owner, detail)
+
+
+def _dependent(row: Mapping[str, Any]) -> Name:
+    of = "" if row["kind"] == "relation" else row["relation"]
+    return Name(row["kind"], row["schema"], row["name"], of)
+
+
+def _stood_on(row: Mapping[str, Any]) -> Name:
+    if row["on_kind"] == "column":
+        return Name("column", row["on_schema"], row["on_column"], row["on_name"])
+    return Name(row["on_kind"], row["on_schema"], row["on_name"], "", row["on_args"] or "")
 
 
 def _others(catalog: Catalog, rows: Iterable[Mapping[str, Any]]) -> None:

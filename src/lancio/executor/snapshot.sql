@@ -99,6 +99,38 @@ WHERE schemaname <> 'lancio' ORDER BY 1, 2, 3
 SELECT schemaname::text AS schema, tablename::text AS relation, rulename::text AS name FROM pg_rules
 WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'lancio') ORDER BY 1, 2, 3
 
+-- name: dependents
+-- What stands on what, so that DROP without CASCADE is refused.
+SELECT DISTINCT
+    CASE WHEN r.oid IS NOT NULL THEN 'relation' WHEN k.oid IS NOT NULL THEN 'constraint'
+         WHEN t.oid IS NOT NULL THEN 'trigger' WHEN p.oid IS NOT NULL THEN 'policy' ELSE 'column' END AS kind,
+    dn.nspname::text AS schema, dc.relname::text AS relation,
+    coalesce(k.conname, t.tgname, p.polname, da.attname, dc.relname)::text AS name,
+    CASE WHEN oa.attname IS NOT NULL THEN 'column' WHEN oc.oid IS NOT NULL THEN 'relation'
+         WHEN op.oid IS NOT NULL THEN 'routine' ELSE 'type' END AS on_kind,
+    n.nspname::text AS on_schema, coalesce(oc.relname, op.proname, ot.typname)::text AS on_name,
+    oa.attname::text AS on_column,
+    (SELECT coalesce(string_agg(format_type(u.t, NULL), ', ' ORDER BY u.o), '')
+     FROM unnest(op.proargtypes) WITH ORDINALITY AS u (t, o)) AS on_args
+FROM pg_depend d
+LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+LEFT JOIN pg_trigger t ON d.classid = 'pg_trigger'::regclass AND t.oid = d.objid AND NOT t.tgisinternal
+LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid
+JOIN pg_class dc ON dc.oid = coalesce(r.ev_class, f.adrelid, k.conrelid, t.tgrelid, p.polrelid,
+                                      CASE WHEN d.classid = 'pg_class'::regclass AND d.objsubid > 0 THEN d.objid END)
+JOIN pg_namespace dn ON dn.oid = dc.relnamespace
+LEFT JOIN pg_attribute da ON da.attrelid = dc.oid AND r.oid IS NULL
+    AND da.attnum = coalesce(f.adnum, CASE WHEN d.classid = 'pg_class'::regclass THEN d.objsubid END)
+LEFT JOIN pg_class oc ON d.refclassid = 'pg_class'::regclass AND oc.oid = d.refobjid
+LEFT JOIN pg_attribute oa ON oa.attrelid = oc.oid AND oa.attnum = d.refobjsubid AND d.refobjsubid > 0
+LEFT JOIN pg_proc op ON d.refclassid = 'pg_proc'::regclass AND op.oid = d.refobjid
+LEFT JOIN pg_type ot ON d.refclassid = 'pg_type'::regclass AND ot.oid = d.refobjid
+JOIN pg_namespace n ON n.oid = coalesce(oc.relnamespace, op.pronamespace, ot.typnamespace)
+WHERE d.deptype = 'n' AND d.objid >= 16384 AND d.refobjid >= 16384 AND coalesce(oc.oid, 0) <> dc.oid
+  AND n.nspname NOT IN ('lancio', 'pg_toast') AND dn.nspname NOT IN ('lancio', 'pg_toast')
+
 -- name: others
 SELECT 'operator' AS kind, n.nspname::text AS schema, o.oprname::text AS name FROM pg_operator o
 JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE n.nspname <> 'pg_catalog'

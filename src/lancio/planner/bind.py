@@ -81,6 +81,7 @@ class Binder:
         self._statement = -1
         self.heirs: dict[int, list[int]] = {}  # tables that inherit from a table, partitions among them
         self.partitions: dict[int, list[int]] = {}
+        self._dropped: list[tuple[str, str, Site, list[int]]] = []  # by this statement, and what stood on each
         self._truths: dict[int, bool | None] = {}  # conditions of this statement, by the branch they stand at
         self._left: set[int] = set()  # objects that this statement found and left alone
 
@@ -206,6 +207,11 @@ class Binder:
             for read in self._read_now:
                 if read is not made:
                     read.dependents.add(made.id)
+        for says, done, site, dependents in self._dropped:
+            self.blocked(
+                says, done, site, [self.catalog.objects[each] for each in dependents if each in self.catalog.objects]
+            )
+        self._dropped.clear()
         self._made_now, self._read_now = [], []
         self._left.clear()
         self._calls.clear()
@@ -216,6 +222,17 @@ class Binder:
         if self._depth:
             return self._caller
         return Site(self.current, op.statement, op.span.line)
+
+    def blocked(self, says: str, done: str, site: Site, dependents: list[Object]) -> None:
+        """A DROP or a change of type under something that stands on it: PostgreSQL refuses it without CASCADE."""
+        if not dependents:
+            return
+        names = ", ".join(sorted(each.says for each in dependents))
+        wanted = f"nothing to stand on {says}: {names}"
+        self.bound.requirements["dependents", wanted] = Requirement(
+            wanted, "dependents", "hard", self.place(site), "missing", None, "",
+            f"cannot {done} {says} because other objects depend on it",
+        )  # fmt: skip
 
     _caller = BEFORE
 
@@ -592,6 +609,10 @@ class Binder:
                 self.edge(site, existing.maker, "write-after-write", "order", existing.says, existing.name.kind)
             return
         if detail.replace:
+            if existing.label in FALLING:
+                for each in self.catalog.objects.values():
+                    each.dependents.discard(existing.id)  # it stands on what its new definition names
+                self._made_now.append(existing)
             self.rewrite(existing, "body", op)
             existing.detail = detail
             if existing.name.kind == "relation":
@@ -771,6 +792,10 @@ class Binder:
         readers = version.readers if version else []
         if facet in ("type", "body", "definition"):
             readers = readers + found.cells["exists"].readers
+        if facet == "type" and found.name.kind == "column":
+            views = [self.catalog.objects[each] for each in sorted(found.dependents) if each in self.catalog.objects]
+            held = [each.id for each in views if each.label in ("view", "materialized view", "rule")]
+            self._dropped.append((found.says, "alter the type of", site, held))
         strength: Strength = "order" if facet == "body" else "hard"  # who calls it runs with either body
         for reader in readers:
             self.edge(site, reader, "write-after-read", strength, found.says, found.name.kind)
@@ -821,6 +846,9 @@ class Binder:
         gone = self.catalog.remove(found, site)
         if twin is not None:
             gone += self.catalog.remove(twin, site)
+        if not op.detail.cascade and op.verb == "drop" and self.guarded(op) is True and not op.soft:
+            standing = sorted({each for part in gone for each in part.dependents})
+            self._dropped.append((found.says, "drop", site, standing))
         for each in gone:
             for version in each.cells.values():
                 for reader in version.readers:

@@ -5,6 +5,7 @@ The steps are bound over the live catalog as the folder was bound over an empty 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
     from lancio.planner.model import FileFacts, Graph, Service, State
+
+
+ENUM_IN_TRANSACTION = 12
+"""The major version from which ALTER TYPE … ADD VALUE may stand in a transaction block."""
 
 
 def make(
@@ -46,22 +51,22 @@ def make(
     chosen = _chosen(graph, to, only)
     done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded)
     pending = [facts for facts in chosen if not by_name[facts.name].recorded]
+    answerer = _Answers(graph, live, by_name, commands, [facts.name for facts in pending])
+    missing = answerer.missing(pending)
     steps = tuple(
         Step(
-            facts,
+            replace(facts, requires=answerer.here(facts)),
             position,
             durations.get(facts.name, facts.duration_ms),
             measured=facts.name in durations,
         )
         for position, facts in enumerate(pending, 1)
     )
-    answerer = _Answers(graph, live, by_name, commands, [facts.name for facts in pending])
-    missing = answerer.missing(pending)
     findings = [
         *graph.findings,
         *_edited(states, commands),
         *_server(pending, live),
-        *_unsendable(pending),
+        *_unsendable(pending, live),
         *_gone(states),
     ]
     wants = tuple((service, service.variable in environ) for facts in pending for service in facts.services)
@@ -174,7 +179,7 @@ def _server(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
     return found
 
 
-def _unsendable(pending: Sequence[FileFacts]) -> list[Finding]:
+def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
     """Files that cannot run as one transaction."""
     found = []
     for facts in pending:
@@ -198,6 +203,7 @@ def _unsendable(pending: Sequence[FileFacts]) -> list[Finding]:
                     "takes their place. Split the file where it has more.",
                 )
             )
+        found += _enum_values(facts, live)
         for statement in facts.statements:
             if statement.alone:
                 place = Place(facts.name, statement.span.line, statement.summary)
@@ -211,6 +217,45 @@ def _unsendable(pending: Sequence[FileFacts]) -> list[Finding]:
                         "version.",
                     )
                 )
+    return found
+
+
+def _enum_values(facts: FileFacts, live: Live) -> list[Finding]:
+    """ALTER TYPE … ADD VALUE: not in a transaction below PostgreSQL 12, and from 12 on its value is of no use there."""
+    ops = facts.ops.ops if facts.ops is not None else ()
+    made = {op.ref.name for op in ops if op.verb == "make" and op.ref.kind == "type"}
+    found = []
+    for index, op in enumerate(ops):
+        if op.verb != "make" or op.ref.kind != "label" or op.ref.of[0].name in made:
+            continue
+        used = next(
+            (
+                other
+                for other in ops[index + 1 :]
+                if other.verb == "read" and other.ref.kind == "label" and other.ref.name == op.ref.name
+            ),
+            None,
+        )
+        if live.major >= ENUM_IN_TRANSACTION and used is None:
+            continue
+        place = Place(facts.name, (used or op).span.line, facts.statements[(used or op).statement].summary)
+        message = (
+            f"{place} uses '{op.ref.name}', which this file adds to {op.ref.of[0]}"
+            if used is not None
+            else f"{place}: ALTER TYPE … ADD VALUE cannot run inside a transaction before PostgreSQL 12"
+        )
+        found.append(
+            Finding(
+                "transaction",
+                "refusal",
+                message,
+                place,
+                "A new value of an enum can be used only after the transaction that adds it: put what uses it into a "
+                "file of its own."
+                if used is not None
+                else "Run this file by psql.",
+            )
+        )
     return found
 
 
@@ -277,6 +322,17 @@ class _Answers:
         self.commands = commands
         self.pending = pending
         self.position = {facts.name: index for index, facts in enumerate(graph.files)}
+        self.unmet: dict[str, set[tuple[str, str]]] = {}
+
+    def here(self, facts: FileFacts) -> tuple[Requirement, ...]:
+        """The requirements of a file as this database meets them: what no file makes may be there already."""
+        unmet = self.unmet.get(facts.name, set())
+        return tuple(
+            replace(requirement, source="database")
+            if requirement.source == "missing" and (requirement.kind, requirement.object) not in unmet
+            else requirement
+            for requirement in facts.requires
+        )
 
     def missing(self, pending: Sequence[FileFacts]) -> list[Missing]:
         """Every requirement of the steps that neither the database nor an earlier step meets."""
@@ -292,6 +348,7 @@ class _Answers:
                 if self.met(requirement):
                     continue
                 key = (requirement.kind, requirement.object)
+                self.unmet.setdefault(facts.name, set()).add(key)
                 if key not in asked:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
@@ -351,6 +408,14 @@ class _Answers:
         message = requirement.message or (known.message if known else "") or _message(requirement)
         if requirement.kind == "name":
             return self._name_taken(facts, requirement, message)
+        if requirement.kind == "dependents":
+            return Missing(
+                requirement,
+                facts.name,
+                message,
+                f"{requirement.object.split(': ', 1)[-1]} would be left without what it stands on.",
+                "Drop or change that first, in this file or an earlier one; or write CASCADE if it may go too.",
+            )
         provider = known.provider.file if known is not None and known.provider is not None else ""
         if not provider:
             provider = self._maker(requirement)
