@@ -91,7 +91,7 @@ def answer(text: str, graph: Graph, folder: str) -> Diagnosis:
         UsageError: there is nothing in the text.
     """
     from lancio.errors import UsageError
-    from lancio.planner import diagnosis
+    from lancio.planner import diagnosis, ways
 
     said = read(text)
     if not text.strip():
@@ -101,13 +101,14 @@ def answer(text: str, graph: Graph, folder: str) -> Diagnosis:
             remedy="Give the line that begins with ERROR, or a SQLSTATE.",
         )
     way = diagnosis.Way(folder)
-    if (guard := _guard(said.message, graph)) is not None and guard.provider is not None:
-        facts = graph.file(guard.provider.file)
+    if (guard := _guard(said.message, graph, text)) is not None and guard.provider is not None:
+        provider = guard.provider.file
+        cause, solution, files = ways.way(graph, guard.at.file, provider, ways.unknown(graph, provider))
         return diagnosis.Diagnosis(
             message=diagnosis.masked(said.message),
-            cause=f"{facts.name} not applied: {guard.provider} makes {guard.object}, which {guard.at} needs.",
-            solution=f"Apply {facts.name} first.",
-            commands=way.commands(facts),
+            cause=f"{cause}: {guard.provider} makes {guard.object}, which {guard.at} needs.",
+            solution=solution,
+            commands=tuple(line for each in files for line in way.commands(graph.file(each))),
             where=str(guard.at),
             confidence="certain",
             sqlstate=said.sqlstate,
@@ -148,9 +149,10 @@ def read(text: str) -> Said:
     return Said(state, message, parts.get("DETAIL", ""), parts.get("HINT", ""))
 
 
-def _guard(message: str, graph: Graph) -> Requirement | None:
-    """The requirement whose guard in a file says just this."""
-    for facts in graph.files:
+def _guard(message: str, graph: Graph, text: str) -> Requirement | None:
+    """The requirement whose guard in a file says just this; psql's prefix names the file, if it is in the text."""
+    named = [facts for facts in graph.files if facts.name.rsplit("/", 1)[-1] in text]
+    for facts in (*named, *reversed(graph.files)):
         for item in facts.requires:
             if item.message and item.message == message:
                 return item

@@ -39,7 +39,15 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL row_security = off")  # a filtered answer would be an error, never a fact
         (server,) = cursor.execute(queries["server"].encode()).fetchall()
-        installable = cursor.execute(queries["installable"].encode()).fetchall()
+        installable: Rows | None
+        try:
+            with connection.transaction():
+                installable = cursor.execute(queries["installable"].encode()).fetchall()
+        except psycopg.Error as error:
+            if error.sqlstate is None:  # the connection, not the question
+                raise
+            # The server reads every control file to answer, and one that it cannot read fails the whole answer.
+            installable = None
         found: dict[str, Rows] = {
             name: cursor.execute(query.encode()).fetchall()
             for name, query in queries.items()
@@ -58,8 +66,8 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
         superuser=server["superuser"],
         can_create=server["can_create"],
         bypass_rls=server["bypass_rls"] or server["superuser"],
-        extensions=tuple(row["name"] for row in installable),
-        trusted=tuple(row["name"] for row in installable if row["trusted"]),
+        extensions=None if installable is None else tuple(row["name"] for row in installable),
+        trusted=tuple(row["name"] for row in installable or () if row["trusted"]),
     )
 
 

@@ -524,6 +524,9 @@ class Binder:
             self.made_again(existing, op, maybe=maybe)
             return
         if detail.implied:
+            if detail.contype == "foreign key" and len(detail.columns_of) > 1 and self.profile.major < 12:
+                # Below 12 only the first column of a foreign key goes into its name.
+                name = name._replace(name=object_name(name.of, detail.columns_of[0], "fkey"))
             name = self.free_name(name)
         if (freed := self.catalog.freed.get(name)) is not None:
             self.edge(site, freed, "write-after-write", "hard", f"name {name.full}", name.kind)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
-from lancio.planner import declared
+from lancio.planner import declared, ways
 from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
 
@@ -49,8 +49,17 @@ def make(
     states = tuple(_state(facts, graph, live, ledger) for facts in graph.files)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
-    done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded)
-    pending = [facts for facts in chosen if not by_name[facts.name].recorded]
+    # Named by itself, a recorded file runs again where nothing of it is there any more.
+    again = {name for name in only if by_name[name].state == "not applied"}
+    done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded and facts.name not in again)
+    pending = [
+        # What was to hold at the first application only is not asked of a file that ran here before, by psql.
+        replace(facts, checks=tuple(check for check in facts.checks if not check.once))
+        if by_name[facts.name].state in ("applied", "partly applied")
+        else facts
+        for facts in chosen
+        if facts.name not in done
+    ]
     answerer = _Answers(graph, live, by_name, commands, [facts.name for facts in pending])
     missing = answerer.missing(pending)
     steps = tuple(
@@ -376,6 +385,8 @@ class _Answers:
             place = Place(facts.name, effect.line, effect.object)
             needed = Requirement(f"extension {effect.name} to be installable", "extension", "hard", place, "missing")
             allowed = self.live.superuser or (effect.name in self.live.trusted and self.live.can_create)
+            if self.live.extensions is None:
+                continue  # the server cannot tell
             if effect.name not in self.live.extensions:
                 found.append(
                     Missing(
@@ -429,7 +440,9 @@ class _Answers:
                 blocking=blocking,
             )
         state = self.states[provider]
-        cause, solution, files = self._way(facts.name, provider)
+        applied = {each for each, other in self.states.items() if other.state == "applied" or other.recorded}
+        partly = state.state == "partly applied"
+        cause, solution, files = ways.way(self.graph, facts.name, provider, applied - {provider}, partly=partly)
         return Missing(
             requirement,
             facts.name,
@@ -475,43 +488,6 @@ class _Answers:
                 return facts.name
         return ""
 
-    def _way(self, name: str, provider: str) -> tuple[str, str, tuple[str, ...]]:
-        """Cause and solution as the specification says them, and the files to run."""
-        step, needed = self._label(name), self._label(provider)
-        if _number(self.graph, name) == _number(self.graph, provider) is not None:
-            return f"{step} run before {needed}", f"Run {needed} first", (provider, name)
-        applied = {each for each, state in self.states.items() if state.state == "applied" or state.recorded}
-        before = [facts.name for facts in self.graph.files[: self.position[name]]]
-        ancestors = self.graph.ancestors(provider)
-        waiting = [
-            each
-            for each in before
-            if each not in applied and (each == provider or each in ancestors or provider in self.graph.ancestors(each))
-        ]
-        state = self.states[provider].state
-        cause = f"{needed} {'only partly applied' if state == 'partly applied' else 'not applied'}"
-        if self.position[provider] == 0 or waiting in ([provider], []):
-            return cause, f"Apply {needed[0].lower()}{needed[1:]}", (provider,)
-        earlier = [each for each in before if _number(self.graph, each) != _number(self.graph, name)] or before
-        first, last = self._short(earlier[0]), self._short(earlier[-1])
-        return cause, f"Apply migrations {first}-{last} in order", tuple(waiting)
-
-    def _label(self, name: str) -> str:
-        """`Migration 003`, or `Step 2` where several files share a number."""
-        number = _number(self.graph, name)
-        same = [facts.name for facts in self.graph.files if _number(self.graph, facts.name) == number]
-        if number is None:
-            return f"Migration {name}"
-        if len(same) > 1:
-            return f"Step {same.index(name) + 1}"
-        return f"Migration {self._short(name)}"
-
-    def _short(self, name: str) -> str:
-        """A file's number as it is written: `003`."""
-        last = name.rsplit("/", 1)[-1]
-        digits = "".join(_leading_digits(last))
-        return digits or name
-
     def _name_taken(self, facts: FileFacts, requirement: Requirement, message: str) -> Missing:
         return Missing(
             requirement,
@@ -521,19 +497,6 @@ class _Answers:
             "without Lancio, or something else made an object of that name.",
             "If it is the file's own, the file need not run; if not, rename or drop the object. Nothing was changed.",
         )
-
-
-def _leading_digits(text: str) -> list[str]:
-    found: list[str] = []
-    for char in text.lstrip("Vv"):
-        if not char.isdigit():
-            break
-        found.append(char)
-    return found
-
-
-def _number(graph: Graph, name: str) -> int | None:
-    return graph.file(name).migration.number
 
 
 def _message(requirement: Requirement) -> str:

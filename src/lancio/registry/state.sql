@@ -24,12 +24,18 @@ SELECT
     ARRAY(
         SELECT t.tgname::text
         FROM pg_catalog.pg_trigger t
-        WHERE t.tgrelid = pg_catalog.to_regclass('platform.databases') AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+        WHERE t.tgrelid = (
+            SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'platform' AND c.relname = 'databases'
+        ) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
         ORDER BY 1
     ) AS triggers,
     EXISTS (
         SELECT FROM pg_catalog.pg_attribute a
-        WHERE a.attrelid = pg_catalog.to_regclass('platform.databases')
+        WHERE a.attrelid = (
+            SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'platform' AND c.relname = 'databases'
+        )
           AND a.attname = 'connection_string_encrypted' AND NOT a.attisdropped
     ) AS sealed_column,
     ARRAY(

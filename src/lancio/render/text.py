@@ -74,11 +74,15 @@ def plan(plan: Plan, cells: int) -> str:
     """What will run, in which order, how long it is expected to take and what it locks."""
     steps = Steps(plan.graph)
     if not plan.steps:
-        return _text(wrap(f"Nothing to do: {counted(len(plan.done), 'file')} applied, none left.", cells))
+        lines = wrap(f"Nothing to do: {counted(len(plan.done), 'file')} applied, none left.", cells)
+        return _text([*lines, *_findings(plan.findings, cells)])
     lines = heading(f"PLAN: {counted(len(plan.steps), 'step')}, {len(plan.done)} already applied", cells)
+    partly = {state.name: state.missing for state in plan.states if state.state == "partly applied"}
     for step in plan.steps:
         facts = step.facts
         lines += wrap(facts.name, cells, first=f"{step.position:>3}. ")
+        if missing := partly.get(facts.name):
+            lines += wrap(f"partly applied here, missing: {listed(missing, 8)}", cells, first="     ")
         lines += wrap(f"risk {risk(facts)}", cells, first="     ")
         lines += wrap(f"duration {duration(facts, step)}", cells, first="     ")
         behind = [steps.short(edge.needs) for edge in plan.graph.needs(facts.name) if hard(edge)]

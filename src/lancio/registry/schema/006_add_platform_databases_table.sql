@@ -414,6 +414,11 @@ BEGIN
                d.created_at, d.updated_at
         FROM platform.databases d;
         REVOKE ALL ON platform.databases_with_connection_strings FROM PUBLIC;
+        -- Made again after it was dropped: the role that was served then is served now.
+        IF EXISTS (SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) a JOIN pg_roles r ON r.oid = a.grantee
+                   WHERE n.nspname = 'platform' AND r.rolname = 'lancio_service') THEN
+            GRANT SELECT ON platform.databases_with_connection_strings TO lancio_service;
+        END IF;
         COMMENT ON VIEW platform.databases_with_connection_strings IS
             'The registry with opened connection strings, for role lancio_service in a session that has the key.';
     ELSE
