@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -115,10 +116,13 @@ def answer(text: str, graph: Graph, folder: str) -> Diagnosis:
             detail=diagnosis.masked(said.detail),
             hint=diagnosis.masked(said.hint),
         )
-    place, hint = _raised(said.message, graph)
+    place, hint, detail = _raised(said.message, graph)
     if hint and not said.hint:
-        said = diagnosis.Said(said.sqlstate, said.message, said.detail, hint)
-    return diagnosis.diagnose(said, graph=graph, file=place.file if place is not None else "", at=place, way=way)
+        said = diagnosis.Said(said.sqlstate, said.message, said.detail or detail, hint)
+    found = diagnosis.diagnose(said, graph=graph, file=place.file if place is not None else "", at=place, way=way)
+    if detail and found.sqlstate == "P0001":  # the file says itself why it raises this
+        found = replace(found, cause=diagnosis.masked(detail), confidence="certain")
+    return found
 
 
 def read(text: str) -> Said:
@@ -159,12 +163,12 @@ def _guard(message: str, graph: Graph, text: str) -> Requirement | None:
     return None
 
 
-def _raised(message: str, graph: Graph) -> tuple[Place | None, str]:
-    """Where a file raises this message by itself, and the HINT it gives."""
+def _raised(message: str, graph: Graph) -> tuple[Place | None, str, str]:
+    """Where a file raises this message by itself, and the HINT and the DETAIL it gives."""
     from lancio.planner.model import Place
 
     if len(message) < 8:
-        return None, ""
+        return None, "", ""
     literal = message.replace("'", "''")
     for facts in graph.files:
         for statement in facts.statements:
@@ -172,6 +176,12 @@ def _raised(message: str, graph: Graph) -> tuple[Place | None, str]:
             if at < 0:
                 continue
             line = statement.span.line + statement.sql.count("\n", 0, at)
-            hint = re.search(r"HINT\s*=\s*'((?:[^']|'')*)'", statement.sql[at : statement.sql.find(";", at)])
-            return Place(facts.name, line, message), hint[1].replace("''", "'") if hint else ""
-    return None, ""
+            raised = statement.sql[at : statement.sql.find(";", at)]
+            return Place(facts.name, line, message), _option(raised, "HINT"), _option(raised, "DETAIL")
+    return None, "", ""
+
+
+def _option(raised: str, name: str) -> str:
+    """The text of an option of RAISE; literals that follow one another on lines of their own are one."""
+    found = re.search(rf"{name}\s*=\s*('(?:[^']|'')*'(?:\s*\n\s*'(?:[^']|'')*')*)", raised)
+    return re.sub(r"'\s*\n\s*'", "", found[1])[1:-1].replace("''", "'") if found else ""

@@ -10,7 +10,7 @@ from lancio.cli.options import database_options, folder_options, json_option, so
 
 if TYPE_CHECKING:
     from lancio.cli import work
-    from lancio.planner.model import Graph
+    from lancio.planner.model import Graph, Plan
     from lancio.proof.verify import Result
     from lancio.registry.state import State
 
@@ -117,7 +117,7 @@ def status(
         graph = work.graph_of(where, order=way, major=session.major)
         plan = work.plan_of(graph, session, where, order=way)
         of_platform = any(facts.name == states.STEP_1 for facts in graph.files)
-        state = state_of(session) if of_platform else None
+        state = state_of(session, plan) if of_platform else None
         said = session.said
     if json_:
         shown: dict[str, object] = {
@@ -141,10 +141,14 @@ def status(
         terminal.data("Nothing to do.\n" if plan.go else "NO-GO: see lancio preflight.\n")
 
 
-def state_of(session: work.Session) -> State:
-    """The specification's state diagram and checklist of a database, from its catalog, its rows and its ledger."""
+def state_of(session: work.Session, plan: Plan | None = None) -> State:
+    """The specification's state diagram and checklist of a database, from its catalog, its rows and its ledger.
+
+    With a plan, a step of which something is missing is not ticked.
+    """
     from lancio.executor import ledger
     from lancio.registry import state
 
     kept = {name: applied.verifications for name, applied in ledger.read(session.connection).items()}
-    return state.judge(state.ask(session.connection), kept)
+    lost = {each.name: each.missing for each in plan.states if each.missing} if plan is not None else {}
+    return state.judge(state.ask(session.connection), kept, lost)

@@ -135,7 +135,8 @@ def plan_of(
         psql=session.target.psql,
     )
     missing = tuple(replace(item, commands=session.here(item.commands)) for item in made.missing)
-    return replace(made, missing=missing)
+    findings = tuple(replace(item, commands=session.here(item.commands)) for item in made.findings)
+    return replace(made, missing=missing, findings=findings)
 
 
 def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -77,7 +77,14 @@ def exists(connection: Connection) -> bool:
     found = _all(connection, "exists")
     if not found or not found[0]["found"]:
         return False
-    version = _all(connection, "format")[0]["version"]
+    formats = _all(connection, "format")
+    if not formats:
+        raise ServerError(
+            "the ledger of this database is damaged",
+            cause="lancio.ledger_format is empty: something else than Lancio changed it.",
+            remedy="Restore the schema lancio from a backup; nothing was changed.",
+        )
+    version = formats[0]["version"]
     if version > FORMAT:
         raise _newer(version)
     return True
@@ -288,6 +295,12 @@ def _all(connection: Connection, name: str, *parameters: str) -> list[dict[str, 
             "the ledger may not be read",
             cause=str(error.diag.message_primary),
             remedy="Connect as the role that applies migrations, or name it by --role.",
+        ) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise ServerError(
+            "the ledger of this database is damaged, or the schema lancio is not Lancio's",
+            cause=str(error.diag.message_primary),
+            remedy="Restore the schema lancio from a backup, or give the other schema another name.",
         ) from error
 
 

@@ -91,7 +91,9 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         ("role", "roles", "rolname"),
     ):
         for row in found[group]:
-            catalog.add(Name(kind, "", row[column]), kind, BEFORE)  # type: ignore[arg-type]
+            made = catalog.add(Name(kind, "", row[column]), kind, BEFORE)  # type: ignore[arg-type]
+            if not row.get("may_create", True):
+                made.facts["create"] = "no"
     for row in found["relations"]:
         table = catalog.find(Name("relation", row["schema"], row["of"])) if row["of"] else None
         relation = catalog.add(Name("relation", row["schema"], row["name"]), _RELATIONS[row["kind"]], BEFORE, table)

@@ -15,7 +15,7 @@ FROM (SELECT DISTINCT ON (v.name) v.* FROM pg_available_extension_versions v ORD
 ORDER BY 1
 
 -- name: schemas
-SELECT nspname::text FROM pg_namespace
+SELECT nspname::text, has_schema_privilege(oid, 'CREATE') AS may_create FROM pg_namespace
 WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio') AND nspname !~ '^pg_(toast_)?temp_'
 ORDER BY 1
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _DURATION = re.compile(r"^~?\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+MAX_DURATION_MS = 366 * 24 * 3_600_000
 _SERVICE = re.compile(r"^service\s+([\w.-]+)(?:\s+env\s+([A-Za-z_]\w*))?$")
 _SERVER = re.compile(r"^server\s*>=\s*(\d+)(?:\.(\d+))?$")
 _OBJECT = re.compile(r"^(schema|table|view|function|extension|type|role|column)\s+(.+)$")
@@ -73,8 +74,10 @@ def read(name: str, ops: FileOps) -> Declared:
                 problem = "a verification is one SELECT of one boolean"
         elif each.word == "duration":
             match = _DURATION.match(each.text)
-            if match:
+            if match and float(match[1]) * _UNITS[match[2]] <= MAX_DURATION_MS:
                 duration = int(float(match[1]) * _UNITS[match[2]])
+            elif match:
+                problem = "that is longer than a year"
             else:
                 problem = "a duration is a number with ms, s, min or h"
         elif each.word == "risk" and each.text.lower() not in ("none", "low", "medium", "high"):

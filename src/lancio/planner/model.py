@@ -85,6 +85,7 @@ class Finding:
     message: str
     at: Place | None = None
     remedy: str = ""
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,27 @@ The steps are bound over the live catalog as the folder was bound over an empty 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
+from lancio.catalog.model import Name
 from lancio.planner import declared, ways
 from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
+from lancio.planner.rows import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import FileFacts, Graph, Service, State
+    from lancio.planner.model import Effect, FileFacts, Graph, Service, State
 
+
+LEDGER = "lancio"
+"""The schema of the ledger."""
 
 ENUM_IN_TRANSACTION = 12
 """The major version from which ALTER TYPE … ADD VALUE may stand in a transaction block."""
@@ -49,8 +55,8 @@ def make(
     states = tuple(_state(facts, graph, live, ledger) for facts in graph.files)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
-    # Named by itself, a recorded file runs again where nothing of it is there any more.
-    again = {name for name in only if by_name[name].state == "not applied"}
+    # Named by itself, a recorded file runs again where something of it is not there any more.
+    again = {name for name in only if by_name[name].state in ("not applied", "partly applied")}
     done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded and facts.name not in again)
     pending = [
         # What was to hold at the first application only is not asked of a file that ran here before, by psql.
@@ -76,7 +82,9 @@ def make(
         *_edited(states, commands),
         *_server(pending, live),
         *_unsendable(pending, live),
-        *_gone(states),
+        *_gone(states, commands),
+        *_strange(graph, ledger),
+        *_own(pending),
     ]
     wants = tuple((service, service.variable in environ) for facts in pending for service in facts.services)
     missing += _services(pending, environ)
@@ -155,13 +163,56 @@ def _edited(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
     ]
 
 
-def _gone(states: Sequence[FileState]) -> list[Finding]:
+def _strange(graph: Graph, ledger: Mapping[str, str]) -> list[Finding]:
+    """Files that the ledger has and the folder lacks; some have only got another name."""
+    names = {facts.name for facts in graph.files}
+    by_text = {facts.migration.checksum: facts.name for facts in graph.files if facts.name not in ledger}
+    found = []
+    for name, checksum in sorted(ledger.items()):
+        if name in names:
+            continue
+        if (now := by_text.get(checksum)) is not None:
+            message = f"{name} is recorded as applied and is called {now} in this folder"
+            remedy = f"Give the file its name back: the ledger knows it as {name}, and {now} would run once more."
+            found.append(Finding("renamed", "refusal", message, None, remedy))
+        else:
+            message = f"{name} is recorded as applied and is not in this folder"
+            found.append(
+                Finding("unknown", "warning", message, None, "Is this the folder, and the database, you meant?")
+            )
+    return found
+
+
+def _own(pending: Sequence[FileFacts]) -> list[Finding]:
+    """Files that reach into the schema of Lancio's ledger."""
+    found = []
+    for facts in pending:
+        for op in facts.ops.ops if facts.ops is not None else ():
+            names = {
+                op.ref.schema,
+                op.ref.name if op.ref.kind == "schema" else None,
+                *(each.schema for each in op.ref.of),
+            }
+            if LEDGER in names and op.verb != "read":
+                place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+                message = f"{place} changes the schema {LEDGER}, in which the ledger is kept"
+                found.append(
+                    Finding("ledger", "refusal", message, place, "Use another schema for objects of your own.")
+                )
+                break
+    return found
+
+
+def _gone(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
     return [
         Finding(
             "gone",
             "warning",
             f"{state.name} is recorded as applied, but "
             + (f"{', '.join(state.missing[:5])} is missing" if state.missing else "nothing that it makes is there"),
+            None,
+            "Run it again, if it may be run again:",
+            (*commands.psql([state.name]), commands.apply([state.name])),
         )
         for state in states
         if state.recorded and state.state in ("partly applied", "not applied")
@@ -193,6 +244,7 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
     found = []
     for facts in pending:
         controls = [statement for statement in facts.statements if statement.control]
+        read_only = re.search(r"(?i)\bread\s+only\b", controls[0].sql) if controls else None
         whole = (
             len(controls) == 2
             and controls[0].control == "begin"
@@ -200,7 +252,11 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
             and facts.statements[0] is controls[0]
             and facts.statements[-1] is controls[1]
         )
-        if controls and not whole:
+        if read_only:
+            place = Place(facts.name, controls[0].span.line, controls[0].summary)
+            message = f"{place}: a read-only transaction cannot write its ledger row"
+            found.append(Finding("transaction", "refusal", message, place, "Take READ ONLY away."))
+        elif controls and not whole:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             found.append(
                 Finding(
@@ -362,6 +418,7 @@ class _Answers:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
             found.extend(self._extensions(facts))
+            found.extend(self._privileges(facts))
         for index, requirements in binder.late().items():
             for requirement in requirements:
                 key = (requirement.kind, requirement.object)
@@ -373,6 +430,35 @@ class _Answers:
     def met(self, requirement: Requirement) -> bool:
         """Whether the database answers that it is so."""
         return bool(requirement.probe) and self.live.answers.get(requirement.probe) is True
+
+    def _privileges(self, facts: FileFacts) -> list[Missing]:
+        """Schemas that a step would make, and those that it would make something in: may this role?"""
+        denied: dict[str, tuple[str, Effect]] = {}
+        for effect in facts.creates:
+            if effect.kind == "schema":
+                if not self.live.can_create and self.live.catalog.find(Name("schema", "", effect.name)) is None:
+                    denied.setdefault(f"database {self.live.database}", ("database", effect))
+            elif effect.kind in ("relation", "routine", "type"):
+                schema = self.live.catalog.find(Name("schema", "", effect.name.partition(".")[0]))
+                there = any((name.kind, name.full) == (effect.kind, effect.name) for name in self.live.catalog.names)
+                if schema is not None and schema.facts.get("create") == "no" and not there:
+                    denied.setdefault(schema.says, ("schema", effect))
+        found = []
+        for what, (kind, effect) in denied.items():
+            place = Place(facts.name, effect.line, effect.object)
+            needed = Requirement(f"privilege CREATE on {what}", "privilege", "hard", place, "missing")
+            name = what.split(" ", 1)[1]
+            found.append(
+                Missing(
+                    needed,
+                    facts.name,
+                    f"permission denied for {what}",
+                    f"The role {self.live.user} has no CREATE on {what}, which {effect.object} needs.",
+                    "Let its owner grant it, or name another role by --role.",
+                    commands=(f"GRANT CREATE ON {kind.upper()} {identifier(name)} TO {identifier(self.live.user)};",),
+                )
+            )
+        return found
 
     def _extensions(self, facts: FileFacts) -> list[Missing]:
         """Extensions that a step would create: can they be installed here, by this role?"""

@@ -164,14 +164,18 @@ def ask(connection: psycopg.Connection[Any]) -> Facts:
     )
 
 
-def judge(facts: Facts, kept: Mapping[str, Sequence[str]] | None = None) -> State:
+def judge(
+    facts: Facts, kept: Mapping[str, Sequence[str]] | None = None, lost: Mapping[str, Sequence[str]] | None = None
+) -> State:
     """Turn the answers into the diagram and the checklist.
 
     Args:
         facts: the answers of `ask`.
         kept: for each file in the ledger the checks that held when its step was committed, as they are said; None
             where there is no ledger.
+        lost: for each file that is only partly there, what is missing of it.
     """
+    lost = {} if lost is None else lost
     kept = {} if kept is None else kept
     stages = (_before(facts), _step_1(facts), _step_2(facts), _step_3(facts))
     ready = all(stage.reached for stage in stages)
@@ -185,7 +189,7 @@ def judge(facts: Facts, kept: Mapping[str, Sequence[str]] | None = None) -> Stat
         ),
     )
     ready = ready and last.reached
-    return State((*stages, last), _checklist(facts, stages, kept), _to_do(facts, ready=ready), ready)
+    return State((*stages, last), _checklist(facts, stages, kept, lost), _to_do(facts, ready=ready), ready)
 
 
 def _before(facts: Facts) -> Stage:
@@ -267,7 +271,9 @@ def _step_3(facts: Facts) -> Stage:
     )
 
 
-def _checklist(facts: Facts, stages: Sequence[Stage], kept: Mapping[str, Sequence[str]]) -> tuple[Stage, ...]:
+def _checklist(
+    facts: Facts, stages: Sequence[Stage], kept: Mapping[str, Sequence[str]], lost: Mapping[str, Sequence[str]]
+) -> tuple[Stage, ...]:
     count = None if facts.databases is None else len(facts.databases)
 
     def migration(number: str, shown: str, holds: bool | None, reason: str = "") -> Line:
@@ -293,17 +299,17 @@ def _checklist(facts: Facts, stages: Sequence[Stage], kept: Mapping[str, Sequenc
         Stage(
             "Phase 2: Execute in Order",
             (
-                _step(f"Step 1: {STEP_1}", stages[1]),
+                _step(f"Step 1: {STEP_1}", stages[1], lost.get(STEP_1, ())),
                 _then(
                     VERIFY_EMPTY, STEP_1, "platform.databases", kept,
                     now=count == 0, instead=facts.why_databases or f"{count} rows now, and no record of that moment",
                 ),
-                _step(f"Step 2: {STEP_2}", stages[2]),
+                _step(f"Step 2: {STEP_2}", stages[2], lost.get(STEP_2, ())),
                 _of(
                     f"{VERIFY_POLICIES} ({facts.policies} now)",
                     facts.policies >= LEAST_POLICIES, f"{facts.policies} now",
                 ),
-                _step(f"Step 3: {STEP_3}", stages[3]),
+                _step(f"Step 3: {STEP_3}", stages[3], lost.get(STEP_3, ())),
                 _of(
                     VERIFY_ROWS if count is None else f"{VERIFY_ROWS} ({count} now)",
                     count is not None and count >= 2, facts.why_databases or f"{count} now",
@@ -336,7 +342,9 @@ def _to_do(facts: Facts, *, ready: bool) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _step(says: str, stage: Stage) -> Line:
+def _step(says: str, stage: Stage, lost: Sequence[str]) -> Line:
+    if lost:
+        return Line(says, False, _names("partly applied, missing:", lost))
     first = next((line for line in stage.lines if line.ticked is False), None)
     return Line(says, first is None, "" if first is None else first.reason)
 

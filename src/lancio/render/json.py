@@ -158,6 +158,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "at": _place(finding.at) if finding.at is not None else None,
         "remedy": finding.remedy,
+        "commands": list(finding.commands),
     }
 
 

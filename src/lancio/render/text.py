@@ -481,6 +481,7 @@ def _findings(findings: Sequence[Finding], cells: int) -> list[str]:
         lines += wrap(f"{finding.message}{place} [{finding.rule}]", cells, first=f"  {mark} ")
         if finding.remedy:
             lines += wrap(finding.remedy, cells, first="    → ", rest="      ")
+        lines += [f"      {clean(command)}" for command in finding.commands]
     return ["", *lines, ""] if lines else []
 
 

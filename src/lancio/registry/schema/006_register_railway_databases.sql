@@ -169,8 +169,9 @@ BEGIN
             USING HINT = 'platform.register_database_from_setting() gives it another connection string.';
     ELSIF v_mongodb_url = 'absent' THEN
         RAISE WARNING 'Railway MongoDB not found'
-            USING DETAIL = 'Its registration is skipped.',
-                  HINT = 'Deploy MongoDB on Railway, then run this file again or register it by hand.';
+            USING DETAIL = 'Railway MongoDB service not deployed: its registration is skipped, which is safe.',
+                  HINT = 'Deploy MongoDB on Railway, then manually register it: INSERT INTO platform.databases, or '
+                         'SELECT platform.register_database_from_setting(...).';
     ELSIF v_mongodb_url = '' THEN
         INSERT INTO platform.databases
             (project_id, name, type, connection_string, host, port, database, ssl_enabled, status, metadata)
