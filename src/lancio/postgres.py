@@ -10,14 +10,14 @@ import shlex
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import psycopg
 from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
 from lancio import embedded
-from lancio.errors import ServerError, UsageError
+from lancio.errors import ConnectionLost, ServerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -137,6 +137,53 @@ def redact(text: str, secrets: Iterable[str]) -> str:
         return text
     longest_first = sorted(forms, key=len, reverse=True)
     return re.sub("|".join(re.escape(form) for form in longest_first), _MASK, text)
+
+
+def interrupted(target: Target, error: psycopg.Error) -> Exception:
+    """What to raise for an error that came between question and answer: the connection's, the server's or the role's.
+
+    Any other is a mistake in the question, so a bug: it is given back as it is.
+    """
+    said = target.redacted(" ".join(str(error.diag.message_primary or error).split()))
+    state = error.sqlstate or ""
+    if not state or state.startswith(("08", "57P")):
+        return ConnectionLost("the connection ended while the database was asked", cause=said, remedy="Run it again.")
+    if state == "57014":
+        return ServerError(
+            "a question took longer than this database allows",
+            cause=said,
+            remedy="Raise statement_timeout for this role, or run it again when the server has less to do.",
+        )
+    if state.startswith(("53", "55", "40")) or state in ("42501", "25006"):
+        return ServerError("the database did not answer", cause=said, remedy="Look at the cause, then run it again.")
+    return error
+
+
+def secrets_of(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """What must not be shown of session settings: each value that is long enough to hold a secret, and of an address
+    its password and its user with the password, as written and as meant.
+
+    A key's number, a word like `absent` and an address without a password are none.
+    """
+    found: dict[str, None] = {}
+    for name, value in settings.items():
+        if name.endswith(".key"):
+            found[value] = None
+            continue
+        scheme, separator, rest = value.partition("://")
+        if not separator or not scheme:
+            if len(value) > LONGEST_WORD:
+                found[value] = None
+            continue
+        user, at, _ = rest.rpartition("@")
+        password = user.partition(":")[2]
+        if at:
+            found |= dict.fromkeys((value, user, password, unquote(password)))
+    return tuple(secret for secret in found if secret)
+
+
+LONGEST_WORD = 16
+"""Characters up to which a setting that is no address cannot be taken for a secret."""
 
 
 @functools.cache

@@ -219,6 +219,7 @@ class Live:
     superuser: bool = False
     can_create: bool = True  # CREATE on the database: schemas, and trusted extensions from 13 on
     bypass_rls: bool = False
+    read_only: bool = False  # a standby, or a database whose transactions are read-only unless they say otherwise
     extensions: tuple[str, ...] | None = ()  # installable here; None where the server cannot tell
     trusted: tuple[str, ...] = ()  # of them, those that do not need a superuser
 

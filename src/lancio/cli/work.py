@@ -78,6 +78,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
         UsageError: an empty flag, or a connection string that is not one.
         ServerError: nobody answers there, or not for us.
     """
+    import psycopg
+
     from lancio import postgres
     from lancio.settings import Settings
 
@@ -92,6 +94,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     connection = postgres.connect(target, role=settings.role)
     try:
         yield Session(target, connection, settings.role, flags)
+    except psycopg.Error as error:
+        raise postgres.interrupted(target, error) from None
     finally:
         connection.close()
 

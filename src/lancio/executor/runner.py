@@ -42,11 +42,11 @@ from lancio.executor.session import (
 )
 from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose, masked
 from lancio.planner.model import Place
-from lancio.postgres import redact
+from lancio.postgres import redact, secrets_of
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from lancio.executor.session import ServerMessage
     from lancio.planner.model import Check, Plan, Step
@@ -566,7 +566,7 @@ class _Run:
         graph = None if ours else self.plan.graph
         diagnosis = diagnose(said, graph=graph, file=facts.name, where=where, way=self.way)
         diagnosis = self._explained(diagnosis, sent, failure)
-        diagnosis = _without(diagnosis, [self.settings[name] for name in facts.settings if name in self.settings])
+        diagnosis = _without(diagnosis, secrets_of(self.settings))
         yield self._tell(
             events.StepFailed(
                 number=self._next(),
@@ -719,7 +719,7 @@ class _Run:
         )
 
     def _notice(self, name: str, notice: ServerMessage, where: Place | None) -> Event:
-        secrets = list(self.settings.values())
+        secrets = secrets_of(self.settings)
 
         def clean(text: str) -> str:
             return masked(redact(text, secrets))
@@ -826,7 +826,7 @@ def _replaced(diagnosis: Diagnosis, **changes: str) -> Diagnosis:
     return replace(diagnosis, **changes)  # type: ignore[arg-type]
 
 
-def _without(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
+def _without(diagnosis: Diagnosis, secrets: Sequence[str]) -> Diagnosis:
     """The diagnosis without the values of the settings that were handed over."""
     return _replaced(
         diagnosis,

@@ -37,6 +37,7 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
     queries = named_queries("lancio.executor", "snapshot.sql")
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute("SET LOCAL statement_timeout = '60s'")
         cursor.execute("SET LOCAL row_security = off")  # a filtered answer would be an error, never a fact
         (server,) = cursor.execute(queries["server"].encode()).fetchall()
         installable: Rows | None
@@ -65,6 +66,7 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
         database=server["database"],
         superuser=server["superuser"],
         can_create=server["can_create"],
+        read_only=server["standby"] or server["read_only"],
         bypass_rls=server["bypass_rls"] or server["superuser"],
         extensions=None if installable is None else tuple(row["name"] for row in installable),
         trusted=tuple(row["name"] for row in installable or () if row["trusted"]),
@@ -73,8 +75,9 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
 
 def _ask(connection: psycopg.Connection[Any], probe: str) -> bool | None:
     try:
-        with connection.transaction():
-            row = connection.execute(probe.encode()).fetchone()
+        # With a parameter the protocol takes one statement only, whatever a directive says.
+        with connection.transaction(), psycopg.RawCursor(connection) as cursor:
+            row = cursor.execute(f"SELECT ({probe}) WHERE $1 = ''".encode(), ("",)).fetchone()
     except psycopg.Error as error:
         if error.sqlstate is None:  # the connection, not the question
             raise
@@ -98,6 +101,7 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         table = catalog.find(Name("relation", row["schema"], row["of"])) if row["of"] else None
         relation = catalog.add(Name("relation", row["schema"], row["name"]), _RELATIONS[row["kind"]], BEFORE, table)
         relation.extension = row["extension"] or ""
+        relation.facts["owner"] = "yes" if row["owned"] else "no"
         relation.facts["rls"] = "on" if row["rls"] else "off"
     for row in found["types"]:
         kind = _TYPES.get(row["kind"], "type")

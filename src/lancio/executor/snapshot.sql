@@ -6,7 +6,8 @@ SELECT current_setting('server_version_num')::int AS version, current_user::text
        current_database()::text AS database,
        r.rolsuper AS superuser, r.rolbypassrls AS bypass_rls,
        has_database_privilege(current_database(), 'CREATE') AS can_create,
-       current_schemas(false)::text[] AS path
+       current_schemas(false)::text[] AS path,
+       pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only') = 'on' AS read_only
 FROM pg_roles r WHERE r.rolname = current_user
 
 -- name: installable
@@ -27,6 +28,7 @@ SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1
 
 -- name: relations
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.relrowsecurity AS rls,
+       pg_has_role(c.relowner, 'USAGE') AS owned,
        t.relname::text AS of, x.extname::text AS extension
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -90,6 +90,7 @@ class Arrangement:
         self.files = list(files)
         self.bodies: dict[str, list[Op]] = {}
         self.triggers: dict[str, list[str]] = {}
+        self.targets: dict[Key, str] = {}  # foreign keys, and the tables they point to
         for ops in self.files:
             for op in ops.ops:
                 if op.verb == "make" and op.ref.kind == "routine":
@@ -121,6 +122,7 @@ class Arrangement:
                 target, columns = op.detail.references
                 unique = Key("unique", target.name, ",".join(sorted(columns)))
                 outline.foreign.add(target.name)
+                self.targets[key(op.ref)[0]] = target.name
                 if unique not in outline.makes:
                     outline.needs.setdefault(unique, set()).add(target.schema or "")
             if not (op.detail.replace or op.detail.if_not_exists):
@@ -237,7 +239,12 @@ class Arrangement:
             for dropped in outline.drops:
                 rather.update(users.get(dropped, ()))
                 if dropped.kind == "constraint":  # perhaps the key that a foreign key points to
-                    rather |= {other for other, theirs in enumerate(self.outlines) if dropped.of in theirs.foreign}
+                    rather |= {
+                        other
+                        for other, theirs in enumerate(self.outlines)
+                        if dropped.of in theirs.foreign
+                        or any(self.targets.get(each) == dropped.of for each in theirs.drops)
+                    }
             for kind, schema in outline.sets:
                 if kind in ("tables", "relations", "table"):
                     rather |= {maker for maker, schemas in tables if not schema or schema in schemas}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lancio.planner.model import Check, Finding, Place, Requirement, Service
 from lancio.planner.rows import identifier, literal, qualified
+from lancio.syntax import parser
 
 if TYPE_CHECKING:
     from lancio.reading.model import FileOps
@@ -68,7 +69,7 @@ def read(name: str, ops: FileOps) -> Declared:
             else:
                 problem = "a requirement is an object, a row, `server >= N` or `service NAME [env VARIABLE]`"
         elif each.word in ("verify", "verify-once"):
-            if each.text.lower().startswith(("select", "with", "table")):
+            if _is_query(each.text):
                 checks.append(Check(each.text, each.text.rstrip(";"), each.word == "verify-once", declared=True))
             else:
                 problem = "a verification is one SELECT of one boolean"
@@ -95,6 +96,16 @@ def read(name: str, ops: FileOps) -> Declared:
         tuple(requirements), tuple(services), tuple(checks), tuple(after), tuple(creates), minimum, duration,
         " ".join(values["impact"]), "; ".join(values["after-run"]), " ".join(values["risk"]).lower(), tuple(findings),
     )  # fmt: skip
+
+
+def _is_query(text: str) -> bool:
+    """Whether a text is exactly one query: what is asked of a server must not be able to do anything else."""
+    try:
+        statements = parser.parse(text.encode())
+        inside = parser.parse(f"SELECT (\n{text.strip().rstrip(';')}\n) IS TRUE".encode())
+    except parser.ParseError:
+        return False
+    return len(statements) == len(inside) == 1 and statements[0].node == inside[0].node == "SelectStmt"
 
 
 def _requirement(text: str, place: Place) -> Requirement | None:

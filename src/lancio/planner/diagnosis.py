@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def diagnose(
         )
     if not commands and file and said.sqlstate in _TRY_AGAIN:
         commands = (way.lancio(file),)
+    if said.sqlstate in ("2BP01", "0A000") and said.detail:
+        answer = replace(answer, cause=f"{answer.cause.rstrip('.')}: {masked(said.detail)}")
     return Diagnosis(
         message=masked(said.message),
         cause=answer.cause,
@@ -343,7 +345,7 @@ _ANSWERS: dict[str, tuple[str, str, Confidence]] = {
     "23505": ("Rows of {relation} have the same key ({constraint}).",
               "Remove or merge the duplicates first, then run it again.", "likely"),
     "23514": ("Rows of {relation} do not satisfy {constraint}.",
-              "Mend these rows first, or add the check as NOT VALID and validate it later.", "likely"),
+              "Mend these rows first (a new check may be NOT VALID first; rows of no partition need one).", "likely"),
     "23P01": ("Rows of {relation} exclude each other by {constraint}.", "Mend these rows first.", "likely"),
     "55P03": ("Another session holds a lock on the relation, and the time to wait for it is over.",
               "Run it when that session has finished; `lancio apply` tries again by itself.", "likely"),
@@ -378,8 +380,8 @@ _ANSWERS: dict[str, tuple[str, str, Confidence]] = {
               "Run it when that session has finished.", "likely"),
     "22000": ("The data were refused: they are not what they should be, or were tampered with.",
               "Compare the row with a backup; do not write over it.", "general"),
-    "0A000": ("This server's version or configuration does not support the statement.",
-              "Compare the server's version with what {file} asks for.", "likely"),
+    "0A000": ("PostgreSQL does not do this here.",
+              "Look at what it names: something that stands on the object, or a feature of another version.", "likely"),
     "P0001": ("{file} raised this error itself.", "Do what its message asks for.", "general"),
     "P0002": ("A query of {file} found no row.", "Apply the migration that makes the row.", "likely"),
     "P0004": ("The step ran, but what it should have done is not so.",

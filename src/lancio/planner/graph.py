@@ -127,8 +127,17 @@ def _contradictions(
         if not met:
             continue
         first = met[0]
-        now = again[index].requirements.get((first.kind, first.object))
-        provider = now.provider if now else None
+        wanted = first.object.split(" ", 1)[-1]
+        provider = next(
+            (
+                now.provider
+                for now in again[index].requirements.values()
+                if now.provider is not None
+                and now.kind == first.kind
+                and wanted in (now.object.split(" ", 1)[-1], now.object.rpartition(".")[2])
+            ),
+            None,
+        )
         order = ", ".join(files[each][0].name for each in proposed)
         findings.append(
             Finding(

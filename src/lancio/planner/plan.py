@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import Effect, FileFacts, Graph, Service, State
+    from lancio.planner.model import Effect, FileFacts, Graph, Lock, Service, State
+    from lancio.reading.model import Statement
 
 
 LEDGER = "lancio"
@@ -85,6 +86,7 @@ def make(
         *_gone(states, commands),
         *_strange(graph, ledger),
         *_own(pending),
+        *_read_only(pending, live),
     ]
     wants = tuple((service, service.variable in environ) for facts in pending for service in facts.services)
     missing += _services(pending, environ)
@@ -183,6 +185,13 @@ def _strange(graph: Graph, ledger: Mapping[str, str]) -> list[Finding]:
     return found
 
 
+def _read_only(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
+    if not pending or not live.read_only:
+        return []
+    message = "this database takes no changes: it is a standby, or its default_transaction_read_only is on"
+    return [Finding("read-only", "refusal", message, None, "Connect to the primary, or switch the setting off.")]
+
+
 def _own(pending: Sequence[FileFacts]) -> list[Finding]:
     """Files that reach into the schema of Lancio's ledger."""
     found = []
@@ -193,6 +202,12 @@ def _own(pending: Sequence[FileFacts]) -> list[Finding]:
                 op.ref.name if op.ref.kind == "schema" else None,
                 *(each.schema for each in op.ref.of),
             }
+            unlocks = op.verb == "call" and op.ref.name == "pg_advisory_unlock_all"
+            if unlocks:
+                place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+                message = f"{place} gives back all advisory locks, the runner's among them"
+                found.append(Finding("ledger", "refusal", message, place, "Unlock by key: pg_advisory_unlock(…)."))
+                break
             if LEDGER in names and op.verb != "read":
                 place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
                 message = f"{place} changes the schema {LEDGER}, in which the ledger is kept"
@@ -252,6 +267,9 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
             and facts.statements[0] is controls[0]
             and facts.statements[-1] is controls[1]
         )
+        if read_only is None:
+            spoken = (each for each in facts.statements if each.summary.startswith("SET"))
+            found += [_set_read_only(facts, each) for each in spoken if _READ_ONLY.search(each.sql)]
         if read_only:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             message = f"{place}: a read-only transaction cannot write its ledger row"
@@ -283,6 +301,17 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
                     )
                 )
     return found
+
+
+_READ_ONLY = re.compile(
+    r"(?i)\btransaction\b.*\bread\s+only\b|\btransaction_read_only\b\s*(?:=|to)\s*'?(?:on|true|1|yes)"
+)
+
+
+def _set_read_only(facts: FileFacts, statement: Statement) -> Finding:
+    place = Place(facts.name, statement.span.line, statement.summary)
+    message = f"{place}: a read-only transaction cannot write its ledger row"
+    return Finding("transaction", "refusal", message, place, "Take the statement away.")
 
 
 def _enum_values(facts: FileFacts, live: Live) -> list[Finding]:
@@ -408,6 +437,7 @@ class _Answers:
         asked: set[tuple[str, str]] = set()
         for index, facts in enumerate(pending):
             bound = binder.file(index)
+            found.extend(self._ownership(facts, binder.locks()))
             promised = [each for each in facts.requires if each.source == "declared"]
             for requirement in (*bound.missing(), *promised):
                 if self.met(requirement):
@@ -456,6 +486,28 @@ class _Answers:
                     f"The role {self.live.user} has no CREATE on {what}, which {effect.object} needs.",
                     "Let its owner grant it, or name another role by --role.",
                     commands=(f"GRANT CREATE ON {kind.upper()} {identifier(name)} TO {identifier(self.live.user)};",),
+                )
+            )
+        return found
+
+    def _ownership(self, facts: FileFacts, locks: Sequence[Lock]) -> list[Missing]:
+        """Relations that a step would alter or drop: only their owner may (TRUNCATE can be granted)."""
+        found = []
+        for lock in locks:
+            schema, _, name = lock.relation.partition(".")
+            relation = self.live.catalog.find(Name("relation", schema, name))
+            if relation is None or relation.facts.get("owner") != "no" or lock.mode != "ACCESS EXCLUSIVE":
+                continue
+            needed = Requirement(
+                f"ownership of {relation.says}", "privilege", "hard", Place(facts.name, lock.line), "missing"
+            )
+            found.append(
+                Missing(
+                    needed,
+                    facts.name,
+                    f"must be owner of {relation.says}",
+                    f"The role {self.live.user} does not own {relation.says}, which line {lock.line} changes.",
+                    "Run as its owner (--role), or let the owner hand it over.",
                 )
             )
         return found

@@ -71,7 +71,9 @@ def verify(
 def _ask(cursor: psycopg.RawCursor[Any], check: Check) -> tuple[bool | None, str]:
     cursor.execute(b"SAVEPOINT asked")
     try:
-        row = cursor.execute(f"SELECT (\n{check.sql.strip().rstrip(';')}\n) IS TRUE".encode()).fetchone()
+        # With a parameter the protocol takes one statement only, whatever the text of a check says.
+        asked = f"SELECT (\n{check.sql.strip().rstrip(';')}\n) IS TRUE WHERE $1 = ''"
+        row = cursor.execute(asked.encode(), ("",)).fetchone()
     except psycopg.Error as error:
         if cursor.connection.closed:
             raise

@@ -153,7 +153,7 @@ def read(migration: Migration) -> FileOps:
         try:
             read_statement(reader, statement.node, statement.tree)
         except RecursionError:
-            deep = parser.ParseError("the statement is nested too deeply to be read", statement.start)
+            deep = parser.ParseError(parser.TOO_DEEP, statement.start)
             raise refusal(migration.name, text, deep) from None
     declared, problems = directives.read(text, reader.line)
     return FileOps(tuple(statements), tuple(reader.ops), declared, problems)
@@ -199,6 +199,8 @@ def alone(statement: RawStatement) -> str:
             definition = command.get("def", {}).get("PartitionCmd", {})
             if command.get("subtype") == "AT_DetachPartition" and definition.get("concurrent"):
                 return "DETACH PARTITION CONCURRENTLY"
+    if node == "DiscardStmt" and fields.get("target") == "DISCARD_ALL":
+        return "DISCARD ALL"
     if node == "CreateSubscriptionStmt":
         return "CREATE SUBSCRIPTION"
     return ""
@@ -277,6 +279,14 @@ def refusal(name: str, text: bytes, error: parser.ParseError) -> SyntaxRefused:
             where=where,
             cause="The lines behind it are data that psql sends apart from the statement.",
             remedy="Use INSERT … VALUES, or load the data apart from the migrations.",
+        )
+    if error.message == parser.TOO_DEEP:
+        return SyntaxRefused(
+            f"{name}: {error.message}",
+            where=where,
+            cause=f"Lancio reads statements in which up to {parser.MAX_DEPTH} operators, parentheses or set operations "
+            "stand in one another; PostgreSQL itself may well run this one.",
+            remedy="Split the statement (a long UNION ALL: use VALUES or several INSERTs).",
         )
     return SyntaxRefused(
         f"{name}: {error.message}",

@@ -111,6 +111,12 @@ def read_folder(path: Path) -> Folder:
     migrations = []
     for item in found:
         name = item.relative_to(path).as_posix()
+        if not name.isprintable():
+            raise SourceError(
+                f"a file's name holds characters that cannot be shown: {name!r}",
+                cause="A line end or an escape code in a name would reach terminals, logs and commands.",
+                remedy="Rename the file.",
+            )
         if other := names.get(name.casefold()):
             raise SourceError(
                 f"{other} and {name} are two files of one name",

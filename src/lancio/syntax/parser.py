@@ -22,6 +22,8 @@ from lancio.syntax import lexer
 Tree = dict[str, Any]
 """A node's fields, as libpg_query names them."""
 
+TOO_DEEP = "the statement is nested too deeply to be read"
+
 MAX_DEPTH = 200
 """Nested parentheses, subqueries or operators in one statement that are still read (seen: the JSON reader gives up
 at 500 operators in one another, the C stack at some ten thousand)."""
@@ -93,7 +95,7 @@ def parse(text: bytes) -> list[RawStatement]:
         ParseError: the grammar does not accept it, or a statement is nested deeper than can be read.
     """
     if (deep := _too_deep(text)) is not None:
-        message = "the statement is nested too deeply to be read"
+        message = TOO_DEEP
         raise ParseError(message, deep)
     library = _library()
     result = library.pg_query_parse(text)
@@ -108,7 +110,7 @@ def parse(text: bytes) -> list[RawStatement]:
     try:
         tree = orjson.loads(document)
     except orjson.JSONDecodeError as error:
-        message = "the statement is nested too deeply to be read"
+        message = TOO_DEEP
         raise ParseError(message, 0) from error
     return [_statement(text, raw) for raw in tree.get("stmts", ())]
 
