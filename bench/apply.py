@@ -33,7 +33,9 @@ import plans
 
 import servers
 from lancio import embedded
+from lancio.catalog.model import BEFORE, Catalog, Name
 from lancio.executor import runner
+from lancio.planner import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,22 +60,18 @@ def plan(count: int, kind: str = "tables") -> object:
     made = []
     for name, text, table in files(count, kind):
         # As the planner writes them.
-        asked = (
-            f"SELECT NOT EXISTS (SELECT FROM (VALUES ('public', '{table}', '')) AS w(s, n, o) WHERE NOT EXISTS ("
-            "SELECT 1 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace LEFT JOIN pg_index i ON "
-            "i.indexrelid = c.oid WHERE s.nspname = w.s AND c.relname = w.n AND i.indisvalid IS DISTINCT FROM false))"
-        )
-        wanted = ", ".join(f"('public', '{column}', '{table}')" for column in ("id", "name", "made"))
-        columns = (
-            f"SELECT NOT EXISTS (SELECT FROM (VALUES {wanted}) AS w(s, n, o) WHERE NOT EXISTS (SELECT 1 FROM "
-            "pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace s ON s.oid = c.relnamespace "
-            "WHERE s.nspname = w.s AND c.relname = w.o AND a.attname = w.n AND NOT a.attisdropped))"
-        )
+        catalog = Catalog()
+        relation = catalog.add(Name("relation", "public", table), "table", BEFORE)
+        columns = [
+            catalog.add(Name("column", "public", each, table), "column", BEFORE, relation)
+            for each in ("id", "name", "made")
+        ]
+        asked = checks.created([relation, *columns], ())
         made.append(
             plans.facts(
                 name,
                 text,
-                checks=[plans.check("1 relations made are there", asked), plans.check("3 columns are there", columns)],
+                checks=asked,
             )
         )
     return plans.plan(*made)

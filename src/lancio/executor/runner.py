@@ -62,6 +62,9 @@ CHECKS_AT_ONCE = 400
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
 _DROPS = re.compile(rb"drop", re.IGNORECASE)
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
+EVENTS_EVERY_S = 0.5
+"""Seconds between writings of events; what is told in between is lost with a killed runner, its steps are not."""
+
 _CONTENTION = frozenset({"55P03", "40P01", "40001"})
 
 
@@ -250,7 +253,9 @@ class _Run:
     id: int | None = None
     number: int = 0
     pending: list[Event] = field(default_factory=list)
-    """Events that are not in the ledger yet: they go there with the next commit."""
+    """Events that are not in the ledger yet: they go there with a commit to come."""
+    written_at: float = 0.0
+    """When events were last written, on the monotonic clock."""
     applied: list[str] = field(default_factory=list)
     locked: bool = False
     outcome: str = ""
@@ -401,8 +406,10 @@ class _Run:
             raise AssertionError("the run begins before its steps")
         sent = self.composed.pop(position, None) or self._compose(position, step)
         name = step.facts.name
-        written = len(self.pending)
-        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.pending)
+        # Rows of events cost a small step a tenth of its time: several steps' worth are written together.
+        due = time.monotonic() - self.written_at >= EVENTS_EVERY_S
+        written = len(self.pending) if due else 0
+        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.pending[:written])
         kept: list[Event] = []
         answers: Answer | None = None
         failure: Failure | None = None
@@ -434,7 +441,9 @@ class _Run:
                         answers = came
                     elif came.index == sent.commit:
                         committed = True
-                        del self.pending[:written]
+                        if due:
+                            del self.pending[:written]
+                            self.written_at = time.monotonic()
                     clock, waited = now, 0.0
                 elif isinstance(came, Failure):
                     failure = came

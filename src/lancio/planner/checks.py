@@ -2,64 +2,98 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lancio.planner.model import Check
-from lancio.planner.rows import literal
+from lancio.planner.rows import identifier, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lancio.catalog.model import Object
 
+_VALID = (
+    "coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(w.n)), "
+    "to_regclass(w.n) IS NOT NULL)"
+)
+_COLUMN = (
+    "EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(w.r) AND a.attname = w.n AND NOT a.attisdropped)"
+)
+_ROUTINE = (
+    "EXISTS (SELECT FROM pg_proc p WHERE p.proname = w.n AND p.pronamespace = to_regnamespace(w.r) "
+    "AND p.pronargs = w.a::int)"
+)
 _QUERIES = {
-    "schema": "SELECT 1 FROM pg_namespace WHERE nspname = w.n",
-    "extension": "SELECT 1 FROM pg_extension WHERE extname = w.n",
-    "role": "SELECT 1 FROM pg_roles WHERE rolname = w.n",
-    "relation": "SELECT 1 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace "
-    "LEFT JOIN pg_index i ON i.indexrelid = c.oid "
-    "WHERE s.nspname = w.s AND c.relname = w.n AND i.indisvalid IS DISTINCT FROM false",
-    "column": "SELECT 1 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-    "JOIN pg_namespace s ON s.oid = c.relnamespace "
-    "WHERE s.nspname = w.s AND c.relname = w.o AND a.attname = w.n AND NOT a.attisdropped",
-    "routine": "SELECT 1 FROM pg_proc p JOIN pg_namespace s ON s.oid = p.pronamespace "
-    "WHERE s.nspname = w.s AND p.proname = w.n AND p.pronargs = w.o::int",
-    "type": "SELECT 1 FROM pg_type t JOIN pg_namespace s ON s.oid = t.typnamespace "
-    "WHERE s.nspname = w.s AND t.typname = w.n",
-    "trigger": "SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-    "JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = w.s AND c.relname = w.o AND t.tgname = w.n",
-    "policy": "SELECT 1 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid "
-    "JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = w.s AND c.relname = w.o AND p.polname = w.n",
-    "constraint": "SELECT 1 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid "
-    "JOIN pg_namespace s ON s.oid = c.relnamespace WHERE s.nspname = w.s AND c.relname = w.o AND k.conname = w.n",
-    "rls": "SELECT 1 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace "
-    "WHERE s.nspname = w.s AND c.relname = w.n AND c.relrowsecurity",
+    "schema": ("to_regnamespace(w.n) IS NOT NULL", ("n",)),
+    "extension": ("EXISTS (SELECT FROM pg_extension x WHERE x.extname = w.n)", ("n",)),
+    "role": ("to_regrole(w.n) IS NOT NULL", ("n",)),
+    "relation": (_VALID, ("n",)),
+    "column": (_COLUMN, ("r", "n")),
+    "routine": (_ROUTINE, ("r", "n", "a")),
+    "type": ("to_regtype(w.n) IS NOT NULL", ("n",)),
+    "trigger": ("EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(w.r) AND t.tgname = w.n)", ("r", "n")),
+    "policy": ("EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = to_regclass(w.r) AND p.polname = w.n)", ("r", "n")),
+    "constraint": (
+        "EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = to_regclass(w.r) AND k.conname = w.n)",
+        ("r", "n"),
+    ),
+    "rls": ("EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass(w.n) AND c.relrowsecurity)", ("n",)),
 }
-"""For each kind, the rows of a catalog that show one wanted object: schema w.s, name w.n, relation or arguments w.o."""
+"""For each kind, what holds of one wanted object, by an index of its catalog, and the names that it takes: of the
+object (n), of its relation or schema (r), the number of arguments (a). The names of all objects come as one array, so
+that the text is the same for any number of them and the server plans it once."""
 
 _PLURALS = {
-    "schema": "schemas", "extension": "extensions", "role": "roles", "relation": "relations (indexes valid)",
-    "column": "columns", "routine": "functions", "type": "types", "trigger": "triggers", "policy": "policies",
-    "constraint": "constraints", "rls": "tables have row level security",
+    "schema": ("schema", "schemas"), "extension": ("extension", "extensions"), "role": ("role", "roles"),
+    "relation": ("relation", "relations, indexes among them valid"), "column": ("column", "columns"),
+    "routine": ("function", "functions"), "type": ("type", "types"), "trigger": ("trigger", "triggers"),
+    "policy": ("policy", "policies"), "constraint": ("constraint", "constraints"),
+    "rls": ("table has row level security", "tables have row level security"),
 }  # fmt: skip
 
 
 def created(objects: Iterable[Object], rls: Iterable[Object]) -> tuple[Check, ...]:
     """A check for each kind of object that a step makes, and one for the tables it enables row level security on."""
-    groups: dict[str, list[tuple[str, str, str]]] = {}
+    groups: dict[str, list[tuple[str, ...]]] = {}
     for each in objects:
-        name = each.name
-        if name.kind in _QUERIES and not each.extension:
-            other = str(len(name.args.split(", ")) if name.args else 0) if name.kind == "routine" else name.of
-            groups.setdefault(name.kind, []).append((name.schema, name.name, other))
+        if each.name.kind in _QUERIES and not each.extension:
+            groups.setdefault(each.name.kind, []).append(_names(each))
     for each in rls:
-        groups.setdefault("rls", []).append((each.name.schema, each.name.name, ""))
+        groups.setdefault("rls", []).append((_full(each.name.schema, each.name.name),))
     found = []
-    for kind in _QUERIES:
+    for kind, (holds, columns) in _QUERIES.items():
         wanted = sorted(set(groups.get(kind, ())))
-        if wanted:
-            rows = ", ".join("(" + ", ".join(literal(part) for part in row) + ")" for row in wanted)
-            sql = f"SELECT NOT EXISTS (SELECT FROM (VALUES {rows}) AS w(s, n, o) WHERE NOT EXISTS ({_QUERIES[kind]}))"
-            says = f"{len(wanted)} {_PLURALS[kind]}" + ("" if kind == "rls" else " made are there")
-            found.append(Check(says, sql, once=False, declared=False))
+        if not wanted:
+            continue
+        arrays = ", ".join(f"{literal(_array([row[at] for row in wanted]))}::text[]" for at in range(len(columns)))
+        sql = f"SELECT bool_and({holds}) FROM unnest({arrays}) AS w({', '.join(columns)})"
+        count = f"{len(wanted)} {_PLURALS[kind][len(wanted) > 1]}"
+        found.append(Check(count if kind == "rls" else f"{count} made", sql, once=False, declared=False))
     return tuple(found)
+
+
+def _names(each: Object) -> tuple[str, ...]:
+    """The names of an object, in the order of its kind's query; those that reg* types read are quoted as SQL."""
+    name = each.name
+    if name.kind in ("relation", "type"):
+        return (_full(name.schema, name.name),)
+    if name.kind in ("schema", "role"):
+        return (identifier(name.name),)
+    if name.kind == "extension":
+        return (name.name,)
+    if name.kind == "routine":
+        return identifier(name.schema), name.name, str(len(name.args.split(", ")) if name.args else 0)
+    return _full(name.schema, name.of), name.name
+
+
+def _full(schema: str, name: str) -> str:
+    return f"{identifier(schema)}.{identifier(name)}" if schema else identifier(name)
+
+
+def _array(names: list[str]) -> str:
+    """An array's text form; plain names stand in it as they are."""
+    plain = re.compile(r"[A-Za-z0-9_.]+")
+    quoted = ('"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"' for name in names)
+    return "{" + ",".join(name if plain.fullmatch(name) and name.upper() != "NULL" else each
+                          for name, each in zip(names, quoted, strict=True)) + "}"  # fmt: skip
