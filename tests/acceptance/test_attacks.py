@@ -34,9 +34,7 @@ def test_a_verification_in_a_comment_cannot_run_a_second_statement(database: str
     assert "cannot be understood" in lancio("preflight", where, "--database", database).text
 
 
-def test_the_password_of_an_address_is_masked_by_itself_and_a_keys_number_is_not(
-    database: str, tmp_path: Path
-) -> None:
+def test_the_password_of_an_address_is_masked_by_itself_and_a_keys_number_is_not(database: str, tmp_path: Path) -> None:
     key = tmp_path / "lancio.key"
     key.write_text(f"key_id = 1\nkey = {'ab' * 64}\n", encoding="ascii")
     key.chmod(0o600)

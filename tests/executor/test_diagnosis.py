@@ -63,7 +63,7 @@ GENERAL = [
     ("SELECT 'x'::int", "22P02", "does not fit its type"),
     ("DO $$BEGIN RAISE 'tampered' USING ERRCODE = '22000'; END$$", "22000", "refused"),
     ("DO $$BEGIN RAISE 'no key' USING ERRCODE = '55000'; END$$", "55000", "state"),
-    ("DO $$BEGIN RAISE 'no' USING ERRCODE = '0A000'; END$$", "0A000", "does not support"),
+    ("DO $$BEGIN RAISE 'no' USING ERRCODE = '0A000'; END$$", "0A000", "does not do this"),
     ("SET LOCAL statement_timeout = 20; SELECT pg_sleep(2)", "57014", "cancelled"),
     ("SET LOCAL ROLE pg_monitor; SELECT * FROM child", "42501", "lacks a privilege"),
 ]

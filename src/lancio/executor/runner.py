@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -235,6 +236,8 @@ class _Sent:
     ledger: int = -1
     commit: int = -1
     settings: range = range(0)
+    guarded: bool = False  # begins with a guard, to be sent ahead of the end of the step before
+    written: int = 0  # how many of the pending events its ledger row carries
 
     def add(self, command: Command) -> int:
         self.commands.append(command)
@@ -262,6 +265,9 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
     backend_start: str = ""
     observer: Session | None = None
+    known: dict[str, str] = field(default_factory=dict)
+    """Checksums of what the ledger had when the run began."""
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
     composed: dict[int, _Sent] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
 
@@ -283,7 +289,7 @@ class _Run:
                 raise LockHeld("the lock was lost at once", cause="The server's lock table does not show it.",
                                remedy="Connect to PostgreSQL itself, without a pooler.")  # fmt: skip
             ledger.ensure(self.work)
-            known = ledger.applied_checksums(self.work)
+            self.known = ledger.applied_checksums(self.work)
             self.backend_start = (
                 self.work.ask(
                     "SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()"
@@ -311,18 +317,20 @@ class _Run:
             )
         )
         # What the ledger had when the plan was made is run again because the plan says so.
-        planned_again = {state.name for state in self.plan.states if state.recorded}
+        for state in self.plan.states:
+            if state.recorded:
+                self.known.pop(state.name, None)
         for position, step in enumerate(self.plan.steps, 1):
             migration = step.facts.migration
-            if migration.name in known and migration.name not in planned_again:
-                self._refuse_edited(step, known[migration.name])
+            if migration.name in self.known:
+                self._refuse_edited(step, self.known[migration.name])
                 yield self._tell(
                     events.StepSkipped(
                         number=self._next(), run=self.id, migration=migration.name, position=position, of=self._of
                     )
                 )
                 continue
-            if self.signals.name:
+            if self.signals.name and not self.work.in_flight:
                 yield from self._interrupted(migration.name, committed=False)
             yield from self._step(position, step)
         yield self._finish("done")
@@ -351,6 +359,7 @@ class _Run:
             self.work.connection.close()
             return
         try:
+            self.work.abandon()
             if self.id is not None and not self.outcome:
                 self._write("interrupted")
             if self.locked:
@@ -404,12 +413,13 @@ class _Run:
         """Send the step once; the generator's value is None when it is committed, else what failed."""
         if self.id is None:
             raise AssertionError("the run begins before its steps")
-        sent = self.composed.pop(position, None) or self._compose(position, step)
         name = step.facts.name
-        # Rows of events cost a small step a tenth of its time: several steps' worth are written together.
-        due = time.monotonic() - self.written_at >= EVENTS_EVERY_S
-        written = len(self.pending) if due else 0
-        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.pending[:written])
+        composed = self.composed.pop(position, None)
+        if composed is not None and self.work.in_flight:
+            sent = composed  # it was sent while the step before was at work
+        else:
+            sent = self._compose(position, step)
+            self._carry_events(sent)
         kept: list[Event] = []
         answers: Answer | None = None
         failure: Failure | None = None
@@ -417,7 +427,9 @@ class _Run:
         waited = 0.0
         clock = time.monotonic()
         try:
-            for came in self.work.run(sent.commands, signals=self.signals, meanwhile=lambda: self._ahead(position)):
+            for came in self.work.run(
+                sent.commands, signals=self.signals, meanwhile=lambda: self._ahead(position, sent)
+            ):
                 if isinstance(came, Answer):
                     now = time.monotonic()
                     if found := sent.statements.get(came.index):
@@ -441,8 +453,8 @@ class _Run:
                         answers = came
                     elif came.index == sent.commit:
                         committed = True
-                        if due:
-                            del self.pending[:written]
+                        if sent.written:
+                            del self.pending[: sent.written]
                             self.written_at = time.monotonic()
                     clock, waited = now, 0.0
                 elif isinstance(came, Failure):
@@ -488,17 +500,28 @@ class _Run:
             )
         )
         yield from kept
-        if self.signals.name:
+        if self.signals.name and not self.work.in_flight:
             yield from self._interrupted(name, committed=True)
         if failure is not None:
             yield self._finish("failed")
             raise session.refusal(failure.error, f"{name} is applied, but the session could not be reset behind it")
         return None
 
-    def _compose(self, position: int, step: Step) -> _Sent:
+    def _carry_events(self, sent: _Sent) -> None:
+        """Let the step's ledger row carry the events so far, if it is time.
+
+        Rows of events cost a small step a tenth of its time: several steps' worth are written together.
+        """
+        if time.monotonic() - self.written_at >= EVENTS_EVERY_S:
+            sent.written = len(self.pending)
+        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.pending[: sent.written])
+
+    def _compose(self, position: int, step: Step, *, guarded: bool = False) -> _Sent:
         if self.id is None:
             raise AssertionError("the run begins before its steps")
-        sent = _Sent()
+        sent = _Sent(guarded=guarded)
+        if guarded:
+            sent.add(self.work.guard(f"{self.token}:{position - 1}"))
         facts = step.facts
         statements = _body(facts.statements)
         own = facts.statements[0] if len(statements) < len(facts.statements) else None
@@ -525,15 +548,29 @@ class _Run:
             checks = facts.checks[start : start + CHECKS_AT_ONCE]
             sent.checks[sent.add(verification(checks))] = checks
         sent.commit = sent.add(Command("COMMIT", name="lancio_commit", keep=False))
-        sent.commands += self.work.reset()
+        sent.commands += self.work.reset(f"{self.token}:{position}")
         if _DEALLOCATES.search(facts.migration.text):
             sent.commands = [replace(command, name="") for command in sent.commands]
         return sent
 
-    def _ahead(self, position: int) -> None:
-        """Put the next step's commands together while the server is at this one's."""
-        if position < self._of:
-            self.composed[position + 1] = self._compose(position + 1, self.plan.steps[position])
+    def _ahead(self, position: int, sent: _Sent) -> list[Command] | None:
+        """The next step's commands, to be sent while the server is at this one's.
+
+        They begin with a guard: where this step fails, or leaves its session as no step may, they are refused. So the
+        next step's way to the server, and the client's work, cost no time of their own.
+        """
+        if position >= self._of or self.signals.name:
+            return None
+        step = self.plan.steps[position]
+        if step.facts.name in self.known or _DEALLOCATES.search(self.plan.steps[position - 1].facts.migration.text):
+            return None
+        following = self._compose(position + 1, step, guarded=True)
+        if not sent.written:
+            self._carry_events(following)
+        else:
+            following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
+        self.composed[position + 1] = following
+        return following.commands
 
     def _roll_back(self) -> None:
         try:
@@ -638,10 +675,15 @@ class _Run:
         )
 
     def _lost(self, position: int, step: Step, sent: _Sent, lost: Lost) -> Iterator[Event]:
-        """Find out by another connection whether the step was committed: it was all sent, COMMIT too."""
+        """Find out by another connection whether the step was committed: it was all sent, COMMIT too.
+
+        So may the next one have been, which was sent behind it.
+        """
         name = step.facts.name
+        following = self.plan.steps[position].facts.name if self.work.in_flight else ""
         self.work.connection.close()
-        committed = self._committed(name)
+        found = self._committed(name, following)
+        committed = None if found is None else name in found
         where = f"at the COMMIT of {name}" if committed or lost.index >= sent.commit else f"while {name} ran"
         if committed:
             self.applied.append(name)
@@ -658,6 +700,20 @@ class _Run:
             )
             remedy = "Run the same command again to go on."
             stands = f"A new connection found its ledger row: {name} is applied."
+            if found and following in found:
+                self.applied.append(following)
+                yield self._tell(
+                    events.StepApplied(
+                        number=self._next(),
+                        run=self.id,
+                        migration=following,
+                        position=position + 1,
+                        of=self._of,
+                        duration_ms=0.0,
+                        resolved=True,
+                    )
+                )
+                stands = f"A new connection found their ledger rows: {name} and {following} are applied."
         elif committed is False:
             remedy = "Check that the server runs, then run the same command again."
             stands = f"A new connection found no ledger row: nothing of {name} was kept."
@@ -689,8 +745,8 @@ class _Run:
         yield self._finish("lost")
         raise ConnectionLost(f"the connection ended {where}", cause=f"{lost.said}. {stands}", remedy=remedy)
 
-    def _committed(self, name: str) -> bool | None:
-        """Whether the ledger has the step, once the old server process is gone; None if nobody answers."""
+    def _committed(self, *names: str) -> set[str] | None:
+        """Which of these steps the ledger has, once the old server process is gone; None if nobody answers."""
         until = time.monotonic() + 30
         while time.monotonic() < until and not self.signals.name:
             try:
@@ -700,10 +756,12 @@ class _Run:
                     # The lock is free only when the old process has ended, and with it the step.
                     for _ in lock.acquire(work, max(0.5, until - time.monotonic()), self.signals):
                         pass
-                    row = work.ask(LEDGER_QUERIES["find_step"], str(self.id), name)
+                    found = {
+                        name for name in names if name and work.ask(LEDGER_QUERIES["find_step"], str(self.id), name)
+                    }
                     work.ask(LEDGER_QUERIES["finish_run"], str(self.id), "lost")
                     lock.release(work)
-                    return bool(row)
+                    return found
             except (psycopg.Error, LancioError, Lost, session.Refused):
                 time.sleep(0.5)  # a server that restarts refuses connections for a while
         return None

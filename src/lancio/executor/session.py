@@ -171,6 +171,7 @@ class Session:
     user: str
     database: str
     search_path: str = ""
+    _ahead: tuple[Sequence[Command], list[tuple[bool, int]]] | None = field(default=None, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
 
@@ -185,11 +186,13 @@ class Session:
         *,
         quiet: float = 1.0,
         signals: Signals | None = None,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], Sequence[Command] | None] | None = None,
     ) -> Iterator[Answer | Failure | Told | Quiet]:
         """Send all commands at once and give their answers in order, ending behind the first failure.
 
-        `meanwhile` is called once everything is sent. `Quiet` comes every `quiet` seconds without a word from the
+        `meanwhile` is called once everything is sent; commands that it gives are sent at once behind these and
+        answered by the next call, which must be for them. They are thrown away where these fail, so they must begin
+        with a guard that then refuses them (`guard`). `Quiet` comes every `quiet` seconds without a word from the
         server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator
         that is closed early cancels what runs).
 
@@ -199,14 +202,20 @@ class Session:
         index = 0
         try:
             connection = self.connection.pgconn
-            connection.enter_pipeline_mode()
-            connection.nonblocking = 1
-            expected = self._send(commands)
+            ahead, self._ahead = self._ahead, None
+            if ahead is not None and ahead[0] is commands:
+                expected = ahead[1]
+            else:
+                connection.enter_pipeline_mode()
+                connection.nonblocking = 1
+                expected = self._send(commands)
             done, unsent = False, True
             try:
                 if meanwhile is not None:
                     connection.flush()
-                    meanwhile()
+                    following = meanwhile()
+                    if following:
+                        self._ahead = (following, self._send(following))
                 for preparing, index in expected:
                     result: PGresult | None = None
                     while result is None:
@@ -224,6 +233,8 @@ class Session:
                         self._prepared -= {commands[each].name for fresh, each in expected if fresh and each >= index}
                         yield from self._told(index)
                         for _ in self._until_sync(quiet, signals):
+                            yield Quiet(index)
+                        for _ in self.give_up(quiet, signals):
                             yield Quiet(index)
                         done = True
                         yield Failure(index, message)
@@ -243,15 +254,49 @@ class Session:
                     yield Quiet(index)
                 done = True
             finally:
-                if done:
+                if done and self._ahead is None:
                     connection.exit_pipeline_mode()
                     connection.nonblocking = 0
+                elif done:
+                    connection.flush()
                 elif connection.status == pq.ConnStatus.OK:
                     # Somebody stopped reading in the middle: what still runs must not be committed.
                     self.cancel()
                     self.connection.close()
         except psycopg.OperationalError as error:
             raise Lost(index, " ".join(str(error).split())) from error
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether commands were sent ahead whose answers nobody has read yet."""
+        return self._ahead is not None
+
+    def give_up(self, quiet: float = 1.0, signals: Signals | None = None) -> Iterator[None]:
+        """Read and forget the answers of what was sent ahead; behind a failure its own guard has refused it."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return
+        commands, expected = ahead
+        # What of it was prepared is not told apart: it is prepared again when it is wanted.
+        self._prepared -= {commands[each].name for fresh, each in expected if fresh}
+        yield from self._until_sync(quiet, signals)
+
+    def abandon(self) -> None:
+        """Cancel what was sent ahead and read its answers: it is then committed, or nothing of it is left.
+
+        Raises:
+            Lost: the connection ended.
+        """
+        if self._ahead is None:
+            return
+        self.cancel()
+        try:
+            for _ in self.give_up():
+                pass
+            self.connection.pgconn.exit_pipeline_mode()
+            self.connection.pgconn.nonblocking = 0
+        except psycopg.OperationalError as error:
+            raise Lost(0, " ".join(str(error).split())) from error
 
     def ask(self, sql: str, *parameters: str | None) -> tuple[tuple[str | None, ...], ...]:
         """Run one statement and give its rows as text.
@@ -279,7 +324,11 @@ class Session:
         except psycopg.Error:
             self.connection.close()  # what cannot be asked to stop ends with its client
 
-    def reset(self) -> list[Command]:
+    def guard(self, stood: str) -> Command:
+        """Refuse what stands behind it unless the session was reset with this word: the step before is complete."""
+        return Command(QUERIES["guard"], (stood,))
+
+    def reset(self, stood: str = "") -> list[Command]:
         """What makes the session a fresh one: nothing of an earlier file is left, the runner's settings stand.
 
         Not DISCARD ALL, which drops the advisory lock; nor DISCARD PLANS, which costs a fifth of a small step's time
@@ -294,7 +343,7 @@ class Session:
             Command("UNLISTEN *", name="lancio_unlisten"),
             Command(
                 QUERIES["settings"],
-                (self.role or "none", self.application, f"{self.lock_timeout_ms}ms"),
+                (self.role or "none", self.application, f"{self.lock_timeout_ms}ms", stood),
                 name="lancio_settings",
             ),
         ]
@@ -348,8 +397,9 @@ class Session:
     def _until_sync(self, quiet: float, signals: Signals | None) -> Iterator[None]:
         connection = self.connection.pgconn
         while True:
-            for _ in self._wait(0, quiet, signals):
-                yield None
+            if connection.is_busy():
+                for _ in self._wait(0, quiet, signals):
+                    yield None
             result = connection.get_result()
             if result is not None and result.status == pq.ExecStatus.PIPELINE_SYNC:
                 return

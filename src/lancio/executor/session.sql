@@ -10,6 +10,10 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
 -- name: search_path
 SELECT pg_catalog.current_setting('search_path')
 
+-- name: guard
+-- A division by zero where the step before failed, was rolled back, or left the session as it was.
+SELECT 1 / (pg_catalog.current_setting('lancio.stood', true) = $1)::integer
+
 -- name: settings
 -- `false`: until RESET ALL ends it behind the next step, and they are set again.
 SELECT pg_catalog.set_config('role', $1, false),
@@ -20,6 +24,8 @@ SELECT pg_catalog.set_config('role', $1, false),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false),
        pg_catalog.set_config('standard_conforming_strings', 'on', false),
        pg_catalog.set_config('client_encoding', 'UTF8', false),
+       -- Which step has ended completely: what was sent ahead of its end asks for it.
+       pg_catalog.set_config('lancio.stood', $4, false),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 140000
             THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END
 
