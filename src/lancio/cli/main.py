@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio import __version__
 from lancio.cli.terminal import Terminal
 from lancio.errors import LancioError
 
@@ -70,7 +71,7 @@ Examples:
 
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lancio", prog_name="lancio", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="lancio", message="%(prog)s %(version)s")
 def cli() -> None:
     """PostgreSQL migrations that know what they depend on.
 
