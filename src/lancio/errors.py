@@ -11,7 +11,9 @@
     ├─ EditedFile               edited                  3     a file that was changed after it was applied
     ├─ LockHeld                 lock                    1     another runner is at work
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
-    └─ Interrupted              interrupted             130   Ctrl-C
+    ├─ Interrupted              interrupted             130   Ctrl-C
+    ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
+    └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.

@@ -101,7 +101,7 @@ def test_lancio_tells_cause_and_solution_before_anything_is_sent(
         assert re.search(rf"psql \S+ -f {re.escape(str(FOLDER / name))} ", block[1])
     only = " ".join(outside.named(scenario.commands))
     assert f"lancio apply --platform {only} --database " in block[1]
-    assert re.search(r"NO-GO: \d+ requirements? not met\. Nothing was changed\.", shown)
+    assert re.search(r"NO-GO: \d+ requirements? not met and 1 refusal\. Nothing was changed\.", shown)
     assert server.password not in said.text
     assert whole(url) == stood
 

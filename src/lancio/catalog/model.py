@@ -97,7 +97,6 @@ class Catalog:
         self.names: dict[Name, int] = {}
         self.routines: dict[tuple[str, str], list[int]] = {}
         self.freed: dict[Name, Site] = {}
-        self.asked: dict[Name, list[Site]] = {}  # files that asked whether a name is taken
         self.path: tuple[str, ...] = ("public",)
         self._next = 1
 
@@ -193,7 +192,6 @@ class Catalog:
         other.names = dict(self.names)
         other.routines = {key: list(value) for key, value in self.routines.items()}
         other.freed = dict(self.freed)
-        other.asked = {name: list(sites) for name, sites in self.asked.items()}
         for key, each in self.objects.items():
             other.objects[key] = Object(
                 each.id, each.name, each.label, each.parent, set(each.children),

@@ -142,10 +142,9 @@ class Profile:
         owner = self._owners.get((kind, name))
         if owner is None or kind != "routine" or arity is None:
             return owner
-        for _, ranges in ((name, self._extensions[owner].get("functions", {}).get(name, ())),):
-            if any(least <= arity and (most is None or arity <= most) for _, least, most, *_ in ranges):
-                return owner
-        return None
+        ranges = self._extensions[owner].get("functions", {}).get(name, ())
+        fits = any(least <= arity and (most is None or arity <= most) for _, least, most, *_ in ranges)
+        return owner if fits else None
 
 
 _SPELLINGS = frozenset(("int", "integer", "smallint", "bigint", "real", "decimal", "dec", "boolean", "character",

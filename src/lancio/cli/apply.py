@@ -70,13 +70,13 @@ def apply(
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
+        settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
                 terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
             else:
                 terminal.data(text.preflight(plan, terminal.cells, server=session.said))
             return NoGo.exit_status
-        settings = work.run_settings(plan)
         if not plan.steps:
             if json_:
                 terminal.data(f"{json.line({'event': 'nothing-to-do', 'done': list(plan.done)})}\n")

@@ -277,8 +277,8 @@ class Session:
         if ahead is None:
             return
         commands, expected = ahead
-        # What of it was prepared is not told apart: it is prepared again when it is wanted.
-        self._prepared -= {commands[each].name for fresh, each in expected if fresh}
+        # The guard comes first, so it was prepared before it refused the rest, whose preparation was skipped.
+        self._prepared -= {commands[each].name for fresh, each in expected if fresh and each > 0}
         yield from self._until_sync(quiet, signals)
 
     def abandon(self) -> None:
@@ -326,7 +326,7 @@ class Session:
 
     def guard(self, stood: str) -> Command:
         """Refuse what stands behind it unless the session was reset with this word: the step before is complete."""
-        return Command(QUERIES["guard"], (stood,))
+        return Command(QUERIES["guard"], (stood,), name="lancio_guard")
 
     def reset(self, stood: str = "") -> list[Command]:
         """What makes the session a fresh one: nothing of an earlier file is left, the runner's settings stand.
@@ -469,7 +469,8 @@ def begin(
     )
     connection.add_notice_handler(session.hear)
     try:
-        failure = collect(session, [Command("BEGIN"), *session.reset(), Command("COMMIT")])
+        # The guard is asked once, so that it is prepared before it has to refuse what stands behind it.
+        failure = collect(session, [Command("BEGIN"), *session.reset(), session.guard(""), Command("COMMIT")])
         if failure is None:
             session.search_path = session.ask(QUERIES["search_path"])[0][0] or ""
     except Lost as lost:

@@ -402,8 +402,6 @@ class Binder:
         site = self.site(op)
         if ("column", says) not in self.bound.requirements:
             self.bound.requirements["column", says] = Requirement(says, "column", "hard", self.place(site), "missing")
-        for gone in (Name("column", first_owner.name.schema, ref.name, first_owner.name.name),):
-            self.catalog.asked.setdefault(gone, []).append(site)
 
     def need_column(self, column: Object, op: Op) -> None:
         """A column that is there."""
