@@ -38,7 +38,11 @@ SELECT pg_catalog.set_config('session_authorization', $1, true),
        pg_catalog.set_config('role', $2, true),
        pg_catalog.set_config('search_path', $3, true),
        pg_catalog.set_config('row_security', 'off', true),
-       pg_catalog.set_config('statement_timeout', '0', true)
+       pg_catalog.set_config('statement_timeout', '0', true),
+       -- The ledger's and the checks' statements are the same in every step: planning them each time, which their
+       -- arrays otherwise lead to, costs as much again as running them. For the rest of this transaction only.
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 120000
+            THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) END
 
 -- name: relations
 -- Names for relations that the step drops: afterwards the lock table knows them by number only.
