@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from lancio.planner.bind import CALL_DEPTH, PARTS
 from lancio.planner.rows import contradicts
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from lancio.reading.model import FileOps, Op, Ref, RowFact
 
-PARTS = frozenset(("column", "constraint", "trigger", "policy", "rule", "label"))
-CALL_DEPTH = 12
 MAX_VARIADIC = 20
 """How many arguments a variadic routine is looked up with."""
 

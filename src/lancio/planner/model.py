@@ -151,6 +151,7 @@ class FileFacts:
     impact: str
     after_run: str
     opaque: tuple[Opaque, ...]
+    minimum_version: int = 0  # server_version_num that it declares to require
     ops: FileOps | None = field(default=None, repr=False, compare=False)
     remains: tuple[Effect, ...] = ()  # of `creates`, what no later file drops or renames, under its name then
     standing: tuple[Check, ...] = ()  # of `checks`, what still holds after all files have run: `lancio verify` asks it

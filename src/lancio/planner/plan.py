@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
-from lancio.planner import declared, ways
+from lancio.planner import ways
 from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
 from lancio.planner.rows import identifier
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lancio.planner.model import Effect, FileFacts, Graph, Lock, Service, State
     from lancio.reading.model import Statement
 
+
+Names = frozenset[str]
+"""What a live database has, as kind and full name: "relation platform.projects"."""
 
 LEDGER = "lancio"
 """The schema of the ledger."""
@@ -53,7 +56,8 @@ def make(
     """
     del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
-    states = tuple(_state(facts, graph, live, ledger) for facts in graph.files)
+    there = frozenset(f"{name.kind} {name.full}" for name in live.catalog.names)
+    states = tuple(_state(facts, graph, live, ledger, there) for facts in graph.files)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
     # Named by itself, a recorded file runs again where something of it is not there any more.
@@ -67,7 +71,7 @@ def make(
         for facts in chosen
         if facts.name not in done
     ]
-    answerer = _Answers(graph, live, by_name, commands, [facts.name for facts in pending])
+    answerer = _Answers(graph, live, by_name, commands, there)
     missing = answerer.missing(pending)
     steps = tuple(
         Step(
@@ -111,16 +115,14 @@ def _chosen(graph: Graph, to: str | None, only: Sequence[str]) -> list[FileFacts
 # How each file stands.
 
 
-def _state(facts: FileFacts, graph: Graph, live: Live, ledger: Mapping[str, str]) -> FileState:
+def _state(facts: FileFacts, graph: Graph, live: Live, ledger: Mapping[str, str], there: Names) -> FileState:
     """How a file stands in the live database: by its objects, and where it has none by the rows others need of it."""
-    there = {(name.kind, name.full) for name in live.catalog.names}
-    words = {f"{kind} {full}" for kind, full in there}
     expected = [
         effect
         for effect in facts.remains
-        if all(condition in words for condition in effect.where) and effect.kind != "role"
+        if all(condition in there for condition in effect.where) and effect.kind != "role"
     ]
-    missing = tuple(effect.object for effect in expected if (effect.kind, effect.name) not in there)
+    missing = tuple(effect.object for effect in expected if f"{effect.kind} {effect.name}" not in there)
     recorded = facts.name in ledger
     edited = recorded and ledger[facts.name] != facts.migration.checksum
     state: State
@@ -237,9 +239,7 @@ def _gone(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
 def _server(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
     found = []
     for facts in pending:
-        if facts.ops is None:
-            continue
-        minimum = declared.read(facts.name, facts.ops).minimum
+        minimum = facts.minimum_version
         if live.version < minimum:
             wanted = str(minimum // 10000) if minimum >= 100000 else f"{minimum // 10000}.{minimum // 100 % 100}"
             found.append(
@@ -408,14 +408,13 @@ class _Answers:
         live: Live,
         states: Mapping[str, FileState],
         commands: _Commands,
-        pending: list[str],
+        there: Names,
     ) -> None:
         self.graph = graph
         self.live = live
         self.states = states
         self.commands = commands
-        self.pending = pending
-        self.position = {facts.name: index for index, facts in enumerate(graph.files)}
+        self.there = there
         self.unmet: dict[str, set[tuple[str, str]]] = {}
 
     def here(self, facts: FileFacts) -> tuple[Requirement, ...]:
@@ -470,8 +469,8 @@ class _Answers:
                     denied.setdefault(f"database {self.live.database}", ("database", effect))
             elif effect.kind in ("relation", "routine", "type"):
                 schema = self.live.catalog.find(Name("schema", "", effect.name.partition(".")[0]))
-                there = any((name.kind, name.full) == (effect.kind, effect.name) for name in self.live.catalog.names)
-                if schema is not None and schema.facts.get("create") == "no" and not there:
+                made = f"{effect.kind} {effect.name}" in self.there
+                if schema is not None and schema.facts.get("create") == "no" and not made:
                     denied.setdefault(schema.says, ("schema", effect))
         found = []
         for what, (kind, effect) in denied.items():
@@ -518,7 +517,7 @@ class _Answers:
         for effect in facts.creates:
             if effect.kind != "extension":
                 continue
-            if any(name.kind == "extension" and name.name == effect.name for name in self.live.catalog.names):
+            if f"extension {effect.name}" in self.there:
                 continue
             place = Place(facts.name, effect.line, effect.object)
             needed = Requirement(f"extension {effect.name} to be installable", "extension", "hard", place, "missing")
