@@ -10,10 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import plans
 import psycopg
 import pytest
 
-from lancio.executor import ledger, lock
+import servers
+from lancio import embedded
+from lancio.errors import ConnectionLost
+from lancio.executor import events, ledger, lock, runner
 
 PROGRAM = Path(__file__).with_name("runner_process.py")
 KILLS = int(os.environ.get("LANCIO_TEST_KILLS", "6"))
@@ -129,3 +133,51 @@ def test_sigterm_between_and_inside_steps_ends_the_run_whole(database):
 def test_the_runners_lock_is_named_after_database_and_ledger():
     assert lock.key("one") != lock.key("two")
     assert -(2**63) <= lock.key("one") < 2**63
+
+
+@pytest.mark.embedded
+def test_a_crash_of_the_server_takes_back_what_was_not_on_the_disk_and_says_so(monkeypatch):
+    """Commits that wait for the disk together: those told before the crash are looked up behind it, one by one."""
+    monkeypatch.setattr(runner, "TOGETHER", 10)
+    monkeypatch.setattr(runner, "TOGETHER_S", 60)
+    names = [f"{n:03}.sql" for n in range(40)]
+    files = [plans.facts(name, f"CREATE TABLE t{n} (id int);") for n, name in enumerate(names)]
+    server = servers.start(servers.EMBEDDED)
+    account = embedded.ordinary_account() if os.geteuid() == 0 else None
+
+    def crash():
+        with server.connect() as connection:
+            writer = connection.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").fetchone()
+        os.kill(writer[0], signal.SIGSTOP)  # what it has not written until now, nobody writes
+        yield
+        os.kill(embedded.read_postmaster(server.data).pid, signal.SIGQUIT)
+        os.kill(writer[0], signal.SIGCONT)
+        yield
+
+    def again():
+        embedded.launch(server.installation, server.data, sockets=server.socket, log=server.log_file, account=account,
+                        port=server.port)  # fmt: skip
+        return psycopg.connect(server.url(), autocommit=True)
+
+    try:
+        told, crashing = [], crash()
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            with pytest.raises(ConnectionLost) as raised:  # noqa: PT012
+                for event in runner.apply(plans.plan(*files), connection, reconnect=again):
+                    if isinstance(event, events.StepApplied):
+                        told.append(event.migration)
+                        if len(told) in (1, 17):
+                            next(crashing)
+        with again() as connection:
+            kept = list(ledger.read(connection))
+            tables = [name for n, name in enumerate(names)
+                      if connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"t{n}",)).fetchone()[0]]  # fmt: skip
+            lost = [name for name in told if name not in kept]
+            assert kept == tables == names[: len(kept)]
+            assert lost, "the crash came too late to take anything back"
+            assert told.index(lost[0]) >= 11, "a commit that had waited for the disk was taken back"
+            assert all(name in raised.value.cause for name in lost)
+            assert list(runner.apply(plans.plan(*files), connection))[-1].applied == len(names) - len(kept)
+            assert sorted(ledger.read(connection)) == names
+    finally:
+        server.stop()

@@ -66,6 +66,11 @@ _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
 EVENTS_EVERY_S = 0.5
 """Seconds between writings of events; what is told in between is lost with a killed runner, its steps are not."""
 
+TOGETHER = 32
+TOGETHER_S = 0.05
+"""So many steps' commits, or so many seconds' worth of them, wait for the disk together: the log is written in order,
+so the last one's waiting is for all. Every end of a run waits, too."""
+
 _CONTENTION = frozenset({"55P03", "40P01", "40001"})
 
 
@@ -238,6 +243,7 @@ class _Sent:
     settings: range = range(0)
     guarded: bool = False  # begins with a guard, to be sent ahead of the end of the step before
     written: int = 0  # how many of the pending events its ledger row carries
+    durable: bool = True  # its commit waits for the disk
 
     def add(self, command: Command) -> int:
         self.commands.append(command)
@@ -270,6 +276,12 @@ class _Run:
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     composed: dict[int, _Sent] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
+    together: int = 0
+    """Steps put together since the last one whose commit waits for the disk."""
+    waited_at: float = 0.0
+    """When that one was put together, on the monotonic clock."""
+    unflushed: list[str] = field(default_factory=list)
+    """Committed steps that a crash of the server could still take back, with their ledger rows."""
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
@@ -483,6 +495,7 @@ class _Run:
             return sent, failure
         duration, locks = _ledger_answer(answers)
         self.applied.append(name)
+        self.unflushed = [] if sent.durable else [*self.unflushed, name]
         checks = tuple(check.says for check in step.facts.checks)
         if checks:
             kept.append(self._tell(events.Verified(number=self._next(), run=self.id, migration=name, checks=checks)))
@@ -519,7 +532,9 @@ class _Run:
     def _compose(self, position: int, step: Step, *, guarded: bool = False) -> _Sent:
         if self.id is None:
             raise AssertionError("the run begins before its steps")
-        sent = _Sent(guarded=guarded)
+        now = time.monotonic()
+        sent = _Sent(guarded=guarded, durable=self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S)
+        self.together, self.waited_at = (0, now) if sent.durable else (self.together + 1, self.waited_at)
         if guarded:
             sent.add(self.work.guard(f"{self.token}:{position - 1}"))
         facts = step.facts
@@ -540,7 +555,8 @@ class _Run:
             sent.statements[sent.add(Command(statement.sql, flush=flush, keep=False))] = (ordinal, statement)
         # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
         sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
-        sent.add(self.work.settle())
+        lookups = not any(check.declared for check in facts.checks)
+        sent.add(self.work.settle(durable=sent.durable, lookups=lookups))
         lines = [(statement.span.line, statement.summary) for statement in statements]
         says = [check.says for check in facts.checks]
         sent.ledger = sent.add(ledger.add_step(self.work, self.id, facts.migration, position, says, lines))
@@ -677,13 +693,16 @@ class _Run:
     def _lost(self, position: int, step: Step, sent: _Sent, lost: Lost) -> Iterator[Event]:
         """Find out by another connection whether the step was committed: it was all sent, COMMIT too.
 
-        So may the next one have been, which was sent behind it.
+        So may the next one have been, which was sent behind it; and where the server itself crashed, those before,
+        whose commits were not on the disk yet, are gone with their ledger rows.
         """
         name = step.facts.name
         following = self.plan.steps[position].facts.name if self.work.in_flight else ""
         self.work.connection.close()
-        found = self._committed(name, following)
+        found = self._committed(*self.unflushed, name, following)
         committed = None if found is None else name in found
+        taken_back = [each for each in self.unflushed if found is not None and each not in found]
+        self.applied = [each for each in self.applied if each not in taken_back]
         where = f"at the COMMIT of {name}" if committed or lost.index >= sent.commit else f"while {name} ran"
         if committed:
             self.applied.append(name)
@@ -716,7 +735,8 @@ class _Run:
                 stands = f"A new connection found their ledger rows: {name} and {following} are applied."
         elif committed is False:
             remedy = "Check that the server runs, then run the same command again."
-            stands = f"A new connection found no ledger row: nothing of {name} was kept."
+            kept = " or ".join([*taken_back, name])
+            stands = f"A new connection found no ledger row: nothing of {kept} was kept."
         else:
             remedy = "When the server answers again, run the same command: it goes on at the right step."
             stands = f"The server could not be asked, so whether {name} was committed is in doubt; the ledger knows."
@@ -849,7 +869,7 @@ def verification(checks: tuple[Check, ...]) -> Command:
 _VERIFY = "SELECT lancio.verify(ARRAY["
 _PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
 _UNPLAIN = re.compile(r"\w'|[\"\\$]|--|/\*|\w\s+'")
-"""What could make a quote something else than a plain string's: a prefix, an identifier in quotes, a comment."""
+"""What, outside of plain strings, could make a quote something else: a prefix, an identifier in quotes, a comment."""
 _NAMES_AT_MOST = 300
 """Names in a step's checks up to which they become parameters: statements that rare are not asked twice."""
 
@@ -864,7 +884,7 @@ def _pieces(checks: tuple[Check, ...]) -> tuple[list[str], list[str]]:
     pieces = []
     for check in checks:
         text = check.sql.strip().rstrip(";")
-        if not check.declared and not _UNPLAIN.search(text):
+        if not check.declared and not _UNPLAIN.search(_PLAIN_STRING.sub("''", text)):
             text = _PLAIN_STRING.sub(parameter, text)
         pieces.append(f"(\n{text}\n)")
     if len(names) > _NAMES_AT_MOST:

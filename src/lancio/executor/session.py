@@ -158,7 +158,8 @@ class Signals:
 class Session:
     """A connection that belongs to the runner while it runs.
 
-    `role` is the role that the files run as (None: the one that is logged in); `search_path` what a file finds.
+    `role` is the role that the files run as (None: the one that is logged in); `search_path` what a file finds, and
+    `synchronous_commit` how a commit waits for the disk here.
     """
 
     connection: Connection
@@ -171,6 +172,7 @@ class Session:
     user: str
     database: str
     search_path: str = ""
+    synchronous_commit: str = "on"
     _ahead: tuple[Sequence[Command], list[tuple[bool, int]]] | None = field(default=None, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
@@ -348,9 +350,17 @@ class Session:
             ),
         ]
 
-    def settle(self) -> Command:
-        """What takes back, inside the step, a role and a path that the file may have set."""
-        return Command(QUERIES["settle"], (self.user, self.role or "none", self.search_path), name="lancio_settle")
+    def settle(self, *, durable: bool, lookups: bool) -> Command:
+        """What takes back, inside the step, a role and a path that the file may have set.
+
+        The commit of a step that is not `durable` is not waited for: it is on the disk with the next durable one.
+        `lookups`: what is still to be asked in this step are lookups alone, all by the indexes of the catalogs.
+        """
+        commit = self.synchronous_commit if durable else "off"
+        scans = "off" if lookups else "on"
+        return Command(
+            QUERIES["settle"], (self.user, self.role or "none", self.search_path, commit, scans), name="lancio_settle"
+        )
 
     def forget_prepared(self) -> None:
         """Prepare everything anew, behind a file that said DEALLOCATE.
@@ -472,7 +482,8 @@ def begin(
         # The guard is asked once, so that it is prepared before it has to refuse what stands behind it.
         failure = collect(session, [Command("BEGIN"), *session.reset(), session.guard(""), Command("COMMIT")])
         if failure is None:
-            session.search_path = session.ask(QUERIES["search_path"])[0][0] or ""
+            search_path, synchronous_commit = session.ask(QUERIES["defaults"])[0]
+            session.search_path, session.synchronous_commit = search_path or "", synchronous_commit or "on"
     except Lost as lost:
         raise ConnectionLost(
             "the connection ended before the run began", cause=lost.said, remedy="Connect again."

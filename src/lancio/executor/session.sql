@@ -7,8 +7,8 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
        session_user::text AS session_user,
        pg_catalog.current_database()::text AS database_name
 
--- name: search_path
-SELECT pg_catalog.current_setting('search_path')
+-- name: defaults
+SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('synchronous_commit')
 
 -- name: guard
 -- A division by zero where the step before failed, was rolled back, or left the session as it was.
@@ -39,8 +39,11 @@ SELECT pg_catalog.set_config('session_authorization', $1, true),
        pg_catalog.set_config('search_path', $3, true),
        pg_catalog.set_config('row_security', 'off', true),
        pg_catalog.set_config('statement_timeout', '0', true),
+       pg_catalog.set_config('synchronous_commit', $4, true),
        -- The ledger's and the checks' statements are the same in every step: planning them each time, which their
-       -- arrays otherwise lead to, costs as much again as running them. For the rest of this transaction only.
+       -- arrays otherwise lead to, costs as much again as running them. For the rest of this transaction only. The
+       -- plans outlive the catalogs' size: without the index they get slower with each table of a new database.
+       pg_catalog.set_config('enable_seqscan', $5, true),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 120000
             THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) END
 

@@ -17,8 +17,9 @@ _VALID = (
     "coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(w.n)), "
     "to_regclass(w.n) IS NOT NULL)"
 )
-_COLUMN = (
-    "EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(w.r) AND a.attname = w.n AND NOT a.attisdropped)"
+_COLUMNS = (
+    "(SELECT count(*) FROM pg_attribute a WHERE a.attrelid = to_regclass(w.r) AND a.attname = ANY (w.n::name[]) "
+    "AND NOT a.attisdropped) = cardinality(w.n::name[])"
 )
 _ROUTINE = (
     "EXISTS (SELECT FROM pg_proc p WHERE p.proname = w.n AND p.pronamespace = to_regnamespace(w.r) "
@@ -29,7 +30,7 @@ _QUERIES = {
     "extension": ("EXISTS (SELECT FROM pg_extension x WHERE x.extname = w.n)", ("n",)),
     "role": ("to_regrole(w.n) IS NOT NULL", ("n",)),
     "relation": (_VALID, ("n",)),
-    "column": (_COLUMN, ("r", "n")),
+    "column": (_COLUMNS, ("r", "n")),
     "routine": (_ROUTINE, ("r", "n", "a")),
     "type": ("to_regtype(w.n) IS NOT NULL", ("n",)),
     "trigger": ("EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(w.r) AND t.tgname = w.n)", ("r", "n")),
@@ -41,8 +42,9 @@ _QUERIES = {
     "rls": ("EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass(w.n) AND c.relrowsecurity)", ("n",)),
 }
 """For each kind, what holds of one wanted object, by an index of its catalog, and the names that it takes: of the
-object (n), of its relation or schema (r), the number of arguments (a). The names of all objects come as one array, so
-that the text is the same for any number of them and the server plans it once."""
+object (n; an array of those of a relation's columns), of its relation or schema (r), the number of arguments (a). The
+names of all objects come as one array, so that the text is the same for any number of them and the server plans it
+once."""
 
 _PLURALS = {
     "schema": ("schema", "schemas"), "extension": ("extension", "extensions"), "role": ("role", "roles"),
@@ -66,7 +68,8 @@ def created(objects: Iterable[Object], rls: Iterable[Object]) -> tuple[Check, ..
         wanted = sorted(set(groups.get(kind, ())))
         if not wanted:
             continue
-        arrays = ", ".join(f"{literal(_array([row[at] for row in wanted]))}::text[]" for at in range(len(columns)))
+        asked = _by_relation(wanted) if kind == "column" else wanted
+        arrays = ", ".join(f"{literal(_array([row[at] for row in asked]))}::text[]" for at in range(len(columns)))
         sql = f"SELECT bool_and({holds}) FROM unnest({arrays}) AS w({', '.join(columns)})"
         count = f"{len(wanted)} {_PLURALS[kind][len(wanted) > 1]}"
         found.append(Check(count if kind == "rls" else f"{count} made", sql, once=False, declared=False))
@@ -85,6 +88,14 @@ def _names(each: Object) -> tuple[str, ...]:
     if name.kind == "routine":
         return identifier(name.schema), name.name, str(len(name.args.split(", ")) if name.args else 0)
     return _full(name.schema, name.of), name.name
+
+
+def _by_relation(columns: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Each relation once, with the names of its columns as an array: it is looked up once for all of them."""
+    names: dict[str, list[str]] = {}
+    for relation, column in columns:
+        names.setdefault(relation, []).append(column)
+    return [(relation, _array(each)) for relation, each in names.items()]
 
 
 def _full(schema: str, name: str) -> str:
