@@ -1,0 +1,457 @@
+"""How true is the reading, on real histories, with PostgreSQL as the judge?
+
+    python bench/corpora.py FOLDER… [--preamble FILE]… [--truth FILE]… [--scratch URL] [--json] [-v]
+
+Each FOLDER is one history, in the order of its files' names; several end with a pooled line. `--preamble` and `--truth`
+are given once a folder, in the same order (or not at all; `-` for none): SQL that runs before the first file, and a
+truth made elsewhere. Without FOLDER the packaged platform's own files are taken.
+
+The measures:
+  direct      pairs (j fails when i alone is left out, and no file between explains it) that the graph has, directly or
+              through others, by hard and row edges alone; `closure` the same for all pairs that fail. Edges of
+              strength order, late and set earn nothing, and write-after-read edges are no needs.
+  changed     pairs where j runs without i with another effect; `set` edges count here.
+  hazards     pairs where j runs without i, but i fails once j has run before it, that the edges put in order.
+  precision   hard and row edges, read-after-write or write-after-write, for which j fails or changes without i, or the
+              catalog itself has the edge.
+  ordered     pairs of files that the edges put in an order, of all: a mere chain of files would have 100 %.
+  made, gone  objects that a file was read to make (take away), against what the catalog gained (lost): `read` is the
+              share of the catalog's that was read, `real` the share of those read that the catalog has.
+Only pairs whose i was left out in time count, and files that fail with all others before them are left aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import re
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from lancio.catalog import profile
+from lancio.errors import LancioError
+from lancio.planner import graph as planning
+from lancio.planner.bind import Binder
+from lancio.proof import leave_one_out, replay, scratch
+from lancio.reading import operations, source
+from lancio.reading.source import Folder, Migration
+from lancio.syntax import parser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from lancio.planner.model import Edge, Graph
+    from lancio.proof.leave_one_out import Pair, Truth
+
+PLATFORM = Path(__file__).resolve().parent.parent / "src" / "lancio" / "registry" / "schema"
+SESSION = "-c client_min_messages=error -c statement_timeout=60s"
+SHOWN = 12
+"""Misses of one kind that are listed without -v."""
+
+
+@dataclass
+class History:
+    """One folder, and what runs before its first file."""
+
+    name: str
+    folder: Folder
+    preamble: bytes
+    graph: Graph
+
+    @property
+    def migrations(self) -> list[Migration]:
+        """The files, in the order they run in."""
+        return [facts.migration for facts in self.graph.files]
+
+
+@dataclass
+class Share:
+    """So many of so many."""
+
+    hit: int = 0
+    of: int = 0
+
+    def __str__(self) -> str:
+        return f"{100 * self.hit / self.of:5.1f} % ({self.hit}/{self.of})" if self.of else "    -   (0/0)"
+
+    def add(self, other: Share) -> None:
+        self.hit += other.hit
+        self.of += other.of
+
+
+@dataclass(frozen=True)
+class Miss:
+    """One thing that the reading got wrong: its measure, its class, and where to look."""
+
+    measure: str
+    kind: str
+    file: str
+    other: str
+    place: str
+    said: str
+
+    def __str__(self) -> str:
+        behind = f" ← {self.other}" if self.other else ""
+        return f"{self.kind:14} {self.place}{behind}   [{self.said}]"
+
+
+@dataclass
+class Result:
+    """What was measured of one history."""
+
+    name: str
+    files: int
+    statements: int
+    opaque: int
+    seconds: dict[str, float]
+    shares: dict[str, Share] = field(default_factory=dict)
+    misses: list[Miss] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+# --- scoring against a truth ------------------------------------------------------------------------------------------
+
+
+def reach(edges: Iterable[Pair]) -> set[Pair]:
+    """Every pair that is joined by a path; loops do no harm."""
+    needs: dict[int, set[int]] = {}
+    for file, other in edges:
+        needs.setdefault(file, set()).add(other)
+    joined: set[Pair] = set()
+    for start in needs:
+        seen: set[int] = set()
+        waiting = [start]
+        while waiting:
+            new = needs.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        joined |= {(start, each) for each in seen if each != start}
+    return joined
+
+
+def positions(truth: Truth, graph: Graph) -> dict[str, int]:
+    """Where each file of the graph stands in the truth, which may know it by its base name only."""
+    known = {name: place for place, name in enumerate(truth.files, 1)}
+    by_base = {name.rsplit("/", 1)[-1]: place for name, place in known.items()}
+    found = {}
+    for facts in graph.files:
+        place = known.get(facts.name) or by_base.get(facts.name.rsplit("/", 1)[-1])
+        if place is not None:
+            found[facts.name] = place
+    return found
+
+
+def score(history: History, truth: Truth, result: Result) -> None:
+    """Compare the edges of the graph with the truth about the same files."""
+    at = positions(truth, history.graph)
+    if len(at) < len(truth.files):
+        result.notes.append(f"{len(truth.files) - len(at)} of the truth's {len(truth.files)} files are not here")
+    edges: dict[Pair, list[Edge]] = {}
+    for edge in history.graph.edges:
+        if edge.file in at and edge.needs in at:
+            edges.setdefault((at[edge.file], at[edge.needs]), []).append(edge)
+
+    def chosen(*strengths: str, hazards: Sequence[str] = ("read-after-write", "write-after-write")) -> set[Pair]:
+        return {
+            pair
+            for pair, all_ in edges.items()
+            if any(each.strength in strengths and each.hazard in hazards for each in all_)
+        }
+
+    last = truth.left_out
+    firm = chosen("hard", "row")
+    ways = {
+        "direct": reach(firm),
+        "closure": reach(firm),
+        "changed": reach(firm | chosen("set")),
+        "hazards": reach(edges),
+    }
+    for measure, way in ways.items():
+        wanted = {pair for pair in getattr(truth, measure) if pair[1] <= last}
+        result.shares[measure] = Share(len(wanted & way), len(wanted))
+        missed = wanted - way
+        if measure == "closure":
+            missed -= truth.direct
+        result.misses += [_missed(measure, pair, history, truth) for pair in sorted(missed)]
+    claims = {pair for pair in firm if pair[1] <= last and not truth.broken.keys() & set(pair)}
+    true = truth.closure | truth.changed | truth.catalog_edges
+    result.shares["precision"] = Share(len(claims & true), len(claims))
+    result.misses += [_surplus(edges[pair], history) for pair in sorted(claims - true)]
+    count = len(truth.files)
+    pairs = {(j, i) for j in range(1, count + 1) for i in range(1, min(j, last + 1))}
+    result.shares["ordered"] = Share(len(ways["hazards"] & pairs), len(pairs))
+
+
+CLASSES = (
+    ("name taken", r"already exists|already an object"),
+    ("data", r"violates|null values?|duplicate key|cannot be cast|invalid input syntax|more than one row|out of range"),
+    ("label", r"enum"),
+    ("stood on", r"depend on it|cannot drop|used by a view or rule"),
+    ("key", r"no unique constraint|no unique or exclusion"),
+    ("column", r"column .* does not exist|has no field|missing FROM-clause"),
+    ("constraint", r"constraint .* does not exist"),
+    ("index", r"index .* does not exist"),
+    ("routine", r"(function|procedure|routine|aggregate) .* does not exist"),
+    ("type", r"type .* does not exist"),
+    ("schema", r"schema .* does not exist"),
+    ("role", r"role .* does not exist"),
+    ("relation", r"(relation|table|view|sequence) .* does not exist"),
+    ("operator class", r"operator class|operator .* does not exist|access method"),
+)
+"""What PostgreSQL's sentence tells of the kind of need."""
+
+
+def class_of(sentence: str) -> str:
+    """The class of a miss by PostgreSQL's sentence; "cascade" where none was kept."""
+    if not sentence:
+        return "cascade"
+    return next((kind for kind, words in CLASSES if re.search(words, sentence)), "other")
+
+
+def _missed(measure: str, pair: Pair, history: History, truth: Truth) -> Miss:
+    file, other = (truth.files[position - 1] for position in pair)
+    sentence = truth.messages.get(pair, "")
+    kind = class_of(sentence) if measure != "changed" else "other effect"
+    opaque = [each for each in history.graph.opaque if each.at.file.endswith((file, other))]
+    said = sentence or "no sentence was kept: look at the files between"
+    if opaque:
+        said += f"; opaque: {opaque[0].at} {opaque[0].reason}"
+    return Miss(measure, kind, file, other, _place(history, file, sentence), said)
+
+
+def _place(history: History, file: str, sentence: str) -> str:
+    """The first line of a file that has the last name of the sentence."""
+    names = re.findall(r'"([^"]+)"|(\w+(?:\.\w+)+)|(?:column|type|function|table|relation) (\w+)', sentence)
+    for migration in history.migrations:
+        if migration.name.rsplit("/", 1)[-1] == file.rsplit("/", 1)[-1]:
+            for found in names:
+                name = next(each for each in found if each).rpartition(".")[2].encode()
+                if (offset := migration.text.find(name)) >= 0:
+                    line = migration.text.count(b"\n", 0, offset) + 1
+                    return f"{migration.name}:{line}"
+    return file
+
+
+def _surplus(edges: list[Edge], history: History) -> Miss:
+    firm = [each for each in edges if each.strength in ("hard", "row") and each.hazard != "write-after-read"]
+    because = [each for edge in firm for each in edge.because]
+    said = "; ".join(f"{each.object} (line {each.provider.line})" for each in because[:3])
+    later = " needs a LATER file" if _position(history, firm[0].needs) > _position(history, firm[0].file) else ""
+    kinds = "/".join(dict.fromkeys(each.kind for each in because))
+    place = str(because[0].at) if because else firm[0].file
+    how = "/".join(dict.fromkeys(f"{each.strength} {each.hazard}" for each in firm))
+    return Miss("precision", kinds, firm[0].file, firm[0].needs, place, f"{how}{later}: {said}")
+
+
+def _position(history: History, name: str) -> int:
+    return next(place for place, facts in enumerate(history.graph.files) if facts.name == name)
+
+
+# --- what the catalog gains and loses ---------------------------------------------------------------------------------
+
+
+def objects(history: History, server: scratch.Scratch, result: Result) -> None:
+    """Run every file, and compare what the planner's catalog gains and loses with what the real one does."""
+    facts = profile.load(min(server.major, 18))
+    first = Migration("preamble", Path("preamble"), history.preamble)
+    files = [(each, operations.read(each)) for each in (first, *history.migrations)]
+    binder = Binder(planning.empty(facts), facts, files)
+    totals = {f"{what} {side}": Share() for what in ("made", "gone") for side in ("read", "real")}
+    name = server.create()
+    started = time.perf_counter()
+    with server.connect(name, SESSION) as connection:
+        connection.execute(history.preamble)
+        binder.file(0)
+        before, read_before = replay.held(connection), said(binder)
+        for index, (migration, ops) in enumerate(files[1:], 1):
+            done = replay.run(connection, replay.script(migration, ops))
+            if isinstance(done, replay.Failed):
+                result.notes.append(f"{migration.name}:{done.line or ''} fails by itself: {done.message}")
+                continue
+            binder.file(index)
+            after, read_after = replay.held(connection), said(binder)
+            for what, real, read in (
+                ("made", after - before, read_after - read_before),
+                ("gone", before - after, read_before - read_after),
+            ):
+                totals[f"{what} read"].add(Share(len(real & read), len(real)))
+                totals[f"{what} real"].add(Share(len(real & read), len(read)))
+                for side, items in (("not read", real - read), ("not real", read - real)):
+                    result.misses += [
+                        Miss("objects", item[0], migration.name, "", migration.name, f"{what}, {side}: {item[1]}")
+                        for item in sorted(items)
+                    ]
+            before, read_before = after, read_after
+    server.drop(name)
+    result.seconds["replay"] = time.perf_counter() - started
+    result.shares |= totals
+
+
+def said(binder: Binder) -> frozenset[replay.Item]:
+    """All that the planner's catalog holds, of the kinds that are compared."""
+    members = {each.id for each in binder.catalog.objects.values() if each.extension}
+    return frozenset(
+        (each.name.kind, each.name.full)
+        for each in binder.catalog.objects.values()
+        if each.name.kind in replay.KINDS and each.id not in members and each.parent not in members
+    )
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No garbage collection inside of a measurement."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def parse_seconds(migrations: Iterable[Migration]) -> float:
+    """libpg_query's JSON form of every file, read by orjson: the floor below which no reading can get."""
+    library = parser._library()
+    with quiet():
+        started = time.perf_counter()
+        for migration in migrations:
+            result = library.pg_query_parse(migration.text)
+            orjson.loads(result.parse_tree)
+            library.pg_query_free_parse_result(result)
+        return time.perf_counter() - started
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+def measure(path: Path, preamble: Path | None, truth: Path | None, server: scratch.Scratch) -> Result:
+    """All measures of one history.
+
+    Raises:
+        LancioError: the folder, the preamble or the truth cannot be read, or there is no server.
+    """
+    folder = source.read_folder(path)
+    with quiet():
+        started = time.perf_counter()
+        graph = planning.build(folder, profile.load(18))
+        cold = time.perf_counter() - started
+    history = History(path.name, folder, preamble.read_bytes() if preamble else b"", graph)
+    result = Result(
+        history.name,
+        len(graph.files),
+        sum(len(facts.statements) for facts in graph.files),
+        len(graph.opaque),
+        {"graph": cold, "parse": parse_seconds(history.migrations)},
+    )
+    if truth is not None:
+        score(history, leave_one_out.load(truth), result)
+    objects(history, server, result)
+    return result
+
+
+def pooled(results: Sequence[Result]) -> Result:
+    """Everything added up."""
+    whole = Result(
+        "pooled",
+        sum(each.files for each in results),
+        sum(each.statements for each in results),
+        sum(each.opaque for each in results),
+        {},
+    )
+    for each in results:
+        for name, seconds in each.seconds.items():
+            whole.seconds[name] = whole.seconds.get(name, 0.0) + seconds
+        for name, share in each.shares.items():
+            whole.shares.setdefault(name, Share()).add(share)
+    return whole
+
+
+def text(result: Result, shown: int) -> str:
+    """One history for people."""
+    times = result.seconds
+    ratio = times["graph"] / times["parse"] if times.get("parse") else 0
+    lines = [f"{result.name}: {result.files} files, {result.statements} statements, {result.opaque} opaque places"]
+    lines += [
+        f"  graph {1000 * times['graph']:.0f} ms = {ratio:.1f} × the parser's {1000 * times['parse']:.1f} ms",
+    ]
+    lines += [f"  {name:10} {share}" for name, share in result.shares.items()]
+    lines += [f"  note: {note}" for note in result.notes]
+    by_measure: dict[str, list[Miss]] = {}
+    for miss in result.misses:
+        by_measure.setdefault(miss.measure, []).append(miss)
+    for name, misses in by_measure.items():
+        classes = ", ".join(f"{kind} {count}" for kind, count in Counter(miss.kind for miss in misses).most_common())
+        lines.append(f"  missed, {name}: {len(misses)} ({classes})")
+        lines += [f"    {miss}" for miss in misses[:shown]]
+        if len(misses) > shown:
+            lines.append(f"    … and {len(misses) - shown} more (-v)")
+    return "\n".join(lines)
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    """One history as JSON."""
+    return {
+        "name": result.name,
+        "files": result.files,
+        "statements": result.statements,
+        "opaque": result.opaque,
+        "seconds": {name: round(seconds, 3) for name, seconds in result.seconds.items()},
+        "shares": {name: {"hit": each.hit, "of": each.of} for name, each in result.shares.items()},
+        "misses": [
+            {name: getattr(miss, name) for name in ("measure", "kind", "file", "other", "place", "said")}
+            for miss in result.misses
+        ],
+        "notes": result.notes,
+    }
+
+
+def main() -> int:
+    arguments = _arguments()
+    folders: list[Path] = arguments.folders or [PLATFORM]
+    results = []
+    try:
+        with scratch.server(arguments.scratch) as server:
+            for index, folder in enumerate(folders):
+                result = measure(folder, _nth(arguments.preamble, index), _nth(arguments.truth, index), server)
+                results.append(result)
+                if not arguments.json:
+                    print(text(result, 1_000_000 if arguments.verbose else SHOWN), flush=True)
+    except LancioError as error:
+        print(f"{error.message}\n  {error.cause}\n  {error.remedy}", file=sys.stderr)
+        return error.exit_status
+    if arguments.json:
+        print(json.dumps([as_dict(each) for each in (*results, pooled(results))], indent=1, ensure_ascii=False))
+    elif len(results) > 1:
+        print(text(pooled(results), 0))
+    return 0
+
+
+def _nth(paths: list[Path], index: int) -> Path | None:
+    if index >= len(paths) or str(paths[index]) == "-":
+        return None
+    return paths[index]
+
+
+def _arguments() -> argparse.Namespace:
+    parser_ = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser_.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
+    parser_.add_argument("--preamble", action="append", default=[], type=Path, metavar="FILE")
+    parser_.add_argument("--truth", action="append", default=[], type=Path, metavar="FILE")
+    parser_.add_argument("--scratch", metavar="URL", help="a server to make databases on, instead of one of our own")
+    parser_.add_argument("--json", action="store_true")
+    parser_.add_argument("-v", "--verbose", action="store_true", help="list every miss")
+    return parser_.parse_intermixed_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""Where can files be tried without harm to anything?
+
+On databases of our own, which are gone at the end: on a PostgreSQL started for this alone (in a temporary folder, with
+fsync off: its data is no loss), or on a given server where the role may CREATE DATABASE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import conninfo, sql
+
+from lancio import embedded, postgres, settings
+from lancio.errors import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = "lancio_scratch_"
+"""How the names of all scratch databases begin."""
+
+STRATEGY_SINCE = 15
+"""The major version from which CREATE DATABASE can copy through the log, without a checkpoint at both ends."""
+
+_FOLDER = "lancio-scratch-"
+_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+@dataclass
+class Scratch:
+    """A server on which databases are made and thrown away; every one made here is dropped by `clear`."""
+
+    conninfo: str = field(repr=False)
+    """Of a database from which others can be made; a password may be in it."""
+    said: str
+    """The server in words."""
+    version: int
+    """server_version_num: 180001."""
+    installation: embedded.Installation | None = None
+    """The programs of a server of our own."""
+    _made: dict[str, None] = field(default_factory=dict, repr=False)
+
+    @property
+    def major(self) -> int:
+        """The major version: 18."""
+        return self.version // 10000
+
+    def create(self, template: str | None = None) -> str:
+        """Make a database, empty or a copy of another one of these (which nobody may be connected to); its name.
+
+        Raises:
+            ServerError: the server refuses, with its own words.
+        """
+        name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(5)}"
+        words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(template or "template0")
+        )
+        if self.major >= STRATEGY_SINCE:
+            words += sql.SQL(" STRATEGY wal_log")
+        self._made[name] = None
+        self._administer(words, "a scratch database cannot be made")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a database made here, whoever is connected to it."""
+        self._made.pop(name, None)
+        force = 13  # the major version from which DROP DATABASE can end the sessions itself
+        words = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+        if self.major >= force:
+            words += sql.SQL(" WITH (FORCE)")
+        self._administer(words, f"the scratch database {name} cannot be dropped")
+
+    def clear(self) -> None:
+        """Drop all that was made here."""
+        for name in list(self._made):
+            self.drop(name)
+
+    @contextlib.contextmanager
+    def connect(self, name: str, options: str = "") -> Iterator[psycopg.Connection[Any]]:
+        """A session in autocommit mode on a database made here."""
+        target = conninfo.make_conninfo(self.conninfo, dbname=name, **({"options": options} if options else {}))
+        connection = psycopg.connect(target, autocommit=True, prepare_threshold=None)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _administer(self, words: sql.Composed, failed: str) -> None:
+        try:
+            with psycopg.connect(self.conninfo, autocommit=True) as connection:
+                connection.execute(words)
+        except psycopg.Error as error:
+            raise ServerError(
+                failed,
+                cause=" ".join(str(error.diag.message_primary or error).split()),
+                remedy="Name by --scratch a server where this role may CREATE DATABASE, or leave the flag out: "
+                "then a server of our own is started.",
+            ) from None
+
+
+@contextlib.contextmanager
+def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Scratch]:
+    """A scratch server: the one that `url` names, or one started for this and removed at the end.
+
+    At the end, also after Ctrl-C, every database that was made is dropped.
+
+    Raises:
+        UsageError: `url` is no connection string.
+        ServerError: nobody answers there, or no PostgreSQL can be started here.
+    """
+    with contextlib.ExitStack() as stack:
+        own = _own(os.environ if environ is None else environ)
+        scratch = stack.enter_context(own) if url is None else at(url)
+        try:
+            yield scratch
+        finally:
+            with _undisturbed():
+                scratch.clear()
+
+
+def at(url: str) -> Scratch:
+    """A given server, for databases of one's own; who asks must `clear` it.
+
+    Raises:
+        UsageError: `url` is no connection string.
+        ServerError: nobody answers there.
+    """
+    target = postgres.resolve(url)
+    with contextlib.closing(postgres.connect(target)) as connection:
+        version = connection.info.server_version
+    return Scratch(target.conninfo, target.display, version)
+
+
+@contextlib.contextmanager
+def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
+    account = embedded.ordinary_account() if os.geteuid() == 0 else None
+    _sweep()
+    programs = settings.home(environ)
+    try:
+        programs.mkdir(mode=0o755 if account else 0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    except OSError as error:
+        raise ServerError(
+            "there is no room for a scratch server",
+            cause=f"{error.filename}: {error.strerror}.",
+            remedy="Let TMPDIR and LANCIO_HOME name folders that you may write to, or name a server by --scratch.",
+        ) from error
+    data = folder / "data"
+    try:
+        if account is not None:
+            os.chown(folder, account.uid, account.gid)
+        installation = embedded.choose_installation(environ, programs, account, None)
+        password = secrets.token_urlsafe(24)
+        embedded.initialise(
+            installation, data, account=account, superuser=embedded.SUPERUSER, password=password, sync=False
+        )
+        running = embedded.launch(
+            installation,
+            data,
+            sockets=embedded.socket_folder(folder / "run", account),
+            log=folder / "log",
+            account=account,
+            settings=_QUICK,
+        )
+        target = conninfo.make_conninfo(
+            "",
+            host="127.0.0.1",
+            hostaddr="127.0.0.1",
+            port=running.port,
+            user=embedded.SUPERUSER,
+            password=password,
+            dbname="postgres",
+            sslmode="disable",
+            gssencmode="disable",
+            target_session_attrs="any",
+            options="",
+        )
+        with psycopg.connect(target, autocommit=True) as connection:
+            version = connection.info.server_version
+        yield Scratch(target, f"a scratch PostgreSQL {installation.version}", version, installation)
+    finally:
+        with _undisturbed():
+            _remove(folder)
+
+
+def _sweep() -> None:
+    """Remove the servers of processes that were killed before they could do it themselves."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    embedded.halt(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No second Ctrl-C between here and the end: a half-finished cleaning would leave databases behind."""
+    import signal
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
