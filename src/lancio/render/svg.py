@@ -99,8 +99,8 @@ def graph(
     ]
     for link, points in zip(shown.links, placed.lines, strict=True):
         lines.append(_line(link, points))
-    for box, label, size, corner in zip(shown.boxes, labels, sizes, placed.corners, strict=True):
-        lines.append(_box(graph, box, label, size, corner, center))
+    for box, label, its_size, corner in zip(shown.boxes, labels, sizes, placed.corners, strict=True):
+        lines.append(_box(graph, box, label, its_size, corner, center))
     return "\n".join([*lines, "</g>", "</svg>"]) + "\n"
 
 
