@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lancio.errors import SyntaxRefused
 from lancio.reading import directives, objects, queries, relations, routines, tree
 from lancio.reading.model import FileOps, Span, Statement
+from lancio.reading.places import line_of, pointed
 from lancio.reading.reader import Reader
 from lancio.syntax import lexer, parser
 
@@ -142,7 +143,7 @@ def read(migration: Migration) -> FileOps:
     try:
         raw = parser.parse(text)
     except parser.ParseError as error:
-        raise refusal(migration.name, text, error) from None
+        raise refusal(migration, error) from None
     reader = Reader(text)
     statements: list[Statement] = []
     for index, statement in enumerate(raw):
@@ -154,7 +155,7 @@ def read(migration: Migration) -> FileOps:
             read_statement(reader, statement.node, statement.tree)
         except RecursionError:
             deep = parser.ParseError(parser.TOO_DEEP, statement.start)
-            raise refusal(migration.name, text, deep) from None
+            raise refusal(migration, deep) from None
     declared, problems = directives.read(text, reader.line)
     return FileOps(tuple(statements), tuple(reader.ops), declared, problems)
 
@@ -249,21 +250,17 @@ _META = re.compile(rb"^[ \t]*(\\[A-Za-z!?]+)[^\n]*", re.MULTILINE)
 _COPY_IN = re.compile(rb"(?i)^\s*copy\b[^;]*\bfrom\s+stdin\b", re.MULTILINE)
 
 
-def refusal(name: str, text: bytes, error: parser.ParseError) -> SyntaxRefused:
-    """The refusal for a text that does not parse: file, line, the line itself and a caret under the place."""
-    at = max(0, min(error.position, len(text)))
-    if at == len(text):  # the end of the text: show the last line that holds something
-        at = max(0, len(text.rstrip()) - 1)
-    line_start = text.rfind(b"\n", 0, at) + 1
-    line_end = text.find(b"\n", at)
-    line = text[line_start : line_end if line_end >= 0 else len(text)].decode(errors="replace")
-    before = text[line_start:at].decode(errors="replace")
-    number = text.count(b"\n", 0, at) + 1
-    shown, offset = _window(line.replace("\t", " "), len(before))
-    where = f"{name}:{number}\n    {shown}\n    {' ' * offset}^"
+def refusal(migration: Migration, error: parser.ParseError) -> SyntaxRefused:
+    """The refusal for a text that does not parse: file, line, the line as it is written and a caret under the place."""
+    name = migration.name
+    at = max(0, min(error.position, len(migration.text)))
+    if at == len(migration.text):  # the end of the text: show the last line that holds something
+        at = max(0, len(migration.text.rstrip()) - 1)
+    text, at = migration.written(at)
+    where = pointed(name, text, at)
     meta = _META.search(text)
     if meta is not None and meta.start() <= at:
-        number = text.count(b"\n", 0, meta.start(1)) + 1
+        number = line_of(text, meta.start(1))
         command = meta[1].decode()
         return SyntaxRefused(
             f"{name}: {command} is a command of psql, not SQL",
@@ -294,11 +291,3 @@ def refusal(name: str, text: bytes, error: parser.ParseError) -> SyntaxRefused:
         cause="PostgreSQL's grammar does not accept the text at this place.",
         remedy="Mend the statement; nothing was run.",
     )
-
-
-def _window(line: str, at: int, width: int = 100) -> tuple[str, int]:
-    """At most `width` characters of a line around the place, and where the place is in them."""
-    if len(line) <= width:
-        return line, at
-    start = max(0, min(at - width // 2, len(line) - width))
-    return line[start : start + width], at - start

@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lancio.errors import SourceError
+from lancio.reading import layouts, markers, placeholders
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-NUMBERED = re.compile(r"^(?:V|v)?(\d+)(?:[._-]|$)")
-"""`001_name.sql`, `20260101120000_name.sql`, `V7__name.sql`: a number that gives an order."""
+    from lancio.reading.layouts import After, Arranged, Entry, Found, Name
+    from lancio.reading.placeholders import Filled
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """What takes a migration back: the file, relative to the folder, and its text where it is the migration's own."""
+
+    name: str
+    path: Path
+    text: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Migration:
     """One `.sql` file.
 
-    `name` is its path relative to the folder, with `/`; `text` its bytes, valid UTF-8 without a byte-order mark;
-    `number` what its name says about the order, or None; `digest` the SHA-256 of the text; `checksum` that of its
-    tokens alone, so that comments, white space and line ends may change after it was applied.
+    `name` is its path relative to the folder, with `/`; `text` what of it is sent, valid UTF-8 without a byte-order
+    mark: the part that goes up, its places filled. `number` is what its name says about the order, or None; `digest`
+    the SHA-256 of the text; `checksum` that of its tokens alone, so that comments, white space and line ends may
+    change after it was applied. `transaction` is unset where the file asks another tool for none. `filled` knows
+    where the bytes of the text stand in the file, and `source` is all of the file, where that is not the text.
     """
 
     name: str
     path: Path
     text: bytes = field(repr=False)
     number: int | None = None
+    down: Down | None = None
+    transaction: bool = True
+    after: tuple[After, ...] = ()
+    source: bytes | None = field(default=None, repr=False)
+    filled: Filled | None = field(default=None, repr=False)
+
+    def written(self, at: int) -> tuple[bytes, int]:
+        """The bytes of the file, and the place in them of a byte of the text."""
+        whole = self.text if self.source is None else self.source
+        return whole, at if self.filled is None else self.filled.written(at)
 
     @cached_property
     def digest(self) -> str:
@@ -57,30 +80,81 @@ class Migration:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of migrations, in the order of their names: numbers first, by value, then by name."""
+    """A folder of migrations, in the order of its layout.
+
+    `ordered`: every file has a place of its own; otherwise files of one number, and those without one, have none
+    among them. `left_out` are .sql files that the layout has no place for, `elsewhere` what it has besides and
+    cannot be read: migrations in another language, changes of other projects. `twins` are files of one version where
+    a version should be one migration, `unused` variables that no file has a place for.
+    """
 
     path: Path
     migrations: tuple[Migration, ...]
+    layout: Name = "flat"
+    ordered: bool = False
+    left_out: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    twins: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[Migration, ...], ...]:
         """Files whose names put them in an order, group after group; inside a group nothing but the graph does."""
         groups: list[list[Migration]] = []
         for migration in self.migrations:
-            if groups and groups[-1][-1].number == migration.number:
+            if groups and groups[-1][-1].number == migration.number and not self.ordered:
                 groups[-1].append(migration)
             else:
                 groups.append([migration])
         return tuple(tuple(group) for group in groups)
 
 
-def read_folder(path: Path) -> Folder:
-    """Read every `.sql` file below `path`; files and folders whose names begin with `.` or `_` are left out.
+def read_folder(path: Path, *, layout: Name | None = None, variables: Mapping[str, str] | None = None) -> Folder:
+    """Read the migrations below `path`; files and folders whose names begin with `.` or `_` are left out.
+
+    The layout is recognized unless one is named; `variables` fill the places that other programs fill.
 
     Raises:
-        SourceError: no such folder, no migrations in it, a file that is not UTF-8 or cannot be read, or two files
-            that one file system would take for the same.
+        SourceError: no such folder, no migrations in it, a layout that cannot be told or is not kept, a file that is
+            not UTF-8 or cannot be read, a place that nothing fills, or two files that one file system would take
+            for the same.
     """
+    found, texts = _find(path)
+    arranged = layouts.arrange(found, layout)
+    if not arranged.entries:
+        raise SourceError(
+            f"{path} holds no migration that can be read",
+            cause=f"Its files are {layouts.SAYS[arranged.layout]}, and none of them is for PostgreSQL to be run.",
+            remedy=f"Name another folder, or another layout with --layout: {', '.join(layouts.NAMES)}.",
+        )
+    _no_two_of_one_name([entry.file for entry in arranged.entries])
+    migrations, unused = _migrations(texts, arranged, variables or {})
+    return Folder(
+        path,
+        migrations,
+        arranged.layout,
+        arranged.ordered,
+        arranged.left_out,
+        arranged.elsewhere,
+        arranged.twins,
+        unused,
+    )
+
+
+class _Texts(dict[str, bytes]):
+    """The texts of a folder's files, each read once when it is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, name: str) -> bytes:
+        self[name] = _text(self.root / name, name)
+        return self[name]
+
+
+def _find(path: Path) -> tuple[Found, _Texts]:
+    """The files below a folder, sorted."""
     if path.is_file():
         raise SourceError(
             f"{path} is a file, not a folder",
@@ -94,44 +168,107 @@ def read_folder(path: Path) -> Folder:
             remedy="Name the folder that holds the .sql files.",
         )
     try:
-        found = sorted(
-            item
-            for item in path.rglob("*.sql")
-            if item.is_file() and not any(part[0] in "._" for part in item.relative_to(path).parts)
-        )
+        names = sorted(_below(path), key=lambda each: each.split("/"))
     except OSError as error:
         raise SourceError(f"{path} cannot be read", cause=str(error.strerror), remedy="Check its rights.") from error
+    found = [name for name in names if name.endswith(".sql")]
     if not found:
         raise SourceError(
             f"{path} holds no .sql file",
             cause="A migration is a file whose name ends in .sql.",
             remedy="Name the folder that holds the migrations.",
         )
-    names: dict[str, str] = {}
-    migrations = []
-    for item in found:
-        name = item.relative_to(path).as_posix()
+    for name in found:
         if not name.isprintable():
             raise SourceError(
                 f"a file's name holds characters that cannot be shown: {name!r}",
                 cause="A line end or an escape code in a name would reach terminals, logs and commands.",
                 remedy="Rename the file.",
             )
-        if other := names.get(name.casefold()):
+    texts = _Texts(path)
+    other = tuple(name for name in names if not name.endswith(".sql"))
+    return layouts.Found(path, tuple(found), other, texts.__getitem__), texts
+
+
+def _below(path: Path) -> list[str]:
+    """The files below a folder as relative paths with `/`; what begins with `.` or `_` is not looked at."""
+    found: list[str] = []
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        with os.scandir(path / above) as entries:
+            for entry in entries:
+                if entry.name[0] in "._":
+                    continue
+                name = f"{above}/{entry.name}" if above else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(name)
+                elif entry.is_file():
+                    found.append(name)
+    return found
+
+
+def _no_two_of_one_name(names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        if other := seen.get(name.casefold()):
             raise SourceError(
                 f"{other} and {name} are two files of one name",
                 cause="Their names differ only in upper and lower case, so they are one file on many machines.",
                 remedy="Rename one of them.",
             )
-        names[name.casefold()] = name
-        migrations.append(Migration(name, item, _text(item, name), _number(item.name)))
-    migrations.sort(key=lambda each: (each.number is None, each.number or 0, each.name))
-    return Folder(path, tuple(migrations))
+        seen[name.casefold()] = name
 
 
-def _number(name: str) -> int | None:
-    match = NUMBERED.match(name)
-    return int(match[1]) if match else None
+def _migrations(
+    texts: _Texts, arranged: Arranged, variables: Mapping[str, str]
+) -> tuple[tuple[Migration, ...], tuple[str, ...]]:
+    """The migrations of a folder, parted and filled, and the variables that none of them has a place for."""
+    habits = layouts.HABITS.get(arranged.layout, placeholders.Habits())
+    parted = {entry.file: _parted(entry, texts, arranged) for entry in arranged.entries}
+    gaps = {
+        entry.file: [] if entry.raw else placeholders.gaps(parted[entry.file].up, habits) for entry in arranged.entries
+    }
+    template = placeholders.Template(variables, placeholders.proved(gaps.values()))
+    left: list[tuple[str, bytes, placeholders.Gap]] = []
+    migrations = []
+    for entry in arranged.entries:
+        up, whole = parted[entry.file].up, texts[entry.file]
+        filled = None
+        if gaps[entry.file]:
+            filled, unfilled = placeholders.fill(up, gaps[entry.file], template)
+            left += [(entry.file, up, gap) for gap in unfilled]
+        text = up if filled is None else filled.text
+        migrations.append(
+            Migration(
+                entry.file,
+                texts.root / entry.file,
+                text,
+                entry.number,
+                _down(entry, parted[entry.file], texts.root),
+                entry.transaction and parted[entry.file].transaction,
+                entry.after,
+                None if text == whole else whole,
+                filled,
+            )
+        )
+    if left:
+        raise placeholders.unfilled(left)
+    used = {gap.name for each in gaps.values() for gap, _ in each}
+    return tuple(migrations), tuple(sorted(variables.keys() - used))
+
+
+def _parted(entry: Entry, texts: _Texts, arranged: Arranged) -> markers.Parted:
+    text = texts[entry.file]
+    return (
+        markers.Parted(text, None, True) if arranged.parted is None else markers.part(entry.file, text, arranged.parted)
+    )
+
+
+def _down(entry: Entry, parted: markers.Parted, root: Path) -> Down | None:
+    if entry.down:
+        return Down(entry.down, root / entry.down)
+    return None if parted.down is None else Down(entry.file, root / entry.file, parted.down)
 
 
 def _text(path: Path, name: str) -> bytes:
