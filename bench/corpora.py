@@ -166,7 +166,6 @@ def score(history: History, truth: Truth, result: Result) -> None:
             if any(each.strength in strengths and each.hazard in hazards for each in all_)
         }
 
-    last = truth.left_out
     firm = chosen("hard", "row")
     ways = {
         "direct": reach(firm),
@@ -175,18 +174,18 @@ def score(history: History, truth: Truth, result: Result) -> None:
         "hazards": reach(edges),
     }
     for measure, way in ways.items():
-        wanted = {pair for pair in getattr(truth, measure) if pair[1] <= last}
+        wanted = {pair for pair in getattr(truth, measure) if pair[1] in truth.left_out}
         result.shares[measure] = Share(len(wanted & way), len(wanted))
         missed = wanted - way
         if measure == "closure":
             missed -= truth.direct
         result.misses += [_missed(measure, pair, history, truth) for pair in sorted(missed)]
-    claims = {pair for pair in firm if pair[1] <= last and not truth.broken.keys() & set(pair)}
+    claims = {pair for pair in firm if pair[1] in truth.left_out and not truth.broken.keys() & set(pair)}
     true = truth.closure | truth.changed | truth.catalog_edges
     result.shares["precision"] = Share(len(claims & true), len(claims))
     result.misses += [_surplus(edges[pair], history) for pair in sorted(claims - true)]
     count = len(truth.files)
-    pairs = {(j, i) for j in range(1, count + 1) for i in range(1, min(j, last + 1))}
+    pairs = {(j, i) for j in range(1, count + 1) for i in range(1, j) if i in truth.left_out}
     result.shares["ordered"] = Share(len(ways["hazards"] & pairs), len(pairs))
 
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import multiprocessing
+import random
+import signal
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
 from lancio.errors import SourceError
+from lancio.postgres import named_queries
+from lancio.proof import replay, scratch
+from lancio.proof.cache import key as cache_key
+from lancio.proof.replay import Failed, Ran
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from lancio.proof.cache import Cache
+    from lancio.proof.replay import History
+    from lancio.proof.scratch import Scratch
+
+QUERIES = named_queries("lancio.proof", "leave_one_out.sql")
+
+METHOD = "1"
+"""Changes whenever the same history would give another truth: what is kept of older ones does not count then."""
 
 Pair = tuple[int, int]
 """Two files by their positions from 1: the first stays behind the second."""
@@ -17,7 +38,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Truth:
-    """What leaving out each of the first `left_out` files did to those behind it.
+    """What leaving out each of the files in `left_out` did to those behind it.
 
     `closure` are the pairs (j, i) where j fails without i, also because of a file between that failed; `direct` those
     of them that need no file between to explain them; `changed` where j runs with another effect. `catalog_edges`
@@ -26,7 +47,7 @@ class Truth:
     """
 
     files: tuple[str, ...]
-    left_out: int
+    left_out: frozenset[int]
     closure: frozenset[Pair]
     direct: frozenset[Pair]
     changed: frozenset[Pair]
@@ -35,6 +56,8 @@ class Truth:
     broken: dict[int, str] = field(default_factory=dict)
     """Files that fail with all others before them: nothing is known of them."""
     messages: dict[Pair, str] = field(default_factory=dict)
+    lines: dict[Pair, int] = field(default_factory=dict)
+    """The line of the first file's text at which it failed, as far as PostgreSQL gave a place."""
 
 
 def load(path: Path) -> Truth:
@@ -59,15 +82,333 @@ def _truth(found: dict[str, Any]) -> Truth:
     messages = {(int(pair.split(",")[0]), int(pair.split(",")[1])): text
                 for pair, text in found.get("first_message", {}).items()}  # fmt: skip
     messages |= {(each[0], each[1]): each[2] for each in hazards if len(each) > 2}
-    lists = {
-        name: frozenset((each[0], each[1]) for each in found.get(name, ()))
-        for name in ("closure", "direct", "changed", "catalog_edges")
-    }
+
+    def pairs(name: str) -> frozenset[Pair]:
+        return frozenset((each[0], each[1]) for each in found.get(name, ()))
+
     return Truth(
         files=tuple(found["files"]),
-        left_out=found.get("left_out", len(found["files"])),
-        hazards=frozenset((each[0], each[1]) for each in hazards),
+        left_out=frozenset(range(1, found.get("left_out", len(found["files"])) + 1)),
+        closure=pairs("closure"),
+        direct=pairs("direct"),
+        changed=pairs("changed"),
+        catalog_edges=pairs("catalog_edges"),
+        hazards=pairs("hazards"),
         broken={int(position): text for position, text in found.get("broken_in_full_run", {}).items()},
         messages=messages,
-        **lists,
+    )
+
+
+# --- the replay -------------------------------------------------------------------------------------------------------
+
+Effects = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """The whole history in order: the effect of each file as one hash, which files fail, what pg_depend has."""
+
+    effects: Effects
+    broken: dict[int, str]
+    catalog_edges: frozenset[Pair]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What leaving out one file did: who fails and why, who does something else, whom it may not follow."""
+
+    left_out: int
+    failed: dict[int, Failed]
+    changed: tuple[int, ...]
+    hazards: dict[int, Failed]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A catalog between two files: the number of the next transaction, and how many rows each catalog has."""
+
+    next: str
+    counts: tuple[int, ...]
+    written: str
+
+
+def undisturbed(server: Scratch, history: History) -> Undisturbed:
+    """Run the whole history once.
+
+    Raises:
+        ServerError: no database can be made, or the preamble fails.
+    """
+    replay_ = replay.Replay(server, history)
+    effects: list[str] = []
+    broken: dict[int, str] = {}
+    edges: set[Pair] = set()
+    makers: dict[tuple[int, int, int], int] = {}
+    with replay_.copy() as connection:
+        before = _state(connection, "")
+        for position, script in enumerate(history.scripts, 1):
+            done = replay.run(connection, script)
+            after = _state(connection, before.next)
+            if isinstance(done, Failed):
+                broken[position] = done.message
+                effects.append("")
+            else:
+                effects.append(_effect(before, after, done))
+            _note(connection, position, before.next, makers, edges)
+            before = _state(connection, "")
+    replay_.close()
+    return Undisturbed(tuple(effects), broken, frozenset(edges))
+
+
+def _state(connection: psycopg.Connection[Any], since: str) -> _State:
+    # What nobody has seen yet was written since "now": nothing.
+    since = since or connection.execute(QUERIES["next"].encode()).fetchone()[0]  # type: ignore[index]
+    with psycopg.RawCursor(connection) as cursor:
+        row = cursor.execute(QUERIES["effect"].encode(), (since,), prepare=True).fetchone()
+    assert row is not None  # noqa: S101  (a query without FROM)
+    return _State(row[0], tuple(row[1]), row[2])
+
+
+def _effect(before: _State, after: _State, done: Ran) -> str:
+    gained = [new - old for old, new in zip(before.counts, after.counts, strict=True)]
+    return hashlib.sha256(repr((after.written, gained, done.tags)).encode()).hexdigest()[:16]
+
+
+def _note(
+    connection: psycopg.Connection[Any],
+    position: int,
+    since: str,
+    makers: dict[tuple[int, int, int], int],
+    edges: set[Pair],
+) -> None:
+    """The edges that the catalog itself has: a file wrote a row that another made, or one that depends on it."""
+    with psycopg.RawCursor(connection) as cursor:
+        rows = cursor.execute(QUERIES["touched"].encode(), (since,)).fetchall()
+    written = [(row[0], row[1], row[2]) for row in rows if row[3]]
+    needed = [each for row in rows if not row[3] for each in {(row[0], row[1], row[2]), (row[0], row[1], 0)}]
+    for each in (*written, *needed):
+        maker = makers.get(each, position)
+        if maker != position:
+            edges.add((position, maker))
+    for each in written:
+        makers.setdefault(each, position)
+
+
+class _Worker:
+    """One process's share of the rows; it walks forward, so rows must be asked in ascending order."""
+
+    def __init__(self, server: Scratch, history: History, known: Undisturbed) -> None:
+        self.history = history
+        self.known = known
+        self.replay = replay.Replay(server, history)
+
+    def row(self, left_out: int) -> Row:
+        self.replay.before(left_out)
+        later = [
+            position
+            for position in range(left_out + 1, len(self.history.scripts) + 1)
+            if position not in self.known.broken
+        ]
+        failed, changed = self._without(later)
+        candidates = [each for each in later if each not in failed and each not in changed]
+        hazards = {} if left_out in self.known.broken else self._swapped(left_out, candidates)
+        return Row(left_out, failed, tuple(changed), hazards)
+
+    def _without(self, later: list[int]) -> tuple[dict[int, Failed], list[int]]:
+        """All later files without the one that is left out."""
+        failed: dict[int, Failed] = {}
+        changed: list[int] = []
+        with self.replay.copy() as connection:
+            before = _state(connection, "")
+            for position in later:
+                done = replay.run(connection, self.history.file(position))
+                after = _state(connection, before.next)
+                if isinstance(done, Failed):
+                    failed[position] = done
+                elif _effect(before, after, done) != self.known.effects[position - 1]:
+                    changed.append(position)
+                before = after
+        return failed, changed
+
+    def _swapped(self, left_out: int, candidates: list[int]) -> dict[int, Failed]:
+        """Each later file alone before the one that is left out; does that one still run?"""
+        own = self.history.file(left_out)
+        hazards: dict[int, Failed] = {}
+        if not own.together or not candidates:
+            return hazards
+        settle = replay.QUERIES["settle"].encode()
+        with self.replay.copy() as connection:
+            connection.execute("BEGIN; SAVEPOINT here")
+            alone = replay.send(connection, own)
+            connection.execute("ROLLBACK TO here")
+            if isinstance(alone, Failed):
+                return hazards  # not in a transaction, or not with a new enum value
+            for position in candidates:
+                script = self.history.file(position)
+                if not script.together:
+                    continue
+                if isinstance(replay.send(connection, script), Ran) and self._settled(connection, settle):
+                    done = replay.send(connection, own)
+                    if isinstance(done, Failed) and done.sqlstate != replay.UNSAFE_ENUM:
+                        hazards[position] = done
+                connection.execute("ROLLBACK TO here")
+            connection.execute("ROLLBACK")
+        return hazards
+
+    def _settled(self, connection: psycopg.Connection[Any], settle: bytes) -> bool:
+        try:
+            connection.execute(settle)
+        except psycopg.Error as error:  # what the file left for its end fails
+            if error.sqlstate is None:
+                raise
+            return False
+        return True
+
+
+_worker: _Worker
+"""Of a process of the pool; set by `_begin`."""
+
+
+def _begin(url: str, family: str, history: History, known: Undisturbed) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and ends us
+    _worker = _Worker(scratch.at(url, family), history, known)
+
+
+def _row(left_out: int) -> Row:
+    return _worker.row(left_out)
+
+
+def truth(
+    server: Scratch,
+    history: History,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    limit_s: float | None = None,
+    jobs: int = 2,
+    cache: Cache | None = None,
+    tell: Callable[[int, int], object] | None = None,
+) -> Truth:
+    """Leave out each file (or a seeded sample of them) and run the rest.
+
+    What `cache` has is not run again, so an interrupted run goes on where it was. After `limit_s` seconds no more
+    files are left out; `tell` hears how many of how many are done.
+
+    Raises:
+        ServerError: no database can be made, or the preamble fails.
+    """
+    started = time.monotonic()
+    digests = (f"{each.name} {each.digest}" for each in history.scripts)
+    base = cache_key([METHOD, str(server.version), history.preamble.decode(), *digests])
+    known = _known(server, history, cache, base)
+    chosen = list(range(1, len(history.scripts) + 1))
+    if sample is not None and sample < len(chosen):
+        chosen = sorted(random.Random(seed).sample(chosen, sample))  # noqa: S311  (a sample, not a secret)
+    rows = {}
+    for position in chosen:
+        found = cache.get(cache_key([base, str(position)])) if cache is not None else None
+        if found is not None:
+            rows[position] = _row_from(found)
+    waiting = [position for position in chosen if position not in rows]
+    for row in _rows(server, history, known, waiting, jobs):
+        rows[row.left_out] = row
+        if cache is not None:
+            cache.put(cache_key([base, str(row.left_out)]), _row_as(row))
+        if tell is not None:
+            tell(len(rows), len(chosen))
+        if limit_s is not None and time.monotonic() - started > limit_s:
+            break
+    return assemble(history, known, rows)
+
+
+def _rows(server: Scratch, history: History, known: Undisturbed, waiting: list[int], jobs: int) -> Iterator[Row]:
+    if not waiting:
+        return
+    if jobs <= 1 or len(waiting) == 1:
+        worker = _Worker(server, history, known)
+        for position in waiting:
+            yield worker.row(position)
+        worker.replay.close()
+        return
+    arguments = (server.conninfo, server.family, history, known)
+    # Leaving the block ends the processes, whatever they are at; their databases go with the family's.
+    with multiprocessing.Pool(min(jobs, len(waiting)), _begin, arguments) as pool:
+        yield from pool.imap_unordered(_row, waiting)
+
+
+def _known(server: Scratch, history: History, cache: Cache | None, base: str) -> Undisturbed:
+    name = cache_key([base, "undisturbed"])
+    found = cache.get(name) if cache is not None else None
+    if found is not None:
+        return Undisturbed(
+            tuple(found["effects"]),
+            {int(position): message for position, message in found["broken"].items()},
+            frozenset((each[0], each[1]) for each in found["catalog_edges"]),
+        )
+    known = undisturbed(server, history)
+    if cache is not None:
+        cache.put(
+            name,
+            {"effects": known.effects, "broken": known.broken, "catalog_edges": sorted(known.catalog_edges)},
+        )
+    return known
+
+
+def _row_as(row: Row) -> dict[str, Any]:
+    def sentences(found: dict[int, Failed]) -> dict[int, list[Any]]:
+        return {position: [each.message, each.sqlstate, each.line] for position, each in found.items()}
+
+    return {
+        "left_out": row.left_out,
+        "failed": sentences(row.failed),
+        "changed": row.changed,
+        "hazards": sentences(row.hazards),
+    }
+
+
+def _row_from(found: dict[str, Any]) -> Row:
+    def failures(group: str) -> dict[int, Failed]:
+        return {int(position): Failed(*each) for position, each in found[group].items()}
+
+    return Row(found["left_out"], failures("failed"), tuple(found["changed"]), failures("hazards"))
+
+
+def assemble(history: History, known: Undisturbed, rows: dict[int, Row]) -> Truth:
+    """The rows as one truth.
+
+    A failed pair is direct when the catalog has it, or when no other file between was disturbed that, left out
+    itself, disturbs the failing one; where a file between was not left out that cannot be known, and the pair is not.
+    """
+    disturbed = {left_out: {*row.failed, *row.changed} for left_out, row in rows.items()}
+    everything = set(range(1, len(history.scripts) + 1))
+
+    def direct(file: int, other: int) -> bool:
+        if (file, other) in known.catalog_edges:
+            return True
+        between = [each for each in disturbed[other] if each < file]
+        return not any(each not in disturbed or file in disturbed[each] for each in between)
+
+    closure = {(file, other): failed for other, row in rows.items() for file, failed in row.failed.items()}
+    # Who needs the other file, or one behind it, cannot come before it at all.
+    latest: dict[int, int] = {}
+    for other, files in disturbed.items():
+        for file in files:
+            latest[file] = max(latest.get(file, 0), other)
+    hazards = {
+        (file, other): failed
+        for other, row in rows.items()
+        for file, failed in row.hazards.items()
+        if latest.get(file, 0) < other
+    }
+    return Truth(
+        files=tuple(each.name for each in history.scripts),
+        left_out=frozenset(rows) if len(rows) < len(everything) else frozenset(everything),
+        closure=frozenset(closure),
+        direct=frozenset(pair for pair in closure if direct(*pair)),
+        changed=frozenset((file, other) for other, row in rows.items() for file in row.changed),
+        catalog_edges=known.catalog_edges,
+        hazards=frozenset(hazards),
+        broken=known.broken,
+        messages={pair: failed.message for pair, failed in (closure | hazards).items()},
+        lines={pair: failed.line for pair, failed in (closure | hazards).items() if failed.line},
     )

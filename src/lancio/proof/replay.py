@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from lancio.errors import ServerError
 from lancio.postgres import named_queries
 from lancio.reading import operations
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lancio.proof.scratch import Scratch
     from lancio.reading.model import FileOps, Statement
     from lancio.reading.source import Migration
 
@@ -24,6 +29,9 @@ KINDS = frozenset(
     ("schema", "extension", "relation", "column", "type", "label", "routine", "constraint", "trigger", "policy", "rule")
 )
 """The kinds that `held` tells."""
+
+SESSION = "-c client_min_messages=error -c statement_timeout=60s -c jit=off"
+"""How sessions on scratch databases begin; a statement that takes a minute on empty tables waits for something."""
 
 UNSAFE_ENUM = "55P04"
 """A new enum value that is used in the transaction which made it."""
@@ -98,11 +106,20 @@ def run(connection: psycopg.Connection[Any], script: Script) -> Ran | Failed:
     """
     if not script.text:
         return Ran(())
-    done = _sent(connection, ((0, script.text),) if script.together else script.pieces, script.text)
+    done = send(connection, script)
     if isinstance(done, Failed) and done.sqlstate == UNSAFE_ENUM and script.together:
         done = _sent(connection, script.pieces, script.text)
+    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        connection.execute("ROLLBACK")
     connection.execute(QUERIES["reset"].encode())
     return done
+
+
+def send(connection: psycopg.Connection[Any], script: Script) -> Ran | Failed:
+    """Run a file in whatever transaction the session is in, and leave the session as the file leaves it."""
+    if not script.text:
+        return Ran(())
+    return _sent(connection, ((0, script.text),) if script.together else script.pieces, script.text)
 
 
 def _sent(connection: psycopg.Connection[Any], pieces: tuple[tuple[int, bytes], ...], text: bytes) -> Ran | Failed:
@@ -118,8 +135,6 @@ def _sent(connection: psycopg.Connection[Any], pieces: tuple[tuple[int, bytes], 
         except psycopg.Error as error:
             if error.sqlstate is None:  # the connection, not the file
                 raise
-            if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                connection.execute("ROLLBACK")
             return Failed(error.diag.message_primary or str(error), error.sqlstate, _line(text, offset, piece, error))
     return Ran(tuple(tags))
 
@@ -135,3 +150,63 @@ def _line(text: bytes, offset: int, piece: bytes, error: psycopg.Error) -> int:
 def held(connection: psycopg.Connection[Any]) -> frozenset[Item]:
     """The names of all that the database holds, of the kinds in KINDS."""
     return frozenset((row[0], row[1]) for row in connection.execute(QUERIES["held"].encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is replayed: files in their order, behind SQL that makes what must be there first."""
+
+    scripts: tuple[Script, ...]
+    preamble: bytes = b""
+
+    def file(self, position: int) -> Script:
+        """The file at a position, counted from 1."""
+        return self.scripts[position - 1]
+
+
+class Replay:
+    """A history on a scratch server: one database that walks forward from file to file, and copies of it."""
+
+    def __init__(self, server: Scratch, history: History) -> None:
+        """Make the database and run the preamble.
+
+        Raises:
+            ServerError: the database cannot be made, or the preamble does not run.
+        """
+        self.server = server
+        self.history = history
+        self.name = server.create()
+        self.at = 1
+        """The file that the database stands before."""
+        with self.server.connect(self.name, SESSION) as connection:
+            try:
+                connection.execute(history.preamble)
+            except psycopg.Error as error:
+                raise ServerError(
+                    "what is to be there before the first file cannot be made",
+                    cause=" ".join(str(error).split()),
+                    remedy="Mend the preamble; it runs as one transaction on an empty database.",
+                ) from None
+
+    def before(self, position: int) -> None:
+        """Walk on to the state before a file; there is no way back."""
+        if position <= self.at:
+            return
+        with self.server.connect(self.name, SESSION) as connection:
+            for each in range(self.at, position):
+                run(connection, self.history.file(each))
+        self.at = position
+
+    @contextlib.contextmanager
+    def copy(self) -> Iterator[psycopg.Connection[Any]]:
+        """A session on a copy of the database as it stands, dropped afterwards."""
+        name = self.server.create(self.name)
+        try:
+            with self.server.connect(name, SESSION) as connection:
+                yield connection
+        finally:
+            self.server.drop(name)
+
+    def close(self) -> None:
+        """Drop the database."""
+        self.server.drop(self.name)

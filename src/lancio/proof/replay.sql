@@ -1,6 +1,12 @@
 -- name: reset
--- What a file may have left in its session; DISCARD ALL is refused in a transaction, and so is this.
-DISCARD ALL
+-- What a file may have left in its session: DISCARD ALL but for the prepared statements, which are ours, and fit for a
+-- transaction.
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP;
+DISCARD SEQUENCES
+
+-- name: settle
+-- The same between two files of one transaction. What was deferred to its end is checked now.
+SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP
 
 -- name: held
 -- Every named thing outside of the server's own schemas and the ledger's; what belongs to an extension stays away.

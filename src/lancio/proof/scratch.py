@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ _QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"
 
 @dataclass
 class Scratch:
-    """A server on which databases are made and thrown away; every one made here is dropped by `clear`."""
+    """A server on which databases are made and thrown away; `clear` drops them."""
 
     conninfo: str = field(repr=False)
     """Of a database from which others can be made; a password may be in it."""
@@ -45,9 +45,11 @@ class Scratch:
     """The server in words."""
     version: int
     """server_version_num: 180001."""
+    family: str = field(default_factory=lambda: f"{PREFIX}{os.getpid()}_{secrets.token_hex(4)}_")
+    """How the names of these databases begin; processes that work together share it."""
     installation: embedded.Installation | None = None
     """The programs of a server of our own."""
-    _made: dict[str, None] = field(default_factory=dict, repr=False)
+    _serial: int = 0
 
     @property
     def major(self) -> int:
@@ -60,19 +62,18 @@ class Scratch:
         Raises:
             ServerError: the server refuses, with its own words.
         """
-        name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(5)}"
+        self._serial += 1
+        name = f"{self.family}{os.getpid()}_{self._serial}"
         words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(template or "template0")
         )
         if self.major >= STRATEGY_SINCE:
             words += sql.SQL(" STRATEGY wal_log")
-        self._made[name] = None
         self._administer(words, "a scratch database cannot be made")
         return name
 
     def drop(self, name: str) -> None:
         """Drop a database made here, whoever is connected to it."""
-        self._made.pop(name, None)
         force = 13  # the major version from which DROP DATABASE can end the sessions itself
         words = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
         if self.major >= force:
@@ -80,8 +81,14 @@ class Scratch:
         self._administer(words, f"the scratch database {name} cannot be dropped")
 
     def clear(self) -> None:
-        """Drop all that was made here."""
-        for name in list(self._made):
+        """Drop all of the family, whichever process made them."""
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            rows = connection.execute(
+                "SELECT datname FROM pg_database WHERE left(datname, length(%(family)s)) = %(family)s",
+                {"family": self.family},
+            )
+            names = [row[0] for row in rows]
+        for name in names:
             self.drop(name)
 
     @contextlib.contextmanager
@@ -127,8 +134,8 @@ def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> 
                 scratch.clear()
 
 
-def at(url: str) -> Scratch:
-    """A given server, for databases of one's own; who asks must `clear` it.
+def at(url: str, family: str = "") -> Scratch:
+    """A given server, for databases of one's own, or of the `family` of another process, which will clear them.
 
     Raises:
         UsageError: `url` is no connection string.
@@ -137,7 +144,8 @@ def at(url: str) -> Scratch:
     target = postgres.resolve(url)
     with contextlib.closing(postgres.connect(target)) as connection:
         version = connection.info.server_version
-    return Scratch(target.conninfo, target.display, version)
+    scratch = Scratch(target.conninfo, target.display, version)
+    return replace(scratch, family=family) if family else scratch
 
 
 @contextlib.contextmanager
@@ -186,7 +194,7 @@ def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
         )
         with psycopg.connect(target, autocommit=True) as connection:
             version = connection.info.server_version
-        yield Scratch(target, f"a scratch PostgreSQL {installation.version}", version, installation)
+        yield Scratch(target, f"a scratch PostgreSQL {installation.version}", version, installation=installation)
     finally:
         with _undisturbed():
             _remove(folder)
