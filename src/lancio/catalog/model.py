@@ -76,6 +76,12 @@ class Object:
     facts: dict[str, str] = field(default_factory=dict)  # what a live server says of it
     extension: str = ""  # the extension that it is a member of
     rows: list[tuple[RowFact, Site]] = field(default_factory=list)
+    former: Site | None = None  # who made what bore its name before, where the file that made it took that away
+    alike: bool = True  # whether it serves as what bore its name before did
+    also: list[Site] = field(default_factory=list)  # who would have made it, had it not been there already
+    retyped: list[tuple[str, Site]] = field(default_factory=list)  # of a column: a type it had, and who changed that
+    placed_by: Site | None = None  # who made the schema that it went to by the search_path
+    released: list[Site] = field(default_factory=list)  # who took from it what had stood on it
 
     @property
     def says(self) -> str:
@@ -89,6 +95,15 @@ class Object:
         return version.maker if version else BEFORE
 
 
+class Former(NamedTuple):
+    """What bore a name before: what it was, who had made it, who freed the name."""
+
+    label: str
+    detail: Detail
+    maker: Site
+    freed: Site
+
+
 class Catalog:
     """Objects by name and by id. Changed in place by binding; `copy()` before a binding that is only a question."""
 
@@ -97,6 +112,9 @@ class Catalog:
         self.names: dict[Name, int] = {}
         self.routines: dict[tuple[str, str], list[int]] = {}
         self.freed: dict[Name, Site] = {}
+        self.former: dict[Name, Former] = {}
+        self.gone: dict[int, tuple[Name, str, Site]] = {}  # of what was dropped: name and label, and who did it
+        self.remade: set[tuple[Name, int]] = set()  # names that a file freed and gave again to the like
         self.path: tuple[str, ...] = ("public",)
         self._next = 1
 
@@ -127,6 +145,10 @@ class Catalog:
         if detail is not None:
             made.detail = detail
         made.cells["exists"] = Version(site)
+        former = self.former.get(name)
+        if former is not None and former.freed.file == site.file and former.label == label:
+            made.former, made.alike = former.maker, _alike(former, made)
+            self.remade.add((name, site.file))
         self.objects[made.id] = made
         if parent is not None:
             parent.children.add(made.id)
@@ -156,8 +178,13 @@ class Catalog:
             self.objects[each.parent].children.discard(each.id)
         self._leave(each)
         self.objects.pop(each.id, None)
-        self.freed[each.name] = site
+        self.gone[each.id] = (each.name, each.label, site)
+        self._freed(each, site)
         return gone
+
+    def _freed(self, each: Object, site: Site) -> None:
+        self.freed[each.name] = site
+        self.former[each.name] = Former(each.label, each.detail, each.former or each.maker, site)
 
     def adopt(self, each: Object, parent: Object) -> None:
         """Make an object part of another one than before: a sequence of the column that owns it."""
@@ -170,7 +197,7 @@ class Catalog:
         """Give an object another name; its parts follow, its id and cells stay."""
         old = each.name
         self._leave(each)
-        self.freed[old] = site
+        self._freed(each, site)
         each.name = name
         self._enter(each)
         if old.kind in ("relation", "type"):
@@ -181,6 +208,7 @@ class Catalog:
                         self.rename(part, part.name._replace(schema=name.schema), site)
                     continue
                 self._leave(part)
+                self.former[part.name] = Former(part.label, part.detail, part.former or part.maker, site)
                 part.name = part.name._replace(schema=name.schema, of=name.name)
                 self._enter(part)
 
@@ -191,14 +219,32 @@ class Catalog:
         other._next = self._next
         other.names = dict(self.names)
         other.routines = {key: list(value) for key, value in self.routines.items()}
-        other.freed = dict(self.freed)
+        other.freed, other.former = dict(self.freed), dict(self.former)
+        other.gone, other.remade = dict(self.gone), set(self.remade)
         for key, each in self.objects.items():
             other.objects[key] = Object(
                 each.id, each.name, each.label, each.parent, set(each.children),
                 {facet: Version(version.maker, list(version.readers)) for facet, version in each.cells.items()},
                 each.detail, set(each.dependents), each.open, dict(each.facts), each.extension, list(each.rows),
+                each.former, each.alike, list(each.also), list(each.retyped),
+                each.placed_by, list(each.released),
             )  # fmt: skip
         return other
+
+
+def _alike(former: Former, made: Object) -> bool:
+    """Whether what bears the name now serves those who need it as what bore it before did."""
+    before, now = former.detail, made.detail
+    return (
+        before.columns_of == now.columns_of
+        and before.result == now.result
+        and (made.label != "index" or before.implied == now.implied)  # a constraint's index goes with that alone
+        and (made.name.kind != "column" or _type(before) == _type(now))
+    )
+
+
+def _type(column: Detail) -> str:
+    return column.columns[0].type_name if column.columns else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,11 +102,21 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         relation = catalog.add(Name("relation", row["schema"], row["name"]), _RELATIONS[row["kind"]], BEFORE, table)
         relation.extension = row["extension"] or ""
         relation.facts["owner"] = "yes" if row["owned"] else "no"
+        if row["columns"]:
+            relation.detail = Detail(
+                label="index",
+                columns_of=tuple(row["columns"]),
+                unique=row["unique"],
+                keys=tuple(row["columns"]) if row["unique"] and row["plain"] else (),
+                partial=row["partial"],
+            )
         relation.facts["rls"] = "on" if row["rls"] else "off"
     for row in found["types"]:
         kind = _TYPES.get(row["kind"], "type")
         type_ = catalog.add(Name("type", row["schema"], row["name"]), kind, BEFORE)
         type_.extension = row["extension"] or ""
+        if row["kind"] == "e":
+            type_.detail = Detail(label="type", contype="enum")
         for label in row["labels"]:
             catalog.add(Name("label", row["schema"], label, row["name"]), "label", BEFORE, type_)
     for row in found["columns"]:
@@ -115,8 +125,16 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         routine = catalog.add(Name("routine", row["schema"], row["name"], "", row["args"]), "function", BEFORE)
         routine.detail = Detail(label="function", defaults=row["defaults"], variadic=row["variadic"])
         routine.extension = row["extension"] or ""
+        if row["definition"]:
+            routine.facts["definition"] = row["definition"]
     for row in found["constraints"]:
-        _part(catalog, "constraint", _CONSTRAINTS.get(row["kind"], "constraint"), row, Detail())
+        _part(
+            catalog,
+            "constraint",
+            _CONSTRAINTS.get(row["kind"], "constraint"),
+            row,
+            Detail(columns_of=tuple(row["columns"])),
+        )
     for row in found["triggers"]:
         executes = Ref("routine", row["routine"], row["routine_schema"], (), 0)
         events = tuple(word for bit, word in _EVENTS if row["type"] & bit)

@@ -29,7 +29,13 @@ SELECT rolname::text FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1
 -- name: relations
 SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.relrowsecurity AS rls,
        pg_has_role(c.relowner, 'USAGE') AS owned,
-       t.relname::text AS of, x.extname::text AS extension
+       t.relname::text AS of, x.extname::text AS extension,
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+             WHERE k.place <= (to_jsonb(i) ->> 'indnkeyatts')::int OR NOT to_jsonb(i) ? 'indnkeyatts'
+             ORDER BY k.place) AS columns,
+       i.indisunique AS "unique", i.indexprs IS NULL AND i.indimmediate AS plain,
+       i.indpred IS NOT NULL AS partial
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.oid
@@ -54,9 +60,15 @@ ORDER BY 1, 2, a.attnum
 SELECT n.nspname::text AS schema, p.proname::text AS name,
        (SELECT coalesce(string_agg(format_type(t, NULL), ', ' ORDER BY o), '')
         FROM unnest(p.proargtypes) WITH ORDINALITY AS u (t, o)) AS args,
-       p.pronargdefaults::int AS defaults, p.provariadic <> 0 AS variadic, x.extname::text AS extension
+       p.pronargdefaults::int AS defaults, p.provariadic <> 0 AS variadic, x.extname::text AS extension,
+       -- An aggregate has no definition; the column that tells one changed its name with 11.
+       CASE WHEN l.lanname IN ('sql', 'plpgsql') AND x.extname IS NULL
+                 AND coalesce(to_jsonb(p) ->> 'prokind', CASE WHEN (to_jsonb(p) ->> 'proisagg')::boolean THEN 'a' END, 'f')
+                     IN ('f', 'p')
+            THEN pg_get_functiondef(p.oid) END AS definition
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 LEFT JOIN pg_extension x ON x.oid = d.refobjid
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio')
@@ -74,7 +86,9 @@ WHERE t.typtype IN ('b', 'd', 'e', 'r', 'm') AND t.typelem = 0
 ORDER BY 1, 2
 
 -- name: constraints
-SELECT n.nspname::text AS schema, c.relname::text AS relation, k.conname::text AS name, k.contype::text AS kind
+SELECT n.nspname::text AS schema, c.relname::text AS relation, k.conname::text AS name, k.contype::text AS kind,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

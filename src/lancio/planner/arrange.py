@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lancio.planner.bind import CALL_DEPTH, PARTS
 from lancio.planner.rows import contradicts
+from lancio.reading.model import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lancio.reading.model import FileOps, Op, Ref, RowFact
+    from lancio.reading.model import FileOps, Op, RowFact
 
 MAX_VARIADIC = 20
 """How many arguments a variadic routine is looked up with."""
@@ -62,6 +63,8 @@ def made_keys(op: Op) -> list[Key]:
     A routine answers to each number of arguments that it accepts, a unique constraint to its columns.
     """
     found, detail = [key(op.ref)[0]], op.detail
+    if detail.contype == "enum":
+        found += [Key("label", op.ref.name, label.name) for label in detail.columns]
     if op.ref.kind == "routine":
         count = len(op.ref.args or ())
         least = count - detail.defaults - (1 if detail.variadic else 0)
@@ -73,7 +76,7 @@ def made_keys(op: Op) -> list[Key]:
         if detail.contype == "primary key":
             found.append(Key("unique", op.ref.of[0].name, ""))
     elif detail.label == "index" and detail.unique and detail.like:
-        found.append(Key("unique", detail.like[0].name, ",".join(sorted(detail.columns_of))))
+        found.append(Key("unique", detail.like[0].name, ",".join(sorted(detail.keys or detail.columns_of))))
     return found
 
 
@@ -90,8 +93,12 @@ class Arrangement:
         self.bodies: dict[str, list[Op]] = {}
         self.triggers: dict[str, list[str]] = {}
         self.targets: dict[Key, str] = {}  # foreign keys, and the tables they point to
+        self.column_types: dict[tuple[str, str], list[Ref]] = {}  # by table and column
+        self.stands: dict[Key, set[Key]] = {}  # views, and what they read
         for ops in self.files:
+            read: dict[int, set[Key]] = {}
             for op in ops.ops:
+                self._note(op, read.setdefault(op.statement, set()))
                 if op.verb == "make" and op.ref.kind == "routine":
                     self.bodies.setdefault(op.ref.name, []).extend(op.detail.body)
                 elif op.verb == "make" and op.ref.kind == "trigger" and op.detail.routine:
@@ -100,6 +107,18 @@ class Arrangement:
         self.after: dict[int, set[int]] = {}  # declared
         self._before: list[set[int]] = []
         self._rather: list[set[int]] = []
+
+    def _note(self, op: Op, read: set[Key]) -> None:
+        """What is known of types and views before any file is outlined; `read` is what the statement has read."""
+        if op.verb == "read" and op.ref.kind in ("relation", "column"):
+            read.add(key(op.ref)[0])
+        if op.verb == "make" and op.ref.kind in ("relation", "column"):
+            table = op.ref.of[0].name if op.ref.of else op.ref.name
+            for column in op.detail.columns:
+                if column.type is not None and column.type.schema != "pg_catalog":
+                    self.column_types.setdefault((table, column.name), []).append(column.type)
+            if op.detail.label in ("view", "materialized view"):
+                self.stands.setdefault(key(op.ref)[0], set()).update(read)
 
     def _outline(self, ops: FileOps) -> Outline:
         outline = Outline()
@@ -119,15 +138,28 @@ class Arrangement:
                 outline.makes.setdefault(each, set()).add(key(ref)[1])
             if op.detail.references is not None:
                 target, columns = op.detail.references
+                for table, names in ((op.ref.of[0].name, op.detail.columns_of), (target.name, columns)):
+                    for name in names:
+                        outline.asks.setdefault(Key("type of", table, name), set()).add("")
                 unique = Key("unique", target.name, ",".join(sorted(columns)))
                 outline.foreign.add(target.name)
                 self.targets[key(op.ref)[0]] = target.name
                 if unique not in outline.makes:
                     outline.needs.setdefault(unique, set()).add(target.schema or "")
-            if not (op.detail.replace or op.detail.if_not_exists):
+            unless_there = any(guard.truth == "missing" for guard in op.guards)
+            if not (op.detail.replace or op.detail.if_not_exists or unless_there):
                 outline.plainly.add(key(ref)[0])
         elif verb == "rows" and op.detail.row is not None:
             outline.rows.append((ref.name, op.detail.row))
+        elif ref.kind == "label" and ref.of[0].kind == "column":
+            for relation in ref.of[0].of:
+                for type_ in self.column_types.get((relation.name, ref.of[0].name), ()):
+                    self._need(outline, Ref("label", ref.name, of=(type_,)), soft=op.soft)
+        elif ref.kind == "unique":
+            unique = Key("unique", ref.of[0].name, ",".join(sorted(ref.name.split(", "))))
+            if unique not in outline.makes:
+                wanted = outline.asks if op.soft else outline.needs
+                wanted.setdefault(unique, set()).add(ref.of[0].schema or "")
         elif ref.kind == "row" and op.detail.row is not None:
             outline.need_rows.append((ref.name, op.detail.row))
         elif ref.kind == "set":
@@ -135,6 +167,9 @@ class Arrangement:
         elif verb == "drop" and op.detail.if_exists:
             _put(outline.drops, ref)
             _put(outline.asks, ref)
+        elif verb == "write" and op.detail.facet == "type":
+            outline.makes.setdefault(Key("type of", ref.of[0].name if ref.of else "", ref.name), set()).add("")
+            self._need(outline, ref, soft=op.soft)
         elif verb in ("read", "call", "alter", "write", "drop", "rename", "move") and ref.kind != "setting":
             asked = {key(guard.ref)[0] for guard in op.guards if guard.ref is not None and guard.truth == "exists"}
             soft = op.soft or key(ref)[0] in asked or any(key(relation)[0] in asked for relation in ref.of)
@@ -212,8 +247,7 @@ class Arrangement:
 
         choices: list[list[set[int]]] = []
         for index, outline in enumerate(self.outlines):
-            wanted = {each: schemas for each, schemas in outline.needs.items() if each not in outline.makes}
-            choices.append(makers_of(wanted, index))
+            choices.append(makers_of(outline.needs, index))
             for table, row in outline.need_rows:
                 made = {maker for maker, fact in row_makers.get(table, ()) if not contradicts(fact, row)}
                 if made and index not in made:
@@ -228,6 +262,14 @@ class Arrangement:
                 fitting = {maker for maker in makers_of_one if alone or index not in _reach(maker, firm)}
                 before |= fitting or makers_of_one
             self._before.append(before - {index})
+        droppers: dict[Key, list[int]] = {}
+        for index, outline in enumerate(self.outlines):
+            for dropped in outline.drops:
+                droppers.setdefault(dropped, []).append(index)
+        standing: dict[Key, list[Key]] = {}
+        for view, read in self.stands.items():
+            for each in read:
+                standing.setdefault(each, []).append(view)
         for index, outline in enumerate(self.outlines):
             rather = {maker for found in makers_of(outline.asks, index) for maker in found}
             for each_key in outline.makes:
@@ -237,6 +279,8 @@ class Arrangement:
                     }
             for dropped in outline.drops:
                 rather.update(users.get(dropped, ()))
+                for view in standing.get(dropped, ()):  # it stands in the way until it is dropped itself
+                    rather.update(droppers.get(view, ()))
                 if dropped.kind == "constraint":  # perhaps the key that a foreign key points to
                     rather |= {
                         other

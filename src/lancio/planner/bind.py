@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
+from lancio.errors import SyntaxRefused
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
+from lancio.reading import operations
+from lancio.reading.queries import name_in_text
 from lancio.reading.relations import INHERITS, PARTITION, object_name
 
 if TYPE_CHECKING:
@@ -240,6 +243,7 @@ class Binder:
         """Bind one operation."""
         truth = self.guarded(op)
         if truth is False:
+            self.would_make(op)
             return
         maybe = truth is None or op.soft
         verb = op.verb
@@ -264,6 +268,16 @@ class Binder:
             self.rows(op)
         elif verb == "set" and op.ref.name == "search_path":
             self.path = op.detail.path if op.detail.path is not None else self.catalog.path
+
+    def would_make(self, op: Op) -> None:
+        """An object that the file makes only where it is not there yet."""
+        if op.verb != "make" or op.detail.implied:
+            return
+        for guard in op.guards:
+            if guard.ref is not None and guard.truth == "missing" and guard.ref.name == op.ref.name:
+                found = self.resolve(guard.ref)
+                if found is not None and found.maker.file != self.current:
+                    found.also.append(self.site(op))
 
     def guarded(self, op: Op) -> bool | None:
         """Whether the conditions around an operation hold: True, False, or None where that cannot be known."""
@@ -306,6 +320,10 @@ class Binder:
             self.read_set(op)
         elif ref.kind == "column":
             self.read_column(op, maybe=maybe)
+        elif ref.kind == "label":
+            self.read_label(op, maybe=maybe)
+        elif ref.kind == "unique":
+            self.read_unique(op, maybe=maybe)
         else:
             found = self.resolve(ref)
             if found is not None:
@@ -313,7 +331,15 @@ class Binder:
             elif not self.builtin(ref):
                 self.missing(op, ref, maybe=maybe)
 
-    def need(self, found: Object, op: Op, mode: str = "ACCESS SHARE", strength: Strength = "hard") -> None:
+    def need(
+        self,
+        found: Object,
+        op: Op,
+        mode: str = "ACCESS SHARE",
+        strength: Strength = "hard",
+        *,
+        name_only: bool = False,
+    ) -> None:
         """The current file needs an object that is there."""
         site = self.site(op)
         version = found.cells.get("exists")
@@ -328,8 +354,35 @@ class Binder:
             return
         if version is not None and (not version.readers or version.readers[-1].file != site.file):
             version.readers.append(site)
-        self.edge(site, maker, "read-after-write", strength, found.says, found.name.kind)
+        self.made_by(found, site, strength, name_only=name_only)
+        if found.placed_by is not None and op.ref.schema and strength == "hard":
+            self.edge(site, found.placed_by, "read-after-write", "hard", f"schema {found.name.schema}", "schema")
         self.require_object(found, strength, site, op.detail.message)
+
+    def need_owner(self, op: Op) -> None:
+        """The table whose column, constraint, trigger … an operation names must be there, under that name."""
+        owner = self.resolve(op.ref.of[0]) if op.ref.of else None
+        if owner is not None:
+            self.need(owner, op)
+
+    def made_by(self, found: Object, site: Site, strength: Strength = "hard", *, name_only: bool = False) -> None:
+        """An edge to who made an object.
+
+        Where the file that made it took away what bore the name before, without that file the earlier one is still
+        there: that one's maker is needed, and this file's place is a matter of order (`name_only`: whatever the
+        earlier one was). Where several files would make it (IF NOT EXISTS, OR REPLACE), none of them alone is needed.
+        """
+        maker = found.cells["exists"].maker if "exists" in found.cells else BEFORE
+        says, kind = found.says, found.name.kind
+        if strength == "hard" and found.former is not None and (found.alike or name_only):
+            self.edge(site, found.former, "read-after-write", "hard", says, kind)
+            strength = "order"
+        others = {each.file: each for each in found.also if each.file not in (maker.file, site.file)}
+        if strength == "hard" and others:
+            strength = "order"
+            for each in others.values():
+                self.edge(site, each, "read-after-write", strength, says, kind)
+        self.edge(site, maker, "read-after-write", strength, says, kind)
 
     def asked_for(self, found: Object, op: Op) -> bool:
         """Whether the operation stands under a test that the object is there."""
@@ -403,6 +456,53 @@ class Binder:
         if ("column", says) not in self.bound.requirements:
             self.bound.requirements["column", says] = Requirement(says, "column", "hard", self.place(site), "missing")
 
+    def read_label(self, op: Op, *, maybe: bool) -> None:
+        """A constant where an enum is expected, by a cast or by the column that it stands beside."""
+        owner, value = op.ref.of[0], op.ref.name
+        type_ = self.type_of(owner) if owner.kind == "column" else self.resolve(owner)
+        if type_ is None or type_.detail.contype != "enum":
+            return
+        found = self.catalog.part("label", type_, value)
+        if found is not None:
+            self.need(found, op)
+        elif not maybe:
+            says = f"value '{value}' of type {type_.name.full}"
+            message = f'invalid input value for enum {type_.name.name}: "{value}"'
+            self.lack("label", says, op, message)
+
+    def type_of(self, ref: Ref) -> Object | None:
+        """The type of a column, where it is one that somebody made."""
+        for relation in ref.of:
+            owner = self.resolve(relation)
+            column = self.catalog.part("column", owner, ref.name) if owner is not None else None
+            if column is not None:
+                described = column.detail.columns[0] if column.detail.columns else None
+                if described is None or described.type_name.endswith("]"):
+                    return None
+                return self.resolve(described.type or name_in_text("type", described.type_name))
+        return None
+
+    def read_unique(self, op: Op, *, maybe: bool) -> None:
+        """A unique key over exactly these columns: what ON CONFLICT names."""
+        table = self.resolve(op.ref.of[0])
+        if table is None or table.label not in ("table", "partitioned table"):
+            return
+        columns = tuple(op.ref.name.split(", "))
+        unique = self.unique_key(table, columns, partial=op.detail.partial)
+        if unique is not None:
+            self.need(unique, op)
+        elif not maybe and not table.open:
+            self.lack(
+                "unique key", f"a unique key on {table.name.full} ({op.ref.name})", op,
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+            )  # fmt: skip
+
+    def lack(self, kind: str, says: str, op: Op, message: str) -> None:
+        """Note a requirement that nothing meets."""
+        self.bound.requirements.setdefault(
+            (kind, says), Requirement(says, kind, "hard", self.place(self.site(op)), "missing", None, "", message)
+        )
+
     def need_column(self, column: Object, op: Op) -> None:
         """A column that is there."""
         site = self.site(op)
@@ -412,7 +512,7 @@ class Binder:
             return
         if not version.readers or version.readers[-1].file != site.file:
             version.readers.append(site)
-        self.edge(site, version.maker, "read-after-write", "hard", column.says, "column")
+        self.made_by(column, site)
 
     def read_set(self, op: Op) -> None:
         """Every object of a kind in a schema: a soft edge on each that made one."""
@@ -479,6 +579,8 @@ class Binder:
 
     def run(self, routine: Object, op: Op) -> None:
         """What a routine's body does, at the place of the call."""
+        if definition := routine.facts.pop("definition", ""):
+            self.read_live(routine, definition)
         if routine.id in self._calls or self._depth >= CALL_DEPTH or not routine.detail.body:
             return  # once in a statement: a second call needs what the first one did
         before, path = self._caller, self.path
@@ -491,6 +593,14 @@ class Binder:
             self.op(each)
         self._depth -= 1
         self._caller, self.path = before, path
+
+    def read_live(self, routine: Object, definition: str) -> None:
+        """Read what a routine of the live database does, the first time it is called."""
+        try:
+            routine.detail = operations.read_routine(definition)
+        except SyntaxRefused as refused:
+            reason = f"the body of {routine.says} in the database cannot be read: {refused.message}"
+            self.bound.opaque.append(Opaque(self.place(self._caller), reason))
 
     def fire(self, table: Object, events: Iterable[str], op: Op) -> None:
         """The triggers that a change of rows runs."""
@@ -515,6 +625,7 @@ class Binder:
                 if not self.builtin(ref.of[0]):
                     self.missing(op, ref.of[0], maybe=maybe)
                 return
+            self.need(parent, op)
             self.lock(parent, _make_lock(ref.kind, detail), site)
         name = self.new_name(op, parent)
         existing = self.catalog.find(name)
@@ -539,6 +650,8 @@ class Binder:
             if owner is not None:
                 self.lock(owner, _make_lock("index" if detail.label == "index" else "relation", detail), site)
         made = self.catalog.add(name, detail.label or ref.kind, site, owner, detail)
+        if ref.schema is None and owner is None and name.schema and name.schema != "public":
+            self.placed_by_path(made, site)
         if name.kind == "column" and parent is not None:
             self.inherited(parent, name.name, detail, site)
         self._made_now.append(made)
@@ -551,6 +664,16 @@ class Binder:
             if (unique := self.unique_key(target, detail.references[1])) is not None:
                 self.need(unique, op)
                 unique.dependents.add(made.id)
+                self.fitting_types(
+                    op, parent, detail.columns_of, target, detail.references[1] or unique.detail.columns_of
+                )
+            elif not maybe and not target.open and target.label in ("table", "partitioned table"):
+                columns = ", ".join(detail.references[1])
+                says = (
+                    f"a unique key on {target.name.full} ({columns})" if columns else f"a primary key of {target.says}"
+                )
+                message = f'there is no unique constraint matching given keys for referenced table "{target.name.name}"'
+                self.lack("unique key", says, op, message)
         if name.kind == "relation":
             self.columns(made, detail, site)
             self.copied(made, detail, site)
@@ -564,8 +687,37 @@ class Binder:
         if name.kind == "routine" and detail.body:
             self.bodies[made.id] = site
 
-    def unique_key(self, table: Object, columns: tuple[str, ...]) -> Object | None:
-        """The constraint or index that makes a foreign key's target unique; without columns, the primary key."""
+    def placed_by_path(self, made: Object, site: Site) -> None:
+        """An object without a schema in its name goes to the first one of the search_path that is there."""
+        schema = self.catalog.find(Name("schema", "", made.name.schema))
+        if schema is not None and schema.maker.file >= 0:
+            made.placed_by = schema.maker
+            self.edge(site, schema.maker, "read-after-write", "set", schema.says, "schema")
+
+    def fitting_types(
+        self, op: Op, table: Object | None, columns: tuple[str, ...], target: Object, keys: tuple[str, ...]
+    ) -> None:
+        """A foreign key must stay behind who gave its two sides types that can be compared."""
+        for column, key in zip(columns, keys, strict=False):
+            here = self.catalog.part("column", table, column) if table is not None else None
+            there = self.catalog.part("column", target, key)
+            if here is None or there is None:
+                continue
+            types = _type_name(here), _type_name(there)
+            if not _comparable(*types) and self.guarded(op) is True and not op.soft:
+                says = f"types that can be compared: {here.says} ({types[0]}), {there.says} ({types[1]})"
+                self.lack("type", says, op, f"key columns {here.says} and {there.says} are of incompatible types")
+            for one, other in ((here, there), (there, here)):
+                for before, changed_by in one.retyped:
+                    if not _comparable(before, _type_name(other)):
+                        says = f"{one.says} (type)"
+                        self.edge(self.site(op), changed_by, "read-after-write", "hard", says, "column")
+
+    def unique_key(self, table: Object, columns: tuple[str, ...], *, partial: bool = False) -> Object | None:
+        """The constraint or index that makes these columns unique; without columns, the primary key.
+
+        `partial`: an index over some of the rows will do.
+        """
         for each in self.catalog.parts("constraint", table):
             if each.label == "primary key" and not columns:
                 return each
@@ -573,7 +725,8 @@ class Binder:
                 return each
         for child in sorted(table.children):
             index = self.catalog.objects[child]
-            if index.label == "index" and index.detail.unique and set(index.detail.columns_of) == set(columns):
+            fits = partial or not index.detail.partial
+            if index.label == "index" and columns and fits and set(index.detail.keys) == set(columns):
                 return index
         return None
 
@@ -607,14 +760,18 @@ class Binder:
         if detail.if_not_exists:
             self._left.add(existing.id)
             if existing.maker.file != self.current:
+                existing.also.append(site)
                 self.edge(site, existing.maker, "write-after-write", "order", existing.says, existing.name.kind)
             return
         if detail.replace:
             if existing.label in FALLING:
                 for each in self.catalog.objects.values():
-                    each.dependents.discard(existing.id)  # it stands on what its new definition names
+                    if existing.id in each.dependents:  # it stands on what its new definition names
+                        each.dependents.discard(existing.id)
+                        each.released.append(site)
                 self._made_now.append(existing)
-            self.rewrite(existing, "body", op)
+            self.rewrite(existing, "body", op, strength="order")
+            existing.also.append(site)
             existing.detail = detail
             if existing.name.kind == "relation":
                 for column in self.catalog.parts("column", existing):
@@ -763,6 +920,7 @@ class Binder:
                 self.missing(op, ref, maybe=maybe)
             return
         site = self.site(op)
+        self.need_owner(op)
         if facet == "rows":
             self.need(found, op, "ROW EXCLUSIVE" if "truncate" not in op.detail.events else "ACCESS EXCLUSIVE")
             if set(op.detail.events) & {"delete", "truncate"} and found.maker.file != self.current:
@@ -781,11 +939,11 @@ class Binder:
         owner = self.resolve(relation)
         return owner is None or owner.open
 
-    def rewrite(self, found: Object, facet: str, op: Op) -> None:
+    def rewrite(self, found: Object, facet: str, op: Op, strength: Strength = "hard") -> None:
         """Write a cell: behind who wrote it, and behind who read it."""
         site = self.site(op)
         owner = self.catalog.objects.get(found.parent or 0, found)
-        self.need(found, op)
+        self.need(found, op, strength=strength)
         self.lock(owner if owner.name.kind == "relation" else found, _alter_lock(facet), site)
         version = found.cells.get(facet)
         if version is not None:
@@ -795,11 +953,13 @@ class Binder:
             readers = readers + found.cells["exists"].readers
         if facet == "type" and found.name.kind == "column":
             views = [self.catalog.objects[each] for each in sorted(found.dependents) if each in self.catalog.objects]
-            held = [each.id for each in views if each.label in ("view", "materialized view", "rule")]
+            held = [each.id for each in views if each.label in _HOLD_TYPES]
             self._dropped.append((found.says, "alter the type of", site, held))
-        strength: Strength = "order" if facet == "body" else "hard"  # who calls it runs with either body
-        for reader in readers:
-            self.edge(site, reader, "write-after-read", strength, found.says, found.name.kind)
+            self.behind_release(found, site, _HOLD_TYPES)
+            found.retyped.append((_type_name(found), site))
+            found.detail = replace(found.detail, columns=op.detail.columns)
+        for reader in readers:  # it runs with either; only a name that is gone would stop it
+            self.edge(site, reader, "write-after-read", "order", found.says, found.name.kind)
         found.cells[facet] = Version(site)
         if facet == "rls":
             word = op.detail.message
@@ -818,10 +978,12 @@ class Binder:
                 self.missing(op, ref, maybe=False)
             return
         site = self.site(op)
+        self.need_owner(op)
         if detail.if_exists:
             self.edge(site, found.maker, "read-after-write", "order", found.says, found.name.kind)
         else:
-            self.need(found, op, "ACCESS EXCLUSIVE")
+            # A table's constraint, trigger or policy goes by its name, whatever it is.
+            self.need(found, op, "ACCESS EXCLUSIVE", name_only=found.name.kind in PARTS)
         self.take_away(found, op, site)
 
     def take_away(self, found: Object, op: Op, site: Site) -> None:
@@ -843,6 +1005,9 @@ class Binder:
         if found.name.kind == "column" and owner is not None:
             for each in self.standing_on(owner, found.name.name):
                 self.take_away(each, op, site)
+        if not op.detail.cascade:
+            for each in (found, *(self.catalog.objects[part] for part in found.children)):
+                self.behind_release(each, site)
         twin = self.twin(found)
         gone = self.catalog.remove(found, site)
         if twin is not None:
@@ -858,6 +1023,21 @@ class Binder:
         for other in [*inside, *(each for each in dependents if each is not None)]:
             if other.id in self.catalog.objects and (other in inside or other.label in FALLING):
                 self.take_away(other, op, site)
+
+    def behind_release(self, found: Object, site: Site, labels: frozenset[str] | None = None) -> None:
+        """What is dropped or changed without CASCADE must stay behind who took away what had stood on it."""
+        released = list(found.released)
+        for each in found.dependents:
+            if each not in self.catalog.gone:
+                continue
+            name, label, gone = self.catalog.gone[each]
+            # What the same file made again stands on it without that file, too.
+            if (labels is None or label in labels) and (name, gone.file) not in self.catalog.remade:
+                released.append(gone)
+        for each_site in released:
+            self.edge(
+                site, each_site, "write-after-write", "hard", f"nothing to stand on {found.says}", found.name.kind
+            )
 
     def standing_on(self, table: Object, column: str) -> list[Object]:
         """The constraints, indexes and owned sequences of a table that involve a column: they go with it."""
@@ -887,6 +1067,7 @@ class Binder:
                 self.missing(op, op.ref, maybe=maybe)
             return
         site = self.site(op)
+        self.need_owner(op)
         self.need(found, op, "ACCESS EXCLUSIVE")
         to = op.detail.to
         name = found.name._replace(schema=to) if op.verb == "move" else found.name._replace(name=to)
@@ -910,7 +1091,7 @@ class Binder:
             self.catalog.rename(twin, twin.name._replace(schema=name.schema, name=name.name), site)
         if found.maker.file != self.current:
             # Whoever uses the new name needs this file.
-            found.cells["exists"] = Version(site)
+            found.cells["exists"], found.former = Version(site), None
             self.bound.changed.setdefault((found.id, "name"), (found.says, found.name.kind, site))
 
     # What is asked at the end.
@@ -930,7 +1111,7 @@ class Binder:
         return found
 
     def _late_op(self, op: Op, site: Site) -> None:
-        if op.verb not in ("read", "call", "write", "alter") or op.ref.kind in ("setting", "row", "set", "column"):
+        if op.verb not in ("read", "call", "write", "alter") or op.ref.kind in _NOT_LATE:
             return
         self._depth, self._caller = 1, site  # what is noted is noted at the routine's own statement
         maybe = self.guarded(op) is not True or op.soft
@@ -965,6 +1146,11 @@ class Binder:
         return tuple(Lock(relation, LOCKS[rank], line) for relation, (rank, line) in ordered)
 
 
+_NOT_LATE = frozenset(("setting", "row", "set", "column", "label", "unique"))
+
+_HOLD_TYPES = frozenset(("view", "materialized view", "rule"))
+"""What stands in the way of a column's other type."""
+
 FALLING = frozenset(("view", "materialized view", "rule", "trigger", "policy", "foreign key"))
 """What DROP … CASCADE takes away with what it stands on, where it is another object's (a table or column stays)."""
 
@@ -981,6 +1167,24 @@ def _bare(type_name: str) -> str:
 
 def _arguments(routine: Object) -> list[str]:
     return routine.name.args.split(", ") if routine.name.args else []
+
+
+_FAMILIES = (
+    frozenset(("smallint", "integer", "bigint", "numeric", "real", "double precision")),
+    frozenset(("text", "character varying", "character", "name", "citext")),
+    frozenset(("date", "timestamp without time zone", "timestamp with time zone")),
+)
+"""Types that can be compared with one another."""
+
+
+def _type_name(column: Object) -> str:
+    return column.detail.columns[0].type_name if column.detail.columns else ""
+
+
+def _comparable(one: str, other: str) -> bool:
+    """Whether PostgreSQL compares values of two types; True where a type is not known."""
+    first, second = (_bare(each.split("(")[0].strip()) for each in (one, other))
+    return not first or not second or first == second or any({first, second} <= family for family in _FAMILIES)
 
 
 def _accepts(routine: Object, arity: int) -> bool:

@@ -326,7 +326,11 @@ def _enum_values(facts: FileFacts, live: Live) -> list[Finding]:
             (
                 other
                 for other in ops[index + 1 :]
-                if other.verb == "read" and other.ref.kind == "label" and other.ref.name == op.ref.name
+                if other.verb == "read"
+                and other.ref.kind == "label"
+                and other.ref.name == op.ref.name
+                and other.ref.of[0].kind == "type"
+                and other.ref.of[0].name == op.ref.of[0].name
             ),
             None,
         )
@@ -382,13 +386,15 @@ class _Commands:
     """The command lines that a remedy is made of."""
 
     def __init__(self, graph: Graph, folder: str, psql: Callable[[str], str]) -> None:
-        self.paths = {facts.name: str(facts.migration.path) for facts in graph.files}
+        # Of a file that is parted or has places to be filled, psql would run something else.
+        whole = (facts for facts in graph.files if facts.migration.source is None)
+        self.paths = {facts.name: str(facts.migration.path) for facts in whole}
         self.folder = folder
         self._psql = psql
 
     def psql(self, names: Sequence[str]) -> tuple[str, ...]:
-        """One psql line a file."""
-        return tuple(self._psql(self.paths[name]) for name in names)
+        """One psql line a file, where psql can run all of them."""
+        return tuple(self._psql(self.paths[name]) for name in names) if self.paths.keys() >= set(names) else ()
 
     def apply(self, names: Sequence[str]) -> str:
         """Lancio's own command for the same."""

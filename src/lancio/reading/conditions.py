@@ -35,12 +35,24 @@ def facts(node: Tree | None, evaluate: Evaluate) -> Facts:
             return UNKNOWN, UNKNOWN
         missing, there = (Guard(ref, "missing"),), (Guard(ref, "exists"),)
         return (missing, there) if fields.get("nulltesttype") == "IS_NULL" else (there, missing)
+    if name == "SubLink" and fields.get("subLinkType") == "EXPR_SUBLINK":
+        return facts(_alone(fields.get("subselect")), evaluate)
     if name == "SubLink" and fields.get("subLinkType") == "EXISTS_SUBLINK":
         found = asked(fields.get("subselect"), evaluate)
         if found is None:
             return UNKNOWN, UNKNOWN
         return (Guard(found, "exists"),), (Guard(found, "missing"),)
     return UNKNOWN, UNKNOWN
+
+
+def _alone(query: Tree | None) -> Tree | None:
+    """The expression of a subquery that is nothing else: `(SELECT to_regclass('x') IS NOT NULL)`."""
+    select = tree.unwrap(query)[1]
+    targets = select.get("targetList", ())
+    if len(targets) != 1 or select.get("fromClause") or select.get("whereClause"):
+        return None
+    found: Tree | None = targets[0].get("ResTarget", {}).get("val")
+    return found
 
 
 def _bool(fields: Tree, evaluate: Evaluate) -> Facts:

@@ -13,7 +13,7 @@ Kind = Literal[
     "schema", "relation", "column", "constraint", "index", "trigger", "policy", "rule", "routine", "type", "label",
     "extension", "role", "row", "set", "setting", "cast", "operator", "opclass", "collation", "language", "server",
     "publication", "subscription", "event trigger", "statistics", "aggregate", "conversion", "access method",
-    "foreign data wrapper", "text search", "transform", "tablespace", "service", "server version", "other",
+    "unique", "foreign data wrapper", "text search", "transform", "tablespace", "service", "server version", "other",
 ]  # fmt: skip
 """PostgreSQL's words. Tables, views, sequences and indexes share one namespace and so the kind `relation`."""
 
@@ -123,6 +123,8 @@ class Detail:
     message: str = ""  # guard: what is raised where it fails
     validated: bool = True  # make of a constraint
     unique: bool = False  # make of an index
+    keys: tuple[str, ...] = ()  # make of a unique index: the columns that it makes unique
+    partial: bool = False  # make of an index: over some rows only; read of a unique key: one over some rows will do
     concurrently: bool = False
     implied: bool = False  # PostgreSQL makes it by itself with something else, or chooses its name
     part_of: Ref | None = None  # make: the table or column whose own statement makes it; left alone together

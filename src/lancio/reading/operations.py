@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lancio.errors import SyntaxRefused
 from lancio.reading import directives, objects, queries, relations, routines, tree
-from lancio.reading.model import FileOps, Span, Statement
+from lancio.reading.model import NOTHING, FileOps, Span, Statement
 from lancio.reading.places import line_of, pointed
 from lancio.reading.reader import Reader
+from lancio.reading.source import Migration
 from lancio.syntax import lexer, parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lancio.reading.model import Detail
     from lancio.reading.queries import Scope
-    from lancio.reading.source import Migration
     from lancio.syntax.parser import RawStatement, Tree
 
 HANDLERS: dict[str, Callable[[Reader, Tree], object]] = {
@@ -145,6 +147,8 @@ def read(migration: Migration) -> FileOps:
     except parser.ParseError as error:
         raise refusal(migration, error) from None
     reader = Reader(text)
+    declared, problems = directives.read(text, reader.line)
+    directives.require(reader, declared)
     statements: list[Statement] = []
     for index, statement in enumerate(raw):
         reader.statement = index
@@ -156,8 +160,18 @@ def read(migration: Migration) -> FileOps:
         except RecursionError:
             deep = parser.ParseError(parser.TOO_DEEP, statement.start)
             raise refusal(migration, deep) from None
-    declared, problems = directives.read(text, reader.line)
+    directives.create(reader, declared)
     return FileOps(tuple(statements), tuple(reader.ops), declared, problems)
+
+
+def read_routine(definition: str) -> Detail:
+    """What a routine does, from its definition as a server gives it (pg_get_functiondef).
+
+    Raises:
+        SyntaxRefused: it cannot be read.
+    """
+    ops = read(Migration("definition", Path("definition"), definition.encode())).ops
+    return next((op.detail for op in reversed(ops) if op.verb == "make" and op.ref.kind == "routine"), NOTHING)
 
 
 _CONTROL = {

@@ -31,6 +31,7 @@ class Scope:
     sources: dict[str, Source] = field(default_factory=dict)
     ctes: dict[str, Source] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)  # variables, output names, arguments: not columns
+    types: dict[str, Ref] = field(default_factory=dict)  # of `names`, the types of those that are arguments
     merged: set[str] = field(default_factory=set)  # columns of USING
 
     def chain(self) -> Iterable[Scope]:
@@ -48,9 +49,9 @@ class Scope:
         return None
 
 
-def variables(names: Iterable[str]) -> Scope:
+def variables(names: Iterable[str], types: dict[str, Ref] | None = None) -> Scope:
     """A scope that knows names which are no columns: arguments and variables of a routine."""
-    return Scope(names=set(names))
+    return Scope(names=set(names), types=types or {})
 
 
 # Names that stand for a value without being a column.
@@ -287,8 +288,13 @@ def expression(reader: Reader, node: Any, scope: Scope) -> None:
             expression(reader, fields, scope)
         elif isinstance(fields, dict):
             expression(reader, fields, scope)
-            if name == "A_Expr" and len(parts := tree.strings(fields.get("name"))) > 1:
-                reader.emit("read", tree.any_name("operator", parts), tree.location(fields))
+            if name == "A_Expr":
+                _compared(reader, fields, scope)
+                parts = tree.strings(fields.get("name"))
+                if len(parts) > 1 or (parts and parts[0] not in _PLAIN_OPERATORS):
+                    reader.emit("read", tree.any_name("operator", parts), tree.location(fields))
+            elif name == "CaseExpr":
+                _in_case(reader, fields, scope)
 
 
 _BY_NAME = {"regclass": "relation", "regtype": "type"}
@@ -308,7 +314,68 @@ def label(reader: Reader, type_: Tree | None, value: Tree | None) -> None:
     if type_ and name == "A_Const" and "sval" in fields and not type_.get("arrayBounds"):
         ref, text = tree.type_ref(type_), tree.constant(value)
         if ref.kind == "type" and ref.schema != "pg_catalog" and ref.name not in _NO_ENUMS and text and len(text) < 64:
-            reader.emit("read", Ref("label", text, of=(ref,)), tree.location(type_), soft=True)
+            reader.emit("read", Ref("label", text, of=(ref,)), tree.location(type_))
+
+
+def constant_of(reader: Reader, beside: Ref, value: Tree | None, location: int) -> None:
+    """A constant beside a column, or a thing of a type, that may be an enum: then it needs the label."""
+    name, fields = tree.unwrap(value)
+    if name != "A_Const" or "sval" not in fields:
+        return
+    text = tree.constant(value)
+    if text and len(text) < 64 and reader.first_time(beside, text):
+        reader.emit("read", Ref("label", text, of=(beside,)), location)
+
+
+_PLAIN_OPERATORS = frozenset((
+    "=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "||", "~~", "!~~", "~~*", "!~~*", "~", "~*", "!~", "!~*",
+    "->", "->>", "#>", "#>>", "@>", "<@", "&&", "?", "?|", "?&", "BETWEEN", "NOT BETWEEN", "BETWEEN SYMMETRIC",
+    "NOT BETWEEN SYMMETRIC",
+))  # fmt: skip
+"""Operators that every server has; others may be somebody's own."""
+
+_COMPARISONS = frozenset(("=", "<>", "<", ">", "<=", ">="))
+
+
+def _compared(reader: Reader, fields: Tree, scope: Scope) -> None:
+    """`state = 'pending'`, `state IN ('a', 'b')`, `state = ANY (ARRAY['a', 'b'])`."""
+    if tree.strings(fields.get("name"))[-1:] and tree.strings(fields.get("name"))[-1] not in _COMPARISONS:
+        return
+    for one, other in (("lexpr", "rexpr"), ("rexpr", "lexpr")):
+        kind, column = tree.unwrap(fields.get(one))
+        if kind != "ColumnRef":
+            continue
+        inner_kind, inner = tree.unwrap(fields.get(other))
+        elements = inner.get("elements") if inner_kind == "A_ArrayExpr" else tree.items(fields.get(other))
+        values = elements or [fields.get(other)]
+        if any("A_Const" in (value or {}) for value in values) and (beside := _beside(column, scope)) is not None:
+            for value in values:
+                constant_of(reader, beside, value, tree.location(fields))
+
+
+def _in_case(reader: Reader, fields: Tree, scope: Scope) -> None:
+    """`CASE state WHEN 'pending' THEN …`."""
+    kind, column = tree.unwrap(fields.get("arg"))
+    if kind == "ColumnRef" and (beside := _beside(column, scope)) is not None:
+        for each in fields.get("args", ()):
+            constant_of(reader, beside, each.get("CaseWhen", {}).get("expr"), tree.location(fields))
+
+
+def _beside(column: Tree, scope: Scope) -> Ref | None:
+    """The column that a name means, or the type of the argument; None where it is neither."""
+    parts = tree.strings(column.get("fields"))
+    if len(parts) > 1:
+        source = next((each.sources[parts[-2]] for each in scope.chain() if parts[-2] in each.sources), None)
+        return Ref("column", parts[-1], of=(source.relation,)) if source is not None and source.relation else None
+    for each in scope.chain():
+        if parts and parts[0] in each.types:
+            return each.types[parts[0]]
+        if parts and parts[0] in each.names:
+            return None
+        relations = tuple(source.relation for source in each.sources.values() if source.relation is not None)
+        if parts and relations:
+            return Ref("column", parts[0], of=relations)
+    return None
 
 
 _NO_ENUMS = frozenset(("text", "uuid", "json", "jsonb", "date", "regclass", "regtype", "inet", "bytea", "name", "xml"))
@@ -489,6 +556,7 @@ def insert(reader: Reader, fields: Tree, scope: Scope | None = None) -> Query:
     if source:
         statement(reader, source, own)
     reader.emit("write", target, at, Detail(facet="rows", events=("insert",)))
+    _inserted(reader, target, columns, tree.unwrap(source)[1] if source else {}, at)
     for row in constant_rows(target, columns, tree.unwrap(source)[1] if source else {}):
         reader.emit("rows", Ref("row", target.name, target.schema, of=(target,)), at, Detail(row=row))
     inner = Scope(outer=own, sources={fields.get("relation", {}).get("relname", ""): Source(relation=target)})
@@ -503,6 +571,10 @@ def insert(reader: Reader, fields: Tree, scope: Scope | None = None) -> Query:
             if item.get("name"):
                 reader.emit("read", Ref("column", item["name"], of=(target,)), tree.location(infer))
             expression(reader, item.get("expr"), inner)
+        keys = [element.get("IndexElem", {}).get("name", "") for element in infer.get("indexElems", ())]
+        if keys and all(keys):
+            asked = Detail(partial="whereClause" in infer)
+            reader.emit("read", Ref("unique", ", ".join(keys), of=(target,)), tree.location(infer), asked)
         if infer.get("conname"):
             reader.emit("read", Ref("constraint", infer["conname"], of=(target,)), tree.location(infer))
         _assign(reader, conflict.get("targetList", ()), target, inner)
@@ -530,6 +602,17 @@ def constant_rows(
             if value is not None:
                 values.append((column, value))
         yield RowFact(table, tuple(values))
+
+
+def _inserted(reader: Reader, table: Ref, columns: tuple[str, ...], source: Tree, at: int) -> None:
+    """The constants that go into the columns of new rows."""
+    rows = [tree.items(row) for row in source.get("valuesLists", ())]
+    if not rows and source.get("targetList"):
+        rows = [[target.get("ResTarget", {}).get("val", {}) for target in source["targetList"]]]
+    beside = [Ref("column", column, of=(table,)) for column in columns]
+    for row in rows:
+        for column, cell in zip(beside, row, strict=False):
+            constant_of(reader, column, cell, at)
 
 
 def update(reader: Reader, fields: Tree, scope: Scope | None = None) -> Query:
@@ -593,7 +676,9 @@ def _assign(reader: Reader, targets: Iterable[Tree], target: Ref, scope: Scope) 
     for each in targets:
         item = each.get("ResTarget", {})
         if item.get("name"):
-            reader.emit("read", Ref("column", item["name"], of=(target,)), tree.location(item))
+            column = Ref("column", item["name"], of=(target,))
+            reader.emit("read", column, tree.location(item))
+            constant_of(reader, column, item.get("val"), tree.location(item))
         expression(reader, item.get("val"), scope)
 
 

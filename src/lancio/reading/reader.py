@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from lancio.reading.model import Moment, Verb
 
 
+MAX_CONSTANTS = 5000
+"""How many different constants beside columns are looked at in one file; they matter where the column is an enum."""
+
+
 class Reader:
     """Collects operations.
 
@@ -39,6 +43,7 @@ class Reader:
         self.temporary: set[str] = set()  # relations that end with the session
         self.tolerant = False  # a failure of making what is there already is handled
         self.check_bodies = True  # check_function_bodies
+        self._beside: set[tuple[object, ...]] = set()
         self._lines = [index for index, byte in enumerate(text) if byte == 10]
 
     def line(self, offset: int) -> int:
@@ -79,6 +84,13 @@ class Reader:
                 self.soft if soft is None else soft,
             )
         )
+
+    def first_time(self, beside: Ref, text: str) -> bool:
+        """Whether this constant beside this column is new: asked again under the same conditions it says nothing."""
+        asked = (beside, text, self.guards, self.when, self.via, self.soft)
+        new = asked not in self._beside and len(self._beside) < MAX_CONSTANTS
+        self._beside.add(asked) if new else None
+        return new
 
     def _is_temporary(self, ref: Ref) -> bool:
         return ref.schema == "pg_temp" or (ref.schema is None and ref.kind == "relation" and ref.name in self.temporary)

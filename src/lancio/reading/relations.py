@@ -337,8 +337,10 @@ def create_index(reader: Reader, fields: Tree) -> None:
     scope = Scope(sources={table.name: Source(relation=table)})
     words: list[str] = []
     columns: list[str] = [*_columns_in(fields.get("whereClause"))]
+    keys: list[str] = []
     for each in fields.get("indexParams", ()):
         element = each.get("IndexElem", {})
+        keys.append(element.get("name", ""))
         words.append(_index_element(reader, element, scope, table))
         columns += [element["name"]] if element.get("name") else _columns_in(element.get("expr"))
     for each in fields.get("indexIncludingParams", ()):
@@ -355,6 +357,8 @@ def create_index(reader: Reader, fields: Tree) -> None:
         if_not_exists=bool(fields.get("if_not_exists")),
         columns_of=tuple(columns),
         unique=bool(fields.get("unique")),
+        keys=tuple(keys) if fields.get("unique") and all(keys) else (),
+        partial="whereClause" in fields,
         concurrently=bool(fields.get("concurrent")),
         base="_".join(_numbered(words)),
         implied=not fields.get("idxname"),
@@ -441,6 +445,7 @@ def _alter(reader: Reader, table: Ref, command: Tree, scope: Scope, at: int) -> 
     elif subtype == "AT_ColumnDefault":
         reader.emit("write", column, at, Detail(facet="default"))
         _expression_of(reader, command.get("def"), scope, f"the default of {table}.{name}")
+        queries.constant_of(reader, column, command.get("def"), at)
     elif subtype in ("AT_SetNotNull", "AT_DropNotNull"):
         reader.emit("write", column, at, Detail(facet="null", message=subtype))
     elif subtype in ("AT_AddIdentity", "AT_SetIdentity", "AT_DropIdentity", "AT_SetExpression", "AT_DropExpression"):

@@ -36,6 +36,7 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
         reader.emit("read", Ref("schema", schema))
     inputs: list[str] = []
     names: list[str] = []
+    types: dict[str, Ref] = {}
     defaults = 0
     variadic = False
     for each in fields.get("parameters", ()):
@@ -45,6 +46,7 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
         queries.expression(reader, parameter.get("defexpr"), Scope())
         if parameter.get("name"):
             names.append(parameter["name"])
+            types[parameter["name"]] = tree.type_ref(parameter.get("argType", {}))
         if mode in ("FUNC_PARAM_OUT", "FUNC_PARAM_TABLE"):
             continue
         inputs.append(tree.type_text(parameter.get("argType", {})))
@@ -58,7 +60,7 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
         reader.collected() as body,
         reader.inside(when="call", via=f"the body of {schema or ''}{'.' if schema else ''}{name}()"),
     ):
-        _body(reader, fields, language.lower(), names, read)
+        _body(reader, fields, language.lower(), queries.variables(names, types), read)
     if reader.check_bodies:
         for op in _checked(body, language.lower()):
             reader.ops.append(replace(op, when="now", guards=reader.guards + op.guards, soft=reader.soft or op.soft))
@@ -99,24 +101,23 @@ def _checked(body: list[Op], language: str) -> Iterable[Op]:
             yield op
 
 
-def _body(reader: Reader, fields: Tree, language: str, names: list[str], read: ReadStatement) -> None:
+def _body(reader: Reader, fields: Tree, language: str, scope: Scope, read: ReadStatement) -> None:
     if "sql_body" in fields:
-        _atomic(reader, fields["sql_body"], names, read)
+        _atomic(reader, fields["sql_body"], scope, read)
         return
     text = _string(tree.option(fields.get("options"), "as"))
     if text is None:
         return
     with _inside_string(reader, text, _option_location(fields, "as")):
         if language == "plpgsql":
-            PlBody(reader, read, names).run(text)
+            PlBody(reader, read, sorted(scope.names)).run(text)
         elif language == "sql":
-            sql_text(reader, text, read, queries.variables(names))
+            sql_text(reader, text, read, scope)
         elif language not in ("c", "internal"):
             reader.opaque(f"a body in {language or 'an unknown language'} cannot be read")
 
 
-def _atomic(reader: Reader, node: Tree, names: list[str], read: ReadStatement) -> None:
-    scope = queries.variables(names)
+def _atomic(reader: Reader, node: Tree, scope: Scope, read: ReadStatement) -> None:
     kind, fields = tree.unwrap(node)
     if kind == "ReturnStmt":
         queries.expression(reader, fields.get("returnval"), scope)

@@ -1,0 +1,1 @@
+ALTER TABLE person ALTER COLUMN state SET DEFAULT 'weary';

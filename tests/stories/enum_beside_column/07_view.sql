@@ -1,0 +1,1 @@
+CREATE VIEW tired AS SELECT p.name FROM person AS p WHERE 'weary' = p.state;

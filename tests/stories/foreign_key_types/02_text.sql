@@ -1,0 +1,2 @@
+ALTER TABLE hook ALTER COLUMN id TYPE text;
+ALTER TABLE hook ALTER COLUMN code TYPE bigint;

@@ -1,0 +1,1 @@
+ALTER TABLE call ADD FOREIGN KEY (hook_id) REFERENCES hook (id);

@@ -1,0 +1,1 @@
+ALTER TABLE call ADD FOREIGN KEY (code) REFERENCES hook (code);

@@ -1,0 +1,1 @@
+CREATE VIEW big_ids AS SELECT id FROM big;

@@ -1,0 +1,1 @@
+CREATE VIEW big_sizes AS SELECT size FROM big;

@@ -1,0 +1,1 @@
+ALTER TABLE thing DROP CONSTRAINT thing_owner, DROP CONSTRAINT thing_size;

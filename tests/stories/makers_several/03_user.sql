@@ -1,0 +1,2 @@
+COMMENT ON FUNCTION stamp() IS 'who';
+ALTER TABLE audit ADD COLUMN tint colour;

@@ -1,0 +1,1 @@
+CREATE TABLE setting (name text, place text, value text);

@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX setting_key ON setting (place, name) INCLUDE (value);

@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX setting_value ON setting (value) WHERE name IS NOT NULL;

@@ -1,0 +1,1 @@
+ALTER TABLE build ALTER COLUMN size TYPE bigint;

@@ -1,0 +1,1 @@
+CREATE INDEX item_line ON item (line);

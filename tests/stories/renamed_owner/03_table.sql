@@ -1,0 +1,1 @@
+ALTER TABLE login_request RENAME TO login_flow;
