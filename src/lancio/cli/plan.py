@@ -14,7 +14,7 @@ from lancio.cli.options import (
     source,
     terminal_of,
 )
-from lancio.errors import NoGo
+from lancio.errors import NoGo, UsageError
 
 if TYPE_CHECKING:
     from lancio.cli import work
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 Examples:
   lancio plan migrations
   lancio plan migrations --to 005_create_audit_logs.sql
+  lancio plan migrations --to 005_create_audit_logs.sql --minimal
   lancio plan --platform --json
 """,
 )
 @folder_options
 @choice_options
+@click.option("--minimal", is_flag=True, help="With --to: that file and what it needs, and nothing else.")
 @database_options
 @json_option
 @click.pass_context
@@ -41,6 +43,7 @@ def plan(
     order: str,
     to: str | None,
     only: tuple[str, ...],
+    minimal: bool,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -52,7 +55,13 @@ def plan(
     from lancio.render import json, text
 
     terminal = terminal_of(context)
-    made, session = _planned(folder, platform, order, to, only, database, role)
+    if minimal and (to is None or only):
+        raise UsageError(
+            "--minimal goes with --to alone",
+            cause="It leaves out what one file does not need, and --to names that file.",
+            remedy="Name it: --to FILE --minimal.",
+        )
+    made, session = _planned(folder, platform, order, to, only, database, role, minimal=minimal)
     if json_:
         terminal.data(json.document(json.plan(made)))
     else:
@@ -109,6 +118,8 @@ def _planned(
     only: tuple[str, ...],
     database: str | None,
     role: str | None,
+    *,
+    minimal: bool = False,
 ) -> tuple[Plan, str]:
     from lancio.cli import work
 
@@ -116,4 +127,4 @@ def _planned(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        return work.plan_of(graph, session, where, to=to, only=only, order=way), session.said
+        return work.plan_of(graph, session, where, to=to, only=only, minimal=minimal, order=way), session.said

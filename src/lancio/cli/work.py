@@ -107,6 +107,7 @@ def plan_of(
     *,
     to: str | None = None,
     only: Sequence[str] = (),
+    minimal: bool = False,
     order: Order = "name",
     environ: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -134,6 +135,7 @@ def plan_of(
         environ=os.environ if environ is None else environ,
         to=to,
         only=tuple(only),
+        minimal=minimal,
         order=order,
         folder=shlex.quote(source.said),
         psql=session.target.psql,

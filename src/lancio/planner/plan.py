@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
-from lancio.planner import ways
+from lancio.planner import needed, ways
 from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
 from lancio.planner.rows import identifier
@@ -44,6 +44,7 @@ def make(
     environ: Mapping[str, str],
     to: str | None = None,
     only: Sequence[str] = (),
+    minimal: bool = False,
     order: Order = "name",
     folder: str | None = None,
     psql: Callable[[str], str] | None = None,
@@ -51,8 +52,9 @@ def make(
     """The plan for a live database.
 
     `ledger` maps the names of recorded files to the checksums they were applied with, `durations` to the milliseconds
-    they took; `to` ends the plan at a file, `only` names the files to run. `folder` is how a command names the
-    folder, and `psql` gives the command that runs a file by psql. Nothing here touches the database.
+    they took; `to` ends the plan at a file, `only` names the files to run, `minimal` leaves out what `to` does not
+    need. `folder` is how a command names the folder, and `psql` gives the command that runs a file by psql. Nothing
+    here touches the database.
     """
     del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
@@ -60,6 +62,15 @@ def make(
     states = tuple(_state(facts, graph, live, ledger, there) for facts in graph.files)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
+    left: set[str] = set()
+    if minimal and to is not None:
+        least = needed.least(graph, to)
+        left = {
+            facts.name
+            for facts in chosen
+            if facts.name not in least and not (by_name[facts.name].recorded or by_name[facts.name].state == "applied")
+        }
+        chosen = [facts for facts in chosen if facts.name in least]
     # Named by itself, a recorded file runs again where something of it is not there any more.
     again = {name for name in only if by_name[name].state in ("not applied", "partly applied")}
     done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded and facts.name not in again)
@@ -91,6 +102,7 @@ def make(
         *_strange(graph, ledger),
         *_own(pending),
         *_read_only(pending, live),
+        *needed.left_out(graph, {facts.name for facts in pending}, left),
     ]
     wants = tuple((service, service.variable in environ) for facts in pending for service in facts.services)
     missing += _services(pending, environ)
