@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import random
 import signal
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,6 @@ from lancio.proof.cache import key as cache_key
 from lancio.proof.replay import Failed, Ran
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lancio.proof.cache import Cache
@@ -115,12 +116,20 @@ class Undisturbed:
 
 @dataclass(frozen=True)
 class Row:
-    """What leaving out one file did: who fails and why, who does something else, whom it may not follow."""
+    """What leaving out one file did: who fails and why, and who does something else."""
 
     left_out: int
     failed: dict[int, Failed]
     changed: tuple[int, ...]
-    hazards: dict[int, Failed]
+
+    @property
+    def disturbed(self) -> set[int]:
+        """Both."""
+        return {*self.failed, *self.changed}
+
+
+Swapped = dict[int, dict[int, Failed]]
+"""For each file, those that make it fail once they have run before it, with its sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +203,7 @@ def _note(
 
 
 class _Worker:
-    """One process's share of the rows; it walks forward, so rows must be asked in ascending order."""
+    """One process's share of the work; it walks forward, so positions are best asked in ascending order."""
 
     def __init__(self, server: Scratch, history: History, known: Undisturbed) -> None:
         self.history = history
@@ -202,16 +211,21 @@ class _Worker:
         self.replay = replay.Replay(server, history)
 
     def row(self, left_out: int) -> Row:
-        self.replay.before(left_out)
-        later = [
-            position
-            for position in range(left_out + 1, len(self.history.scripts) + 1)
-            if position not in self.known.broken
-        ]
-        failed, changed = self._without(later)
-        candidates = [each for each in later if each not in failed and each not in changed]
-        hazards = {} if left_out in self.known.broken else self._swapped(left_out, candidates)
-        return Row(left_out, failed, tuple(changed), hazards)
+        self._before(left_out)
+        failed, changed = self._without(
+            [each for each in range(left_out + 1, len(self.history.scripts) + 1) if each not in self.known.broken]
+        )
+        return Row(left_out, failed, tuple(changed))
+
+    def swapped(self, first: int, candidates: list[int]) -> dict[int, Failed]:
+        self._before(first)
+        return self._swapped(first, candidates)
+
+    def _before(self, position: int) -> None:
+        if position < self.replay.at:
+            self.replay.close()
+            self.replay = replay.Replay(self.replay.server, self.history)
+        self.replay.before(position)
 
     def _without(self, later: list[int]) -> tuple[dict[int, Failed], list[int]]:
         """All later files without the one that is left out."""
@@ -229,12 +243,10 @@ class _Worker:
                 before = after
         return failed, changed
 
-    def _swapped(self, left_out: int, candidates: list[int]) -> dict[int, Failed]:
-        """Each later file alone before the one that is left out; does that one still run?"""
-        own = self.history.file(left_out)
+    def _swapped(self, first: int, candidates: list[int]) -> dict[int, Failed]:
+        """Each of the later files alone before the first one; does that one still run?"""
+        own = self.history.file(first)
         hazards: dict[int, Failed] = {}
-        if not own.together or not candidates:
-            return hazards
         settle = replay.QUERIES["settle"].encode()
         with self.replay.copy() as connection:
             connection.execute("BEGIN; SAVEPOINT here")
@@ -244,8 +256,6 @@ class _Worker:
                 return hazards  # not in a transaction, or not with a new enum value
             for position in candidates:
                 script = self.history.file(position)
-                if not script.together:
-                    continue
                 if isinstance(replay.send(connection, script), Ran) and self._settled(connection, settle):
                     done = replay.send(connection, own)
                     if isinstance(done, Failed) and done.sqlstate != replay.UNSAFE_ENUM:
@@ -278,6 +288,10 @@ def _row(left_out: int) -> Row:
     return _worker.row(left_out)
 
 
+def _swap(task: tuple[int, list[int]]) -> tuple[int, dict[int, Failed]]:
+    return task[0], _worker.swapped(*task)
+
+
 def truth(
     server: Scratch,
     history: History,
@@ -308,32 +322,71 @@ def truth(
     for position in chosen:
         found = cache.get(cache_key([base, str(position)])) if cache is not None else None
         if found is not None:
-            rows[position] = _row_from(found)
+            rows[position] = Row(position, _failures(found["failed"]), tuple(found["changed"]))
     waiting = [position for position in chosen if position not in rows]
-    for row in _rows(server, history, known, waiting, jobs):
-        rows[row.left_out] = row
-        if cache is not None:
-            cache.put(cache_key([base, str(row.left_out)]), _row_as(row))
-        if tell is not None:
-            tell(len(rows), len(chosen))
-        if limit_s is not None and time.monotonic() - started > limit_s:
-            break
-    return assemble(history, known, rows)
+    with _workers(server, history, known, jobs if len(waiting) > 1 else 1) as over:
+        for row in over(_row, waiting):
+            rows[row.left_out] = row
+            if cache is not None:
+                kept = {"failed": _sentences(row.failed), "changed": row.changed}
+                cache.put(cache_key([base, str(row.left_out)]), kept)
+            if tell is not None:
+                tell(len(rows), len(chosen))
+            if limit_s is not None and time.monotonic() - started > limit_s:
+                break
+    swapped = _hazards(server, history, known, rows, jobs, cache, base)
+    return assemble(history, known, rows, swapped)
 
 
-def _rows(server: Scratch, history: History, known: Undisturbed, waiting: list[int], jobs: int) -> Iterator[Row]:
-    if not waiting:
-        return
-    if jobs <= 1 or len(waiting) == 1:
-        worker = _Worker(server, history, known)
-        for position in waiting:
-            yield worker.row(position)
-        worker.replay.close()
-        return
+def _hazards(
+    server: Scratch,
+    history: History,
+    known: Undisturbed,
+    rows: dict[int, Row],
+    jobs: int,
+    cache: Cache | None,
+    base: str,
+) -> Swapped:
+    """The second pass: only files that need nothing from the first one on can come before it."""
+    latest: dict[int, int] = {}
+    for other, row in rows.items():
+        for file in row.disturbed:
+            latest[file] = max(latest.get(file, 0), other)
+    swapped: Swapped = {}
+    waiting = []
+    for first in sorted(rows):
+        candidates = [
+            each
+            for each in range(first + 1, len(history.scripts) + 1)
+            if each not in known.broken and latest.get(each, 0) < first and history.file(each).together
+        ]
+        if first in known.broken or not history.file(first).together or not candidates:
+            continue
+        name = cache_key([base, "swapped", str(first), *map(str, candidates)])
+        found = cache.get(name) if cache is not None else None
+        if found is None:
+            waiting.append((first, candidates, name))
+        else:
+            swapped[first] = _failures(found)
+    names = {first: name for first, _, name in waiting}
+    with _workers(server, history, known, jobs if len(waiting) > 1 else 1) as over:
+        for first, hazards in over(_swap, [(first, candidates) for first, candidates, _ in waiting]):
+            swapped[first] = hazards
+            if cache is not None:
+                cache.put(names[first], _sentences(hazards))
+    return swapped
+
+
+Over = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+"""Maps a task's function over tasks; results come as they are ready."""
+
+
+@contextlib.contextmanager
+def _workers(server: Scratch, history: History, known: Undisturbed, jobs: int) -> Iterator[Over]:
+    """So many processes, each with a database of its own that walks forward; ended at the end, whatever they do."""
     arguments = (server.conninfo, server.family, history, known)
-    # Leaving the block ends the processes, whatever they are at; their databases go with the family's.
-    with multiprocessing.Pool(min(jobs, len(waiting)), _begin, arguments) as pool:
-        yield from pool.imap_unordered(_row, waiting)
+    with multiprocessing.Pool(jobs, _begin, arguments) as pool:
+        yield lambda function, tasks: pool.imap_unordered(function, tasks)
 
 
 def _known(server: Scratch, history: History, cache: Cache | None, base: str) -> Undisturbed:
@@ -354,33 +407,21 @@ def _known(server: Scratch, history: History, cache: Cache | None, base: str) ->
     return known
 
 
-def _row_as(row: Row) -> dict[str, Any]:
-    def sentences(found: dict[int, Failed]) -> dict[int, list[Any]]:
-        return {position: [each.message, each.sqlstate, each.line] for position, each in found.items()}
-
-    return {
-        "left_out": row.left_out,
-        "failed": sentences(row.failed),
-        "changed": row.changed,
-        "hazards": sentences(row.hazards),
-    }
+def _sentences(failures: dict[int, Failed]) -> dict[int, list[Any]]:
+    return {position: [each.message, each.sqlstate, each.line] for position, each in failures.items()}
 
 
-def _row_from(found: dict[str, Any]) -> Row:
-    def failures(group: str) -> dict[int, Failed]:
-        return {int(position): Failed(*each) for position, each in found[group].items()}
-
-    return Row(found["left_out"], failures("failed"), tuple(found["changed"]), failures("hazards"))
+def _failures(found: dict[str, list[Any]]) -> dict[int, Failed]:
+    return {int(position): Failed(*each) for position, each in found.items()}
 
 
-def assemble(history: History, known: Undisturbed, rows: dict[int, Row]) -> Truth:
+def assemble(history: History, known: Undisturbed, rows: dict[int, Row], swapped: Swapped) -> Truth:
     """The rows as one truth.
 
     A failed pair is direct when the catalog has it, or when no other file between was disturbed that, left out
     itself, disturbs the failing one; where a file between was not left out that cannot be known, and the pair is not.
     """
-    disturbed = {left_out: {*row.failed, *row.changed} for left_out, row in rows.items()}
-    everything = set(range(1, len(history.scripts) + 1))
+    disturbed = {left_out: row.disturbed for left_out, row in rows.items()}
 
     def direct(file: int, other: int) -> bool:
         if (file, other) in known.catalog_edges:
@@ -389,20 +430,10 @@ def assemble(history: History, known: Undisturbed, rows: dict[int, Row]) -> Trut
         return not any(each not in disturbed or file in disturbed[each] for each in between)
 
     closure = {(file, other): failed for other, row in rows.items() for file, failed in row.failed.items()}
-    # Who needs the other file, or one behind it, cannot come before it at all.
-    latest: dict[int, int] = {}
-    for other, files in disturbed.items():
-        for file in files:
-            latest[file] = max(latest.get(file, 0), other)
-    hazards = {
-        (file, other): failed
-        for other, row in rows.items()
-        for file, failed in row.hazards.items()
-        if latest.get(file, 0) < other
-    }
+    hazards = {(file, first): failed for first, found in swapped.items() for file, failed in found.items()}
     return Truth(
         files=tuple(each.name for each in history.scripts),
-        left_out=frozenset(rows) if len(rows) < len(everything) else frozenset(everything),
+        left_out=frozenset(rows),
         closure=frozenset(closure),
         direct=frozenset(pair for pair in closure if direct(*pair)),
         changed=frozenset((file, other) for other, row in rows.items() for file in row.changed),
