@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lancio.cli.options import folder_options, json_option, source, terminal_of
+
+if TYPE_CHECKING:
+    from lancio.cli.terminal import Terminal
+    from lancio.planner.model import Graph
+    from lancio.planner.neighbourhood import Neighbourhood
 
 
 @click.command(
@@ -12,14 +19,23 @@ from lancio.cli.options import folder_options, json_option, source, terminal_of
 Examples:
   lancio graph migrations                      the execution graph, in boxes
   lancio graph migrations --tree               every file with what it creates
+  lancio graph migrations --of users.email     what stands around one object or file
+  lancio graph migrations --waves              which files may run side by side
+  lancio graph migrations --format svg > graph.svg
   lancio graph migrations --format mermaid     for a README or a pull request
   lancio graph migrations --json | jq .edges   for other programs
   lancio graph --platform --database "$URL"    with each file's state in that database
 """,
 )
 @folder_options
-@click.option("--format", "format_", type=click.Choice(["text", "json", "mermaid"]), default="text", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json", "mermaid", "svg"]), default="text", show_default=True
+)
 @click.option("--tree", is_flag=True, help="Every file with what it creates and needs, as a tree.")
+@click.option("--of", metavar="FILE|OBJECT", help="What it needs and what needs it: 003, users, public.users.email.")
+@click.option("--waves", is_flag=True, help="Which files may run side by side, and why the others may not.")
+@click.option("--all-edges", is_flag=True, help="Draw also what follows from other edges.")
+@click.option("--unfold", is_flag=True, help="Draw each of many files by itself.")
 @click.option("--server-version", type=click.IntRange(10, 18), help="Bind for this major version.  [default: 18]")
 @click.option("--database", metavar="URL", help="Show each file's state in this database.")
 @click.option("--role", metavar="NAME", help="Become this role (SET ROLE) once connected.")
@@ -32,6 +48,10 @@ def graph(
     order: str,
     format_: str,
     tree: bool,
+    of: str | None,
+    waves: bool,
+    all_edges: bool,
+    unfold: bool,
     server_version: int | None,
     database: str | None,
     role: str | None,
@@ -39,21 +59,17 @@ def graph(
 ) -> None:
     """Draw the migrations of DIR: what each requires and creates, and why they can't run side by side.
 
-    Only files are read; a database is asked only where --database names one.
+    Only files are read; a database is asked only where --database names one. Of more than 60 files a summary is
+    shown, with files that hang together on one line; --unfold shows each of them.
     """
     from lancio.cli import work
-    from lancio.errors import UsageError
-    from lancio.render import json, mermaid, text
+    from lancio.render import json, mermaid, svg, text, uses
+    from lancio.render.outline import MANY
 
     terminal = terminal_of(context)
     if json_ or format_ == "json":
         format_, terminal.json = "json", True
-    if tree and format_ != "text":
-        raise UsageError(
-            f"--tree and {format_} do not go together",
-            cause="--tree is a form of the text.",
-            remedy="Give one of them.",
-        )
+    _together(tree=tree, of=of, waves=waves, format_=format_, database=database)
     where = source(folder, platform=platform)
     way: work.Order = "graph" if order == "graph" else "name"
     plan = None
@@ -63,11 +79,77 @@ def graph(
             plan = work.plan_of(found, session, where, order=way)
     else:
         found = work.graph_of(where, order=way, major=server_version or work.NEWEST)
-    if format_ == "json":
-        terminal.data(json.document(json.graph(found)))
+    if waves:
+        _waves(found, format_, terminal)
+        return
+    around = _around(found, of) if of is not None else None
+    only, center = (around.files, around.center) if around is not None else (None, ())
+    if format_ == "svg":
+        terminal.data(svg.graph(found, only=only, center=center, all_edges=all_edges, unfold=unfold))
     elif format_ == "mermaid":
-        terminal.data(mermaid.graph(found))
+        terminal.data(mermaid.graph(found, only=only, center=center, all_edges=all_edges, unfold=unfold))
+    elif around is not None:
+        terminal.data(
+            json.document(uses.neighbourhood_data(around))
+            if format_ == "json"
+            else uses.neighbourhood(around, terminal.cells)
+        )
+    elif format_ == "json":
+        terminal.data(json.document(json.graph(found)))
     elif tree:
         terminal.data(text.tree(found, terminal.cells, plan))
+    elif len(found.files) > MANY and not unfold and plan is None:
+        terminal.data(uses.overview(found, terminal.cells, all_edges=all_edges))
     else:
         terminal.data(text.graph(found, terminal.cells, plan))
+
+
+def _together(*, tree: bool, of: str | None, waves: bool, format_: str, database: str | None) -> None:
+    """Refuse options of which one would be left without effect."""
+    from lancio.errors import UsageError
+
+    asked = [name for name, given in (("--tree", tree), ("--of", of is not None), ("--waves", waves)) if given]
+    if len(asked) > 1:
+        raise UsageError(
+            f"{' and '.join(asked)} do not go together",
+            cause="Each of them asks for another picture.",
+            remedy="Give one of them.",
+        )
+    if tree and format_ != "text":
+        raise UsageError(
+            f"--tree and {format_} do not go together",
+            cause="--tree is a form of the text.",
+            remedy="Give one of them.",
+        )
+    if waves and format_ not in ("text", "json"):
+        raise UsageError(
+            f"--waves and {format_} do not go together",
+            cause="Waves are told as text or as JSON.",
+            remedy="Give one of them.",
+        )
+    if database is not None and (waves or of is not None or format_ in ("svg", "mermaid")):
+        raise UsageError(
+            f"--database does not go with {asked[0] if asked else f'--format {format_}'}",
+            cause="This picture has no place for the state of the files in a database.",
+            remedy="Leave --database away, or take the usual picture or --tree.",
+        )
+
+
+def _around(found: Graph, said: str) -> Neighbourhood:
+    """The neighbourhood of a file, or else of an object."""
+    from lancio.catalog import profile
+    from lancio.planner import chronicle, history, neighbourhood
+
+    name = history.file_of(found, said)
+    if name is not None:
+        return neighbourhood.of_file(found, name)
+    return neighbourhood.of_object(chronicle.of(found, profile.load(found.server_version)), said)
+
+
+def _waves(found: Graph, format_: str, terminal: Terminal) -> None:
+    from lancio.catalog import profile
+    from lancio.planner import bonds, chronicle
+    from lancio.render import json, uses
+
+    told = bonds.waves(bonds.bonds(chronicle.of(found, profile.load(found.server_version))))
+    terminal.data(json.document(uses.waves_data(told)) if format_ == "json" else uses.waves(told, terminal.cells))

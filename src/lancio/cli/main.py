@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "graph": ("lancio.cli.graph:graph", "Draw what each migration needs and makes, and why they can't swap places."),
+    "history": ("lancio.cli.history:history", "Show each statement that made, changed or dropped one object."),
+    "commute": ("lancio.cli.history:commute", "Tell whether two files may swap places, and what is in the way."),
     "plan": ("lancio.cli.plan:plan", "Show what would run here, in which order, at which risk."),
     "preflight": ("lancio.cli.plan:preflight", "Tell go from no-go, with every unmet requirement at once."),
     "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),

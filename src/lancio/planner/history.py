@@ -140,9 +140,9 @@ def file_of(graph: Graph, said: str) -> str | None:
         lambda name: name.rsplit("/", 1)[-1],
         lambda name: name.rsplit("/", 1)[-1].removesuffix(".sql"),
         lambda name: name.partition("/")[0],
-        lambda name: (re.match(r"\d+", name.rsplit("/", 1)[-1]) or re.match(r"\d+", name) or [""])[0],
+        _number,
     ):
-        found = [name for name in names if part(name) == said]
+        found = [name for name in names if part(name) == (said.lstrip("0") if part is _number else said)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -152,6 +152,13 @@ def file_of(graph: Graph, said: str) -> str | None:
                 remedy="Give the path relative to the folder.",
             )
     return None
+
+
+def _number(name: str) -> str:
+    """The number that a file's name, or that of its folder, begins with, without zeros before it."""
+    last = name.rsplit("/", 1)[-1].removeprefix("V")
+    digits = re.match(r"\d+", last) or re.match(r"\d+", name)
+    return digits[0].lstrip("0") if digits else ""
 
 
 def the_file(graph: Graph, said: str) -> str:

@@ -33,7 +33,7 @@ def graph(graph: Graph) -> dict[str, Any]:
     """The files in order, the edges with their evidence, what cannot be seen and what nothing provides."""
     return {
         "files": [facts.name for facts in graph.files],
-        "edges": [_edge(edge) for edge in graph.edges],
+        "edges": [edge(each) for each in graph.edges],
         "opaque": [_opaque(place) for place in graph.opaque],
         "unprovided": [_requirement(item) for item in graph.unprovided],
         "findings": [_finding(item) for item in graph.findings],
@@ -111,7 +111,8 @@ def plain(value: object) -> Any:
     return isoformat() if isoformat is not None else str(value)
 
 
-def _edge(edge: Edge) -> dict[str, Any]:
+def edge(edge: Edge) -> dict[str, Any]:
+    """An edge with its evidence."""
     return {
         "file": edge.file,
         "needs": edge.needs,

@@ -57,8 +57,8 @@ def graph(graph: Graph, cells: int, plan: Plan | None = None) -> str:
         lines += _boxes(shown, steps, graph, cells, plan)
         lines.append("")
         lines += _parallel(shown, steps, graph, cells)
-    lines += _blind(graph, cells, told={facts.name for facts in shown})
-    return _text(lines)
+    lines += blind(graph, cells, told={facts.name for facts in shown})
+    return joined(lines)
 
 
 def tree(graph: Graph, cells: int, plan: Plan | None = None) -> str:
@@ -66,8 +66,8 @@ def tree(graph: Graph, cells: int, plan: Plan | None = None) -> str:
     steps = Steps(graph)
     lines = [*heading("DEPENDENCY TREE", cells), ""]
     lines += _tree(graph.files, steps, graph, cells, plan)
-    lines += _blind(graph, cells)
-    return _text(lines)
+    lines += blind(graph, cells)
+    return joined(lines)
 
 
 def plan(plan: Plan, cells: int) -> str:
@@ -75,7 +75,7 @@ def plan(plan: Plan, cells: int) -> str:
     steps = Steps(plan.graph)
     if not plan.steps:
         lines = wrap(f"Nothing to do: {counted(len(plan.done), 'file')} applied, none left.", cells)
-        return _text([*lines, *_findings(plan.findings, cells)])
+        return joined([*lines, *_findings(plan.findings, cells)])
     lines = heading(f"PLAN: {counted(len(plan.steps), 'step')}, {len(plan.done)} already applied", cells)
     partly = {state.name: state.missing for state in plan.states if state.state == "partly applied"}
     for step in plan.steps:
@@ -95,7 +95,7 @@ def plan(plan: Plan, cells: int) -> str:
     rest = f", and {counted(unknown, 'step')} without a figure" if unknown and known else ""
     lines += wrap(f"{total}{rest}.", cells)
     lines += _findings(plan.findings, cells)
-    return _text(lines)
+    return joined(lines)
 
 
 def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
@@ -135,7 +135,7 @@ def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
             parts.append(counted(len(refusals), "refusal"))
         verdict = f"NO-GO: {listed(parts)}. Nothing was changed."
     lines += wrap(verdict, cells)
-    return _text(lines)
+    return joined(lines)
 
 
 def states(states: Sequence[FileState], cells: int) -> str:
@@ -153,7 +153,7 @@ def states(states: Sequence[FileState], cells: int) -> str:
         lines += wrap(f"{state.name}: {', '.join(said)}", cells, first=f"  {mark} ")
         if state.state == "partly applied" and state.missing:
             lines += wrap(f"missing: {listed(state.missing, 6)}", cells, first="      ")
-    return _text(lines)
+    return joined(lines)
 
 
 def refusal(error: LancioError, cells: int) -> str:
@@ -168,7 +168,7 @@ def refusal(error: LancioError, cells: int) -> str:
                 lines += wrap(line, cells, first=opening)
     # Commands are for pasting: they are never broken.
     lines += [f"{'Run:' if number == 0 else '':<10}{command}" for number, command in enumerate(error.commands)]
-    return _text(lines)
+    return joined(lines)
 
 
 def diagnosis(found: Diagnosis, cells: int) -> str:
@@ -185,7 +185,7 @@ def diagnosis(found: Diagnosis, cells: int) -> str:
     sure = {"certain": "the migrations say so", "likely": "the usual reason of this error", "general": "its class only"}
     state = f"SQLSTATE {found.sqlstate}, " if found.sqlstate else ""
     lines += wrap(f"({state}{found.confidence}: {sure[found.confidence]})", cells)
-    return _text(lines)
+    return joined(lines)
 
 
 def _tree(files: Iterable[FileFacts], steps: Steps, graph: Graph, cells: int, plan: Plan | None) -> list[str]:
@@ -458,7 +458,7 @@ def _waves(shown: Sequence[FileFacts], above: dict[str, frozenset[str]]) -> list
     return waves
 
 
-def _blind(graph: Graph, cells: int, told: Collection[str] = ()) -> list[str]:
+def blind(graph: Graph, cells: int, told: Collection[str] = ()) -> list[str]:
     """What the reading could not settle; the places of the files in `told` were shown with their boxes."""
     opaque = [place for place in graph.opaque if place.at.file not in told]
     lines: list[str] = []
@@ -510,7 +510,7 @@ def _printable(line: str) -> str:
     )
 
 
-def _text(lines: Iterable[str]) -> str:
+def joined(lines: Iterable[str]) -> str:
     """Lines joined, without trailing spaces, runs of empty lines and an empty end."""
     out: list[str] = []
     for line in lines:
@@ -524,7 +524,7 @@ def _text(lines: Iterable[str]) -> str:
 def table(rows: Sequence[Sequence[str]], *, gap: int = 2) -> str:
     """Columns under each other, each as wide as its widest cell."""
     widths = [max(width(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
-    return _text("".join(pad(cell, size + gap) for cell, size in zip(row, widths, strict=True)) for row in rows)
+    return joined("".join(pad(cell, size + gap) for cell, size in zip(row, widths, strict=True)) for row in rows)
 
 
 def diagram(state: State, cells: int) -> str:
@@ -545,7 +545,7 @@ def diagram(state: State, cells: int) -> str:
                 body += wrap(f"Next: {said}", inside, first="→ ")
         lines += box(f"[{stage.title}]", [body], cells, foot=not last)
     lines += ["", *wrap(f"State: {state.stands}", cells)]
-    return _text(lines)
+    return joined(lines)
 
 
 def checklist(state: State, cells: int) -> str:
@@ -555,7 +555,7 @@ def checklist(state: State, cells: int) -> str:
         lines += ["", stage.title]
         for line in stage.lines:
             lines += _line(line, cells, {True: "- [x]", False: "- [ ]", None: "- [·]"})
-    return _text(lines)
+    return joined(lines)
 
 
 def _line(line: Line, cells: int, marks: dict[bool | None, str]) -> list[str]:
