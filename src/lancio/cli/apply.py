@@ -152,12 +152,11 @@ def adopt(
     from lancio.cli import work
     from lancio.errors import UsageError
     from lancio.executor import ledger
-    from lancio.reading.source import read_folder
     from lancio.render import json
 
     del order  # of no meaning for one file; accepted so that all commands take the same folder options
     terminal = terminal_of(context)
-    found = {each.name: each for each in read_folder(source(folder, platform=platform).path).migrations}
+    found = {each.name: each for each in source(folder, platform=platform).read().migrations}
     if edited not in found:
         raise UsageError(
             f"there is no file {edited} in the folder",

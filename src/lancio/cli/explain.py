@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lancio.cli.options import USUAL, json_option, source, terminal_of
+from lancio.cli.options import USUAL, json_option, layout_options, source, terminal_of
 
 if TYPE_CHECKING:
     from lancio.planner.diagnosis import Diagnosis, Said
@@ -61,6 +61,7 @@ Examples:
 @click.argument("text", metavar="TEXT|SQLSTATE|-")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=str))
 @click.option("--platform", is_flag=True, help="Look into the packaged migrations of the platform.")
+@layout_options
 @json_option
 @click.pass_context
 def explain(context: click.Context, text: str, folder: str | None, platform: bool, json_: bool) -> None:
@@ -78,7 +79,7 @@ def explain(context: click.Context, text: str, folder: str | None, platform: boo
         text = sys.stdin.read()
     where = source(folder, platform=platform or (folder is None and not USUAL.is_dir()))
     graph = work.graph_of(where)
-    found = answer(text, graph, where.said)
+    found = answer(text, graph, where.words)
     if json_:
         terminal.data(json.document(found))
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -11,12 +13,19 @@ import click
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lancio.cli.terminal import Terminal
+    from lancio.reading.layouts import Name
+    from lancio.reading.source import Folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+LAYOUTS = (
+    "flat", "timestamps", "up-down", "diesel", "prisma", "flyway", "dbmate", "goose", "sql-migrate", "sqitch",
+)  # fmt: skip
+"""`reading.layouts.NAMES`; written again, because a command line is parsed before anything heavy is imported."""
 
 USUAL = Path("migrations")
 """The folder that is meant where none is named."""
@@ -30,6 +39,36 @@ class Source:
     said: str
     """What stands for it in a command: the path, or `--platform`."""
     platform: bool
+    layout: Name | None = None
+    """How it is laid out, where that is not to be recognized."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What fills the places that other programs fill."""
+
+    @property
+    def words(self) -> str:
+        """The folder and how to read it, as a command line has them."""
+        layout = (f"--layout {self.layout}",) if self.layout else ()
+        given = (f"--var {shlex.quote(f'{name}={value}')}" for name, value in self.variables.items())
+        return " ".join((shlex.quote(self.said), *layout, *given))
+
+    def read(self) -> Folder:
+        """The migrations of the folder; a layout that is more than plain files is said on stderr.
+
+        Raises:
+            SourceError: the folder or one of its files cannot be read.
+        """
+        from lancio.reading import layouts
+        from lancio.reading.source import read_folder
+
+        folder = read_folder(self.path, layout=self.layout, variables=self.variables)
+        context = click.get_current_context(silent=True)
+        if folder.layout != "flat" and context is not None:
+            terminal_of(context).talk(f"Layout {folder.layout}: {layouts.SAYS[folder.layout]}.")
+        return folder
+
+
+LAYOUT, VARIABLES = "lancio.layout", "lancio.variables"
+"""Where a command line's --layout and --var are kept until `source` asks for them."""
 
 
 def platform_folder() -> Path:
@@ -53,10 +92,12 @@ def source(folder: str | None, *, platform: bool) -> Source:
                 remedy="Give one of them.",
             )
         return Source(platform_folder(), "--platform", platform=True)
+    how = click.get_current_context().meta
+    layout, variables = how.get(LAYOUT), how.get(VARIABLES, {})
     if folder is not None:
-        return Source(Path(folder), folder, platform=False)
+        return Source(Path(folder), folder, False, layout, variables)
     if USUAL.is_dir():
-        return Source(USUAL, USUAL.as_posix(), platform=False)
+        return Source(USUAL, USUAL.as_posix(), False, layout, variables)
     raise UsageError(
         "no folder of migrations is named",
         cause=f"There is no DIR on the command line and no ./{USUAL} here.",
@@ -71,8 +112,54 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "json_", is_flag=True, help="Print JSON instead of text.")(command)
 
 
+_VARIABLE = re.compile(r"([^\s=]+)=(.*)", re.DOTALL)
+
+
+def _variables(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
+    found: dict[str, str] = {}
+    for each in given:
+        match = _VARIABLE.fullmatch(each)
+        if match is None or "\n" in match[2] or "\0" in match[2]:
+            raise UsageError(
+                f"--var {each!r} is no variable",
+                cause="It takes a name and a value in one line, with = between them.",
+                remedy="Give it as --var NAME=VALUE; the value may be empty.",
+            )
+        found[match[1]] = match[2]
+    context.meta[VARIABLES] = found
+
+
+def _layout(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    context.meta[LAYOUT] = given
+
+
+def layout_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`--layout` and `--var`; `source` takes them from the context, so that no command passes them on."""
+    for decorate in reversed(
+        (
+            click.option(
+                "--layout",
+                type=click.Choice(LAYOUTS),
+                expose_value=False,
+                callback=_layout,
+                help="How DIR is laid out.  [default: recognized]",
+            ),
+            click.option(
+                "--var",
+                metavar="NAME=VALUE",
+                multiple=True,
+                expose_value=False,
+                callback=_variables,
+                help="Fill ${NAME}, {{ .NAME }}, :NAME and their like; may be given again.",
+            ),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
 def folder_options(command: Callable[P, R]) -> Callable[P, R]:
-    """`[DIR]`, `--platform` and `--order`."""
+    """`[DIR]`, `--platform`, `--order`, `--layout` and `--var`."""
     for decorate in reversed(
         (
             click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=str)),
@@ -84,6 +171,7 @@ def folder_options(command: Callable[P, R]) -> Callable[P, R]:
                 show_default=True,
                 help="Keep the order of the files' names, or take the one their needs give.",
             ),
+            layout_options,
         )
     ):
         command = decorate(command)

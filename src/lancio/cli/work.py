@@ -65,9 +65,8 @@ def graph_of(source: Source, *, order: Order = "name", major: int = NEWEST) -> G
     """
     from lancio.catalog import profile
     from lancio.planner import graph
-    from lancio.reading import source as reading
 
-    return graph.build(reading.read_folder(source.path), profile.load(major), order=order)
+    return graph.build(source.read(), profile.load(major), order=order)
 
 
 @contextlib.contextmanager
@@ -137,7 +136,7 @@ def plan_of(
         only=tuple(only),
         minimal=minimal,
         order=order,
-        folder=shlex.quote(source.said),
+        folder=source.words,
         psql=session.target.psql,
     )
     missing = tuple(replace(item, commands=session.here(item.commands)) for item in made.missing)

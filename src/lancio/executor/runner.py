@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -125,7 +126,7 @@ def apply(
             signals=signals,
             settings=dict(settings or {}),
             reconnect=reconnect or another,
-            way=Way(plan.graph.folder, psql),
+            way=Way(shlex.quote(plan.graph.folder), psql),
             attempts=attempts,
         )
         try:

@@ -13,7 +13,7 @@ from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
 from lancio.errors import SyntaxRefused
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
-from lancio.reading import operations
+from lancio.reading import directives, operations
 from lancio.reading.queries import name_in_text
 from lancio.reading.relations import INHERITS, PARTITION, object_name
 
@@ -93,7 +93,10 @@ class Binder:
     def place(self, site: Site) -> Place:
         """The place of a site, for people."""
         migration, ops = self.files[site.file]
-        return Place(migration.name, site.line, ops.statements[site.statement].summary if ops.statements else "")
+        if site.statement >= 0:
+            return Place(migration.name, site.line, ops.statements[site.statement].summary if ops.statements else "")
+        said = next((directives.text(each) for each in ops.directives if each.line == site.line), "")
+        return Place(migration.name, site.line, said)
 
     def edge(self, site: Site, needs: Site, hazard: Hazard, strength: Strength, says: str, kind: str) -> None:
         """`site`'s file must stay behind `needs`'s file."""

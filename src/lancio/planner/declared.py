@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from lancio.planner.model import Check, Finding, Place, Requirement, Service
-from lancio.planner.rows import identifier, literal, qualified
+from lancio.planner.model import RISKS, Check, Finding, Place, Service
+from lancio.planner.rows import contradicts
+from lancio.reading import directives
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
-    from lancio.reading.model import FileOps
+    from collections.abc import Collection, Mapping
+
+    from lancio.reading.model import Detail, FileOps, Op, Ref
+    from lancio.reading.source import Migration
 
 _DURATION = re.compile(r"^~?\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 MAX_DURATION_MS = 366 * 24 * 3_600_000
 _SERVICE = re.compile(r"^service\s+([\w.-]+)(?:\s+env\s+([A-Za-z_]\w*))?$")
 _SERVER = re.compile(r"^server\s*>=\s*(\d+)(?:\.(\d+))?$")
-_OBJECT = re.compile(r"^(schema|table|view|function|extension|type|role|column)\s+(.+)$")
-_ROW = re.compile(r"^row\s+([\w.\"]+)\s*\((.+)\)$")
-_EQUAL = re.compile(r"""\s*([\w"]+)\s*=\s*('(?:[^']|'')*'|[\w.-]+)\s*(?:,|\s+and\s+|$)""", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A file that must stay behind another one, by the name that the file itself or a plan has for it.
+
+    `by` is the tool whose comment or plan says so, "" for Lancio's own line. `conflict`: the two may not both run.
+    """
+
+    name: str
+    place: Place
+    by: str = ""
+    conflict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
     """The directives of one file, understood."""
 
-    requirements: tuple[Requirement, ...] = ()
     services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
-    after: tuple[tuple[str, int], ...] = ()
+    after: tuple[Behind, ...] = ()
     creates: tuple[tuple[str, int], ...] = ()
     minimum: int = 0  # server_version_num
     duration_ms: int | None = None
@@ -40,12 +54,12 @@ class Declared:
     findings: tuple[Finding, ...] = ()
 
 
-def read(name: str, ops: FileOps) -> Declared:
+def read(migration: Migration, ops: FileOps) -> Declared:
     """Understand the directives of a file; what cannot be understood is a finding that refuses."""
-    requirements: list[Requirement] = []
+    name = migration.name
     services: list[Service] = []
     checks: list[Check] = []
-    after: list[tuple[str, int]] = []
+    after = [Behind(each.file, Place(each.place, each.line), "sqitch.plan", each.conflict) for each in migration.after]
     creates: list[tuple[str, int]] = []
     findings = [
         Finding("directive", "refusal", f"{name}: {problem}", Place(name, 1), "Mend or remove the line.")
@@ -54,7 +68,7 @@ def read(name: str, ops: FileOps) -> Declared:
     values: dict[str, list[str]] = {"impact": [], "after-run": [], "risk": []}
     minimum, duration = 0, None
     for each in ops.directives:
-        place = Place(name, each.line, f"-- lancio: {each.word} {each.text}")
+        place = Place(name, each.line, directives.text(each))
         problem = ""
         if each.word in ("requires", "wants"):
             service = _SERVICE.match(each.text)
@@ -64,9 +78,9 @@ def read(name: str, ops: FileOps) -> Declared:
             elif server and each.word == "requires":
                 major, minor = int(server[1]), int(server[2] or 0)
                 minimum = max(minimum, major * 10000 + (minor if major > 9 else minor * 100))
-            elif each.word == "requires" and (requirement := _requirement(each.text, place)):
-                requirements.append(requirement)
-            else:
+            elif each.word == "wants":
+                problem = "what is wanted is a `service NAME [env VARIABLE]`"
+            elif directives.subject(each.text) is None:
                 problem = "a requirement is an object, a row, `server >= N` or `service NAME [env VARIABLE]`"
         elif each.word in ("verify", "verify-once"):
             if _is_query(each.text):
@@ -81,21 +95,70 @@ def read(name: str, ops: FileOps) -> Declared:
                 problem = "that is longer than a year"
             else:
                 problem = "a duration is a number with ms, s, min or h"
-        elif each.word == "risk" and each.text.lower() not in ("none", "low", "medium", "high"):
+        elif each.word == "risk" and each.text.lower() not in RISKS:
             problem = "a risk is none, low, medium or high"
-        elif each.word == "after":
-            after.append((each.text, each.line))
+        elif each.word == "after" or each.word in directives.FOREIGN:
+            after.append(Behind(each.text, place, "" if each.word == "after" else each.word))
         elif each.word == "creates":
             creates.append((each.text, each.line))
+            if directives.subject(each.text) is None:
+                problem = "what a file creates is an object (`table app.orders`) or a row"
         else:
             values[each.word].append(each.text)
         if problem:
             message = f"{place}: `lancio: {each.word} {each.text}` cannot be understood: {problem}"
             findings.append(Finding("directive", "refusal", message, place, "Mend or remove the line."))
     return Declared(
-        tuple(requirements), tuple(services), tuple(checks), tuple(after), tuple(creates), minimum, duration,
+        tuple(services), tuple(checks), tuple(after), tuple(creates), minimum, duration,
         " ".join(values["impact"]), "; ".join(values["after-run"]), " ".join(values["risk"]).lower(), tuple(findings),
     )  # fmt: skip
+
+
+def behind(
+    found: Mapping[str, Declared], *, planned: bool = False
+) -> tuple[dict[str, list[tuple[str, Behind]]], list[Finding]]:
+    """For each file those it is declared to stay behind, and what is wrong with such declarations.
+
+    A file is named by its path relative to the folder; without `.sql` or by its bare name as well, as Sqitch and yoyo
+    name their changes. `planned`: a plan beside the files says what each one requires.
+    """
+    bare: dict[str, list[str]] = {}
+    for name in found:
+        bare.setdefault(PurePosixPath(name).name.removesuffix(".sql"), []).append(name)
+    names: dict[str, list[tuple[str, Behind]]] = {}
+    findings: list[Finding] = []
+    for file, declared in found.items():
+        plan = {each.name for each in declared.after if each.by == "sqitch.plan"} if planned else None
+        for each in declared.after:
+            named = each.name.partition("@")[0] if each.by == "sqitch" else each.name
+            also = bare.get(named.removesuffix(".sql").rpartition("/")[2], ())
+            target = next((one for one in (named, f"{named}.sql", f"deploy/{named}.sql") if one in found), None)
+            target = target or (also[0] if len(also) == 1 else None)
+            if problem := _problem(file, each, target, plan):
+                findings.append(problem)
+            if target is not None and target != file and not each.conflict:
+                names.setdefault(file, []).append((target, each))
+    return names, findings
+
+
+def _problem(file: str, each: Behind, target: str | None, plan: Collection[str] | None) -> Finding | None:
+    """What is wrong with one declared place behind another file."""
+    if target is None and each.by in directives.FOREIGN:
+        message = f"{each.place}: `{each.place.text}` names no file of this folder"
+        return Finding("declared", "note", message, each.place, "If it names something else, write what it is.")
+    if target is None:
+        message = f"{each.place}: there is no file {each.name} in this folder"
+        return Finding("declared", "refusal", message, each.place, "Mend the name behind `after`.")
+    if each.conflict:
+        message = f"{each.place} declares that {file} conflicts with {target}, and both would run"
+        return Finding("declared", "refusal", message, each.place, "Take one of the two out of the plan.")
+    if target == file:
+        message = f"{each.place} declares that {file} runs after itself"
+        return Finding("declared", "refusal", message, each.place, "Take the line away.")
+    if each.by == "sqitch" and plan is not None and target not in plan:
+        message = f"{each.place} says that {file} requires {target}; sqitch.plan does not"
+        return Finding("declared", "warning", message, each.place, "Mend the line, or the plan.")
+    return None
 
 
 def _is_query(text: str) -> bool:
@@ -108,42 +171,37 @@ def _is_query(text: str) -> bool:
     return len(statements) == len(inside) == 1 and statements[0].node == inside[0].node == "SelectStmt"
 
 
-def _requirement(text: str, place: Place) -> Requirement | None:
-    row = _ROW.match(text)
-    if row:
-        pairs = _EQUAL.findall(row[2])
-        if not pairs:
-            return None
-        conditions = " AND ".join(
-            f"{identifier(column.strip(chr(34)))} = {value if value.startswith(chr(39)) else literal(value)}"
-            for column, value in pairs
-        )
-        probe = f"SELECT EXISTS (SELECT FROM {qualified(row[1])} WHERE {conditions})"
-        return Requirement(text, "row", "row", place, "declared", None, probe)
-    match = _OBJECT.match(text)
-    if match is None:
-        return None
-    return Requirement(text, match[1], "hard", place, "declared", None, _object_probe(match[1], match[2].strip()))
+def contradictions(name: str, ops: FileOps, declared: Declared) -> list[Finding]:
+    """What a file declares to create and its SQL does not; where a place cannot be seen through, nobody knows."""
+    if any(op.verb == "opaque" for op in ops.ops):
+        return []
+    findings = []
+    for text, line in declared.creates:
+        named = directives.subject(text)
+        if named is not None and not any(_makes(op, *named) for op in ops.ops):
+            place = Place(name, line, f"-- lancio: creates {text}")
+            message = f"{place} declares that it creates {text}; its SQL does not"
+            findings.append(Finding("declared", "warning", message, place, "Mend the line, or the SQL."))
+    return findings
 
 
-def _object_probe(kind: str, name: str) -> str:
-    quoted = literal(name)
-    if kind in ("table", "view"):
-        return f"SELECT to_regclass({quoted}) IS NOT NULL"
-    if kind == "function":
-        lookup = "to_regprocedure" if "(" in name else "to_regproc"
-        return f"SELECT {lookup}({quoted}) IS NOT NULL"
-    if kind == "type":
-        return f"SELECT to_regtype({quoted}) IS NOT NULL"
-    if kind == "column":
-        table, _, column = name.rpartition(".")
-        return (
-            "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass("
-            f"{literal(table)}) AND attname = {literal(column)} AND NOT attisdropped)"
-        )
-    catalog, column = {
-        "schema": ("pg_namespace", "nspname"),
-        "extension": ("pg_extension", "extname"),
-        "role": ("pg_roles", "rolname"),
-    }[kind]
-    return f"SELECT EXISTS (SELECT FROM {catalog} WHERE {column} = {quoted})"
+def _makes(op: Op, ref: Ref, detail: Detail) -> bool:
+    """Whether one operation makes what a directive names."""
+    if ref.kind == "row":
+        rows = op.verb == "rows" and op.detail.row is not None and detail.row is not None
+        return rows and _same(op.ref.of[0], ref.of[0]) and not contradicts(op.detail.row, detail.row)  # type: ignore[arg-type]
+    if op.verb == "rename":
+        return op.ref.kind == ref.kind and op.detail.to == ref.name
+    if op.verb != "make":
+        return False
+    if ref.kind == "column" and op.ref.kind == "relation":
+        return _same(op.ref, ref.of[0]) and any(column.name == ref.name for column in op.detail.columns)
+    return _same(op.ref, ref)
+
+
+def _same(one: Ref, other: Ref) -> bool:
+    """Whether two names may mean one object: a schema that is not written may be any."""
+    if one.of and other.of and not _same(one.of[0], other.of[0]):
+        return False
+    schemas = one.schema is None or other.schema is None or one.schema == other.schema
+    return one.kind == other.kind and one.name == other.name and schemas

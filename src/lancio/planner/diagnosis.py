@@ -62,20 +62,22 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How commands are to be written here: the folder, and the psql line for a file."""
+    """How commands are to be written here: the folder as a command line has it, and the psql line for a file."""
 
     folder: str = "."
     psql: Callable[[Path], str] | None = None
 
     def commands(self, facts: FileFacts) -> tuple[str, ...]:
-        """The two ways to run one file: plain psql, and Lancio."""
+        """The ways to run one file: plain psql, where the whole file is the migration, and Lancio."""
+        if facts.migration.source is not None:
+            return (self.lancio(facts.name),)
         path = facts.migration.path
         psql = self.psql(path) if self.psql else f'psql "$DATABASE_URL" -f {shlex.quote(str(path))}'
         return psql, self.lancio(facts.name)
 
     def lancio(self, name: str) -> str:
         """Lancio's own command for one file."""
-        return f"lancio apply {shlex.quote(self.folder)} --only {shlex.quote(name)}"
+        return f"lancio apply {self.folder} --only {shlex.quote(name)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def diagnose(
 
     `file` is the migration that failed, if one did; `where` the place as it should be shown, else `at` is.
     """
-    way = way or Way(graph.folder if graph else ".")
+    way = way or Way(shlex.quote(graph.folder) if graph else ".")
     named = _missing(said)
     answer: _Answer | None = None
     commands: tuple[str, ...] = ()

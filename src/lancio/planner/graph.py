@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from lancio.catalog.model import BEFORE, Catalog, Name
-from lancio.planner import checks, declared
+from lancio.planner import checks, declared, folders
 from lancio.planner.arrange import Arrangement
 from lancio.planner.bind import Binder
 from lancio.planner.model import Because, Edge, Effect, FileFacts, Finding, Graph, Place, Requirement
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from lancio.catalog.model import Object
     from lancio.catalog.profile import Profile
     from lancio.planner.bind import Bound
-    from lancio.planner.declared import Declared
+    from lancio.planner.declared import Behind, Declared
     from lancio.planner.model import Lock
     from lancio.reading.model import FileOps
     from lancio.reading.source import Folder, Migration
 
 Order = Literal["name", "graph"]
+Places = Mapping[str, Sequence[tuple[str, "Behind"]]]
+"""For each file those it is declared to stay behind."""
 
 
 def empty(profile: Profile) -> Catalog:
@@ -41,7 +44,8 @@ def build(folder: Folder, profile: Profile, *, order: Order = "name") -> Graph:
         SourceError: a file cannot be parsed.
     """
     files = [(migration, operations.read(migration)) for migration in folder.migrations]
-    found = {migration.name: declared.read(migration.name, ops) for migration, ops in files}
+    found = {migration.name: declared.read(migration, ops) for migration, ops in files}
+    behind, misplaced = declared.behind(found, planned=folder.layout == "sqitch")
     if order == "graph":
         groups: list[list[int]] = [list(range(len(files)))]
     else:
@@ -50,16 +54,21 @@ def build(folder: Folder, profile: Profile, *, order: Order = "name") -> Graph:
         for group in folder.groups:
             groups.append(list(range(position, position + len(group))))
             position += len(group)
-    bound, sequence, loops, binder = _bind(files, groups, profile, found)
-    findings = [finding for each in found.values() for finding in each.findings]
+    bound, sequence, loops, binder = _bind(files, groups, profile, behind)
+    findings = [*folders.findings(folder), *(finding for each in found.values() for finding in each.findings)]
+    findings += misplaced
+    findings += [
+        finding for each, ops in files for finding in declared.contradictions(each.name, ops, found[each.name])
+    ]
     findings += [_loop(files, loop) for loop in loops]
     if order == "name":
-        findings += _contradictions(files, sequence, bound, profile, found)
-    return _graph(folder, files, bound, sequence, binder, found, findings, profile)
+        findings += _contradictions(files, sequence, bound, profile, behind)
+        findings += _out_of_order([files[index][0].name for index in sequence], behind)
+    return _graph(folder, files, bound, sequence, binder, found, behind, findings, profile)
 
 
 def _bind(
-    files: list[tuple[Migration, FileOps]], groups: list[list[int]], profile: Profile, found: dict[str, Declared]
+    files: list[tuple[Migration, FileOps]], groups: list[list[int]], profile: Profile, behind: Places
 ) -> tuple[dict[int, Bound], list[int], list[list[int]], Binder]:
     """Bind group after group; inside a group the files arrange themselves."""
     binder = Binder(empty(profile), profile, files)
@@ -79,20 +88,33 @@ def _bind(
             for index in group:
                 bind(index)
         else:
-            _declared_order(arrangement, files, found)
+            _declared_order(arrangement, files, behind)
             loops += arrangement.order(group, lambda index: names[index], bind)
     return bound, list(bound), loops, binder
 
 
-def _declared_order(
-    arrangement: Arrangement, files: list[tuple[Migration, FileOps]], found: dict[str, Declared]
-) -> None:
-    """`-- lancio: after FILE` counts among files whose names give no order."""
+def _declared_order(arrangement: Arrangement, files: list[tuple[Migration, FileOps]], behind: Places) -> None:
+    """`-- lancio: after FILE` and its like count among files whose names give no order."""
     position = {migration.name: index for index, (migration, _) in enumerate(files)}
-    for index, (migration, _) in enumerate(files):
-        for after, _line in found[migration.name].after:
-            if after in position:
-                arrangement.after.setdefault(index, set()).add(position[after])
+    for name, others in behind.items():
+        arrangement.after.setdefault(position[name], set()).update(position[other] for other, _ in others)
+
+
+def _out_of_order(names: list[str], behind: Places) -> list[Finding]:
+    """Files that are declared to stay behind others which the names put behind them."""
+    position = {name: index for index, name in enumerate(names)}
+    return [
+        Finding(
+            "order",
+            "refusal",
+            f"{each.place} declares that {name} runs after {other}, which comes behind it",
+            each.place,
+            "Rename one of the files, mend the line, or take the order of the graph with --order graph.",
+        )
+        for name, others in behind.items()
+        for other, each in others
+        if position[other] > position[name]
+    ]
 
 
 def _loop(files: list[tuple[Migration, FileOps]], loop: list[int]) -> Finding:
@@ -111,13 +133,13 @@ def _contradictions(
     sequence: list[int],
     bound: dict[int, Bound],
     profile: Profile,
-    found: dict[str, Declared],
+    behind: Places,
 ) -> list[Finding]:
     """Needs that the order of the names leaves unmet, though a later file would meet them."""
     unmet = {index: each.missing() for index, each in bound.items() if each.missing()}
     if not unmet or len(files) < 2:
         return []
-    again, proposed, loops, _ = _bind(files, [sorted(sequence)], profile, found)
+    again, proposed, loops, _ = _bind(files, [sorted(sequence)], profile, behind)
     if loops:
         return []
     findings = []
@@ -159,6 +181,7 @@ def _graph(
     sequence: list[int],
     binder: Binder,
     found: dict[str, Declared],
+    behind: Places,
     findings: list[Finding],
     profile: Profile,
 ) -> Graph:
@@ -171,8 +194,7 @@ def _graph(
             if known is None:
                 bound[index].requirements[requirement.kind, requirement.object] = requirement
         facts.append(_facts(migration, ops, bound[index], binder, found[migration.name], index))
-        findings += _declared_findings(files, migration, found[migration.name], facts[-1])
-    edges = _edges(binder, files, found)
+    edges = _edges(binder, files, behind)
     position = {migration.name: place for place, migration in enumerate(files[index][0] for index in sequence)}
     edges.sort(key=lambda edge: (position[edge.file], position[edge.needs], edge.hazard, edge.strength))
     return Graph(
@@ -183,10 +205,11 @@ def _graph(
         tuple(each for item in facts for each in item.requires if each.source == "missing"),
         tuple(findings),
         profile.major,
+        folder.layout,
     )
 
 
-def _edges(binder: Binder, files: list[tuple[Migration, FileOps]], found: dict[str, Declared]) -> list[Edge]:
+def _edges(binder: Binder, files: list[tuple[Migration, FileOps]], behind: Places) -> list[Edge]:
     edges = [
         Edge(
             files[file][0].name,
@@ -198,36 +221,11 @@ def _edges(binder: Binder, files: list[tuple[Migration, FileOps]], found: dict[s
         for (file, needs, hazard, strength), because in binder.edges.items()
         if file != needs
     ]
-    names = {migration.name for migration, _ in files}
-    for migration, _ in files:
-        for after, line in found[migration.name].after:
-            if after in names and after != migration.name:
-                place = Place(migration.name, line, f"-- lancio: after {after}")
-                because = Because(f"declared: after {after}", "declared", place, Place(after, 1))
-                edges.append(Edge(migration.name, after, "read-after-write", "order", (because,)))
+    for name, others in behind.items():
+        for other, each in others:
+            because = Because(f"declared: after {other}", "declared", each.place, Place(other, 1))
+            edges.append(Edge(name, other, "read-after-write", "order", (because,)))
     return edges
-
-
-def _declared_findings(
-    files: list[tuple[Migration, FileOps]], migration: Migration, declared_: Declared, facts: FileFacts
-) -> list[Finding]:
-    """What a file declares and its SQL contradicts."""
-    findings = []
-    names = {each.name for each, _ in files}
-    for after, line in declared_.after:
-        if after not in names:
-            place = Place(migration.name, line)
-            findings.append(
-                Finding("declared", "refusal", f"{place}: there is no file {after} in this folder", place,
-                        "Mend the name behind `after`.")
-            )  # fmt: skip
-    made = {each.object for each in facts.creates} | {each.name for each in facts.creates}
-    for creates, line in declared_.creates:
-        if creates not in made and not facts.opaque:
-            place = Place(migration.name, line)
-            message = f"{place} declares that it creates {creates}; its SQL does not"
-            findings.append(Finding("declared", "warning", message, place, "Mend the line, or the SQL."))
-    return findings
 
 
 _TOP = frozenset(("column", "constraint", "label"))
@@ -250,14 +248,10 @@ def _facts(
         for requirement in bound.requirements.values()
         if requirement.kind not in _TOP or requirement.source == "missing"
     )
-    promised = [*declared_.requirements, *_server(migration, ops, declared_)]
-    declared_requirements = tuple(
-        each for each in promised if each.object not in {found.object for found in requirements}
-    )
     return FileFacts(
         migration=migration,
         statements=ops.statements,
-        requires=tuple(sorted((*requirements, *declared_requirements), key=_by_place)),
+        requires=tuple(sorted((*requirements, *_server(migration, ops, declared_)), key=_by_place)),
         creates=bound.effects,
         changes=tuple(changes),
         drops=tuple(drops),

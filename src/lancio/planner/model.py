@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from lancio.reading.layouts import Name
     from lancio.reading.model import FileOps, RowFact, Statement
     from lancio.reading.source import Migration
 
@@ -61,7 +62,7 @@ class Requirement:
     kind: str
     strength: Strength
     at: Place
-    source: Literal["file", "database", "server", "missing", "declared"]
+    source: Literal["file", "database", "server", "missing"]
     provider: Place | None = None
     probe: str = ""
     message: str = ""  # the file's own words where its guard would refuse
@@ -173,6 +174,7 @@ class Graph:
     unprovided: tuple[Requirement, ...]
     findings: tuple[Finding, ...]
     server_version: int  # the major version it was bound for
+    layout: Name = "flat"  # how the folder is laid out
 
     def file(self, name: str) -> FileFacts:
         """The file of that name; KeyError if there is none."""

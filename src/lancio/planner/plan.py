@@ -455,8 +455,7 @@ class _Answers:
         for index, facts in enumerate(pending):
             bound = binder.file(index)
             found.extend(self._ownership(facts, binder.locks()))
-            promised = [each for each in facts.requires if each.source == "declared"]
-            for requirement in (*bound.missing(), *promised):
+            for requirement in bound.missing():
                 if self.met(requirement):
                     continue
                 key = (requirement.kind, requirement.object)

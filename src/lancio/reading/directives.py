@@ -1,38 +1,197 @@
-"""What do the comments of a file declare?"""
+"""What do the comments of a file declare?
+
+Our own lines begin with `-- lancio:`; what files say for other tools is read beside them: Sqitch's `-- requires: x`
+and yoyo's `-- depends: x y`. What a line declares about objects becomes operations like those of SQL, so that it is
+bound, ordered and asked of a database in the same way.
+"""
 
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lancio.reading.model import Directive
+from lancio.reading.model import Detail, Directive, Output, Query, Ref, RowFact, Span
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from lancio.reading.model import Kind
+    from lancio.reading.reader import Reader
 
 _LINE = re.compile(r"--\s*lancio:\s*([a-z][a-z-]*)\s*(.*?)\s*$")
+_SQITCH = re.compile(r"--\s*requires:\s*([\w./@:-]+)\s*$")
+_YOYO = re.compile(r"--\s*depends:\s*(.+?)\s*$")
+_SIGNS = (b"lancio:", b"requires:", b"depends:")
 
 WORDS = frozenset(("requires", "wants", "creates", "after", "verify", "verify-once", "duration", "impact", "after-run",
                    "risk"))  # fmt: skip
 
+FOREIGN = {"sqitch": "-- requires:", "yoyo": "-- depends:"}
+"""The words of directives that other tools' comments become, and how those are written."""
+
+BEFORE = -1
+"""The statement that a directive's operations stand in: none of the file's own."""
+
 
 def read(text: bytes, line: Callable[[int], int]) -> tuple[tuple[Directive, ...], tuple[str, ...]]:
-    """The `-- lancio:` comment lines of a file, and what is wrong with those that cannot be understood."""
+    """The declaring comment lines of a file, and what is wrong with those that cannot be understood."""
     found: list[Directive] = []
     problems: list[str] = []
-    if b"lancio:" not in text:
+    if not any(sign in text for sign in _SIGNS):
         return (), ()
     for token in lexer.tokens(text):
         if token.kind != "line comment":
             continue
         comment = text[token.start : token.end].decode()
-        match = _LINE.match(comment)
-        if match is None:
-            continue
         at = line(token.start)
-        if match[1] not in WORDS:
-            problems.append(f"line {at}: `lancio: {match[1]}` is not a directive; there are {', '.join(sorted(WORDS))}")
-            continue
-        found.append(Directive(match[1], match[2], at))
+        if match := _LINE.match(comment):
+            if match[1] in WORDS:
+                found.append(Directive(match[1], match[2], at))
+            else:
+                known = ", ".join(sorted(WORDS))
+                problems.append(f"line {at}: `lancio: {match[1]}` is not a directive; there are {known}")
+        elif match := _SQITCH.match(comment):
+            found.append(Directive("sqitch", match[1], at))
+        elif match := _YOYO.match(comment):
+            found += [Directive("yoyo", name, at) for name in re.split(r"[\s,]+", match[1])]
     return tuple(found), tuple(problems)
+
+
+def text(directive: Directive) -> str:
+    """A directive as it is written in the file."""
+    return f"{FOREIGN.get(directive.word) or f'-- lancio: {directive.word}'} {directive.text}"
+
+
+_KINDS: dict[str, tuple[Kind, str]] = {
+    "table": ("relation", "table"), "view": ("relation", "view"), "sequence": ("relation", "sequence"),
+    "materialized view": ("relation", "materialized view"), "index": ("relation", "index"),
+    "function": ("routine", "function"), "procedure": ("routine", "procedure"), "type": ("type", "type"),
+    "domain": ("type", "domain"), "schema": ("schema", "schema"), "extension": ("extension", "extension"),
+    "role": ("role", "role"), "column": ("column", "column"), "trigger": ("trigger", "trigger"),
+    "policy": ("policy", "policy"), "constraint": ("constraint", "constraint"),
+}  # fmt: skip
+_OBJECT = re.compile(rf"({'|'.join(sorted(_KINDS, key=len, reverse=True))})\s+(.+)$")
+_ON = re.compile(r"(\S+)\s+on\s+(\S+)$")
+_ROUTINE = re.compile(r"([^()]+?)\s*(?:\(([^()]*)\))?$")
+_ROW = re.compile(r"row\s+(\S+?)\s*\((.+)\)$")
+_EQUAL = re.compile(r"""\s*([\w"]+)\s*=\s*('(?:[^']|'')*'|[\w.-]+)\s*(?:,|\s+and\s+|$)""", re.IGNORECASE)
+
+
+def subject(text: str) -> tuple[Ref, Detail] | None:
+    """The object or the row that a directive names (`table a.b`, `row a.b (c = 'x')`), or None if it names none."""
+    if text.startswith("row "):
+        return _row(text)
+    match = _OBJECT.match(text)
+    if match is None:
+        return None
+    (kind, label), rest = _KINDS[match[1]], match[2].strip()
+    ref: Ref | None
+    if kind == "routine":
+        ref = _routine(rest)
+    elif kind in ("trigger", "policy", "constraint"):
+        on = _ON.match(rest)
+        table = _relation(on[2]) if on else None
+        parts = _parts(on[1]) if on else []
+        ref = Ref(kind, parts[0], of=(table,)) if table is not None and len(parts) == 1 else None
+    else:
+        parts = _parts(rest)
+        if kind == "column":
+            table = _qualified("relation", parts[:-1])
+            ref = Ref("column", parts[-1], of=(table,)) if table is not None else None
+        elif kind in ("schema", "extension", "role"):
+            ref = Ref(kind, parts[0]) if len(parts) == 1 else None
+        else:
+            ref = _qualified(kind, parts)
+    if ref is None:
+        return None
+    # Which columns a declared relation has is not said, so none of them is missed.
+    opened = Query((Output("*"),)) if label in ("table", "view", "materialized view") else None
+    return ref, Detail(label=label, query=opened, if_not_exists=True)
+
+
+def _parts(text: str) -> list[str]:
+    """The names of a dotted path, as identifiers; none if it is no such path."""
+    raw = text.encode()
+    names: list[str] = []
+    dot = True
+    for token in lexer.tokens(raw):
+        if dot and token.kind in ("word", "quoted"):
+            names.append(lexer.identifier(raw[token.start : token.end]))
+        elif dot or raw[token.start : token.end] != b".":
+            return []
+        dot = not dot
+    return [] if dot else names
+
+
+def _qualified(kind: Kind, parts: list[str]) -> Ref | None:
+    """A name with or without its schema."""
+    return Ref(kind, parts[-1], parts[0] if len(parts) == 2 else None) if 1 <= len(parts) <= 2 else None
+
+
+def _relation(text: str) -> Ref | None:
+    return _qualified("relation", _parts(text))
+
+
+def _routine(text: str) -> Ref | None:
+    match = _ROUTINE.match(text)
+    ref = _qualified("routine", _parts(match[1])) if match else None
+    if match is None or ref is None or match[2] is None:
+        return ref
+    return replace(ref, args=tuple(each.strip().lower() for each in match[2].split(",") if each.strip()))
+
+
+def _row(text: str) -> tuple[Ref, Detail] | None:
+    match = _ROW.match(text)
+    table = _relation(match[1]) if match else None
+    if match is None or table is None:
+        return None
+    values: list[tuple[str, str]] = []
+    at = 0
+    while pair := _EQUAL.match(match[2], at):
+        value = pair[2].encode()
+        values.append((
+            lexer.identifier(pair[1].encode()),
+            lexer.string_value(value) if value.startswith(b"'") else pair[2],
+        ))  # fmt: skip
+        at = pair.end()
+    if not values or at != len(match[2]):
+        return None
+    return Ref("row", table.name, table.schema, of=(table,)), Detail(row=RowFact(table, tuple(values)))
+
+
+def require(reader: Reader, found: Iterable[Directive]) -> None:
+    """Read what the lines `requires` name: it must be there before the file's first statement."""
+    with _declaring(reader):
+        for each in found:
+            if each.word == "requires" and (named := subject(each.text)) is not None:
+                reader.fixed = Span(0, 0, each.line)
+                ref, detail = named
+                for table in ref.of:
+                    reader.emit("read", table)
+                reader.emit("read", ref, detail=detail if ref.kind == "row" else Detail(label=detail.label))
+
+
+def create(reader: Reader, found: Iterable[Directive]) -> None:
+    """Make what the lines `creates` name, where the file has a place that cannot be seen through.
+
+    Where all can be seen the SQL alone counts, and a line that says more is a contradiction.
+    """
+    if not any(op.verb == "opaque" for op in reader.ops):
+        return
+    with _declaring(reader):
+        for each in found:
+            if each.word == "creates" and (named := subject(each.text)) is not None:
+                reader.fixed = Span(0, 0, each.line)
+                ref, detail = named
+                reader.emit("rows" if ref.kind == "row" else "make", ref, detail=detail)
+
+
+@contextmanager
+def _declaring(reader: Reader) -> Iterator[None]:
+    """While it lasts, operations stand in no statement of the file."""
+    reader.statement = BEFORE
+    yield
+    reader.fixed = None

@@ -38,6 +38,7 @@ def graph(graph: Graph) -> dict[str, Any]:
         "unprovided": [_requirement(item) for item in graph.unprovided],
         "findings": [_finding(item) for item in graph.findings],
         "server_version": graph.server_version,
+        "layout": graph.layout,
         "details": [_facts(facts) for facts in graph.files],
     }
 

@@ -253,8 +253,6 @@ def _origin(item: Requirement, steps: Steps) -> str:
             return f"in the database{when}"
         case "server":
             return f"built in{when}"
-        case "declared":
-            return f"declared, line {item.at.line}"
         case _:
             return f"nothing provides it{when}"
 
