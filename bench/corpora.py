@@ -1,10 +1,13 @@
 """How true is the reading, on real histories, with PostgreSQL as the judge?
 
-    python bench/corpora.py FOLDER… [--preamble FILE]… [--truth FILE]… [--scratch URL] [--json] [-v]
+    python bench/corpora.py FOLDER… [--preamble FILE]… [--truth FILE]… [--var NAME=VALUE]… [--sample N] [--seed N]
+                            [--preflight N] [--jobs 2] [--limit SECONDS] [--scratch URL] [--json] [-v]
 
-Each FOLDER is one history, in the order of its files' names; several end with a pooled line. `--preamble` and `--truth`
-are given once a folder, in the same order (or not at all; `-` for none): SQL that runs before the first file, and a
-truth made elsewhere. Without FOLDER the packaged platform's own files are taken.
+Each FOLDER is one history; several end with a pooled line. `--preamble` and `--truth` are given once a folder, in the
+same order (or not at all; `-` for none): SQL that runs before the first file, and a truth made elsewhere. Without a
+truth one is made here: each file (or `--sample` so many) is left out and the rest replayed; what that gave is kept in
+the cache folder by content, so a second run is quick and an interrupted one goes on. Without FOLDER the packaged
+platform's own files are taken.
 
 The measures:
   direct      pairs (j fails when i alone is left out, and no file between explains it) that the graph has, directly or
@@ -17,6 +20,9 @@ The measures:
   ordered     pairs of files that the edges put in an order, of all: a mere chain of files would have 100 %.
   made, gone  objects that a file was read to make (take away), against what the catalog gained (lost): `read` is the
               share of the catalog's that was read, `real` the share of those read that the catalog has.
+  false go    of the pairs where j fails on the state without i (all files up to j but i), those for which the preflight
+              of j alone said go; `false no-go` of those where j runs, those for which it said no-go. Asked of
+              `--preflight` pairs, drawn with the seed: half of them from those that fail, as far as there are.
 Only pairs whose i was left out in time count, and files that fail with all others before them are left aside.
 """
 
@@ -26,6 +32,7 @@ import argparse
 import contextlib
 import gc
 import json
+import random
 import re
 import sys
 import time
@@ -38,9 +45,12 @@ import orjson
 
 from lancio.catalog import profile
 from lancio.errors import LancioError
+from lancio.executor import snapshot
 from lancio.planner import graph as planning
+from lancio.planner import plan as planner
 from lancio.planner.bind import Binder
-from lancio.proof import leave_one_out, replay, scratch
+from lancio.proof import cache, leave_one_out, replay, scratch
+from lancio.proof.cache import Cache
 from lancio.reading import operations, source
 from lancio.reading.source import Folder, Migration
 from lancio.syntax import parser
@@ -48,11 +58,16 @@ from lancio.syntax import parser
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lancio.planner.model import Edge, Graph
+    import psycopg
+
+    from lancio.planner.model import Edge, Graph, Plan
     from lancio.proof.leave_one_out import Pair, Truth
 
 PLATFORM = Path(__file__).resolve().parent.parent / "src" / "lancio" / "registry" / "schema"
 SESSION = "-c client_min_messages=error -c statement_timeout=60s"
+LEFT_OUT = 24
+"""Files that are left out for the preflight's sake; each costs a replay of those behind it."""
+
 SHOWN = 12
 """Misses of one kind that are listed without -v."""
 
@@ -304,6 +319,68 @@ def said(binder: Binder) -> frozenset[replay.Item]:
     )
 
 
+# --- the preflight ----------------------------------------------------------------------------------------------------
+
+
+def preflight(history: History, truth: Truth, server: scratch.Scratch, wanted: int, seed: int, result: Result) -> None:
+    """On the state without one file: does the preflight of a later file alone say no-go exactly when that one fails?"""
+    started = time.perf_counter()
+    scripts = tuple(replay.script(facts.migration, facts.ops) for facts in history.graph.files)
+    walk = replay.Replay(server, replay.History(scripts, history.preamble))
+    wrong_go, wrong_no = Share(), Share()
+    for left_out, asked in drawn(history, truth, wanted, seed):
+        walk.before(left_out)
+        with walk.copy() as connection:
+            for position in range(left_out + 1, max(asked) + 1):
+                plan = _planned(history, connection, position) if position in asked else None
+                done = replay.run(connection, scripts[position - 1])
+                if plan is None:
+                    continue
+                failed = isinstance(done, replay.Failed)
+                (wrong_go if failed else wrong_no).add(Share(int(plan.go == failed), 1))
+                if plan.go == failed:
+                    result.misses.append(_misjudged(history, plan, left_out, position, done))
+    walk.close()
+    result.seconds["preflight"] = time.perf_counter() - started
+    result.shares |= {"false go": wrong_go, "false no-go": wrong_no}
+
+
+def drawn(history: History, truth: Truth, wanted: int, seed: int) -> list[tuple[int, set[int]]]:
+    """Files to leave out, in order, and for each the later files to ask about."""
+    chance = random.Random(seed)
+    at = positions(truth, history.graph)
+    here = {place: index for index, facts in enumerate(history.graph.files, 1) if (place := at.get(facts.name))}
+    chosen = sorted(chance.sample(sorted(truth.left_out), min(LEFT_OUT, len(truth.left_out))))
+    pairs = [(j, i) for i in chosen for j in range(i + 1, len(truth.files) + 1) if j in here and i in here]
+    pairs = [pair for pair in pairs if not truth.broken.keys() & set(pair)]
+    failing = [pair for pair in pairs if pair in truth.closure]
+    others = [pair for pair in pairs if pair not in truth.closure]
+    taken = chance.sample(failing, min(wanted // 2, len(failing)))
+    taken += chance.sample(others, min(wanted - len(taken), len(others)))
+    asked: dict[int, set[int]] = {}
+    for file, other in taken:
+        asked.setdefault(here[other], set()).add(here[file])
+    return sorted(asked.items())
+
+
+def _planned(history: History, connection: psycopg.Connection[Any], position: int) -> Plan:
+    live = snapshot.take(connection, history.graph)
+    name = history.graph.files[position - 1].name
+    return planner.make(history.graph, live, ledger={}, durations={}, environ={}, only=(name,))
+
+
+def _misjudged(history: History, plan: Plan, left_out: int, position: int, done: replay.Ran | replay.Failed) -> Miss:
+    file, other = (history.graph.files[each - 1].name for each in (position, left_out))
+    if isinstance(done, replay.Failed):
+        place = f"{file}:{done.line}" if done.line else file
+        return Miss("false go", class_of(done.message), file, other, place, done.message)
+    for item in plan.missing:
+        if item.blocking:
+            return Miss("false no-go", item.requirement.kind, file, other, str(item.requirement.at), item.message)
+    finding = next(each for each in plan.findings if each.severity == "refusal")
+    return Miss("false no-go", finding.rule, file, other, str(finding.at or file), finding.message)
+
+
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
@@ -333,13 +410,15 @@ def parse_seconds(migrations: Iterable[Migration]) -> float:
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-def measure(path: Path, preamble: Path | None, truth: Path | None, server: scratch.Scratch) -> Result:
+def measure(
+    path: Path, preamble: Path | None, truth: Path | None, server: scratch.Scratch, options: argparse.Namespace
+) -> Result:
     """All measures of one history.
 
     Raises:
         LancioError: the folder, the preamble or the truth cannot be read, or there is no server.
     """
-    folder = source.read_folder(path)
+    folder = source.read_folder(path, variables=dict(options.var))
     with quiet():
         started = time.perf_counter()
         graph = planning.build(folder, profile.load(18))
@@ -352,10 +431,32 @@ def measure(path: Path, preamble: Path | None, truth: Path | None, server: scrat
         len(graph.opaque),
         {"graph": cold, "parse": parse_seconds(history.migrations)},
     )
-    if truth is not None:
-        score(history, leave_one_out.load(truth), result)
+    known = leave_one_out.load(truth) if truth is not None else replayed(history, server, options, result)
+    score(history, known, result)
     objects(history, server, result)
+    if options.preflight:
+        preflight(history, known, server, options.preflight, options.seed, result)
     return result
+
+
+def replayed(history: History, server: scratch.Scratch, options: argparse.Namespace, result: Result) -> Truth:
+    """The truth about a history, made here or found in the cache."""
+    started = time.perf_counter()
+    scripts = tuple(replay.script(facts.migration, facts.ops) for facts in history.graph.files)
+    truth = leave_one_out.truth(
+        server,
+        replay.History(scripts, history.preamble),
+        sample=options.sample,
+        seed=options.seed,
+        limit_s=options.limit,
+        jobs=options.jobs,
+        cache=Cache(cache.folder() / "leave-one-out"),
+        tell=lambda done, of: print(f"\r{history.name}: {done} of {of} left out ", end="", file=sys.stderr, flush=True),
+    )
+    if len(truth.left_out) < len(scripts):
+        result.notes.append(f"{len(truth.left_out)} of {len(scripts)} files were left out")
+    result.seconds["leave-one-out"] = time.perf_counter() - started
+    return truth
 
 
 def pooled(results: Sequence[Result]) -> Result:
@@ -384,6 +485,8 @@ def text(result: Result, shown: int) -> str:
         f"  graph {1000 * times['graph']:.0f} ms = {ratio:.1f} × the parser's {1000 * times['parse']:.1f} ms",
     ]
     lines += [f"  {name:10} {share}" for name, share in result.shares.items()]
+    others = [f"{name} {seconds:.1f} s" for name, seconds in times.items() if name not in ("graph", "parse")]
+    lines.append(f"  on the server: {', '.join(others)}")
     lines += [f"  note: {note}" for note in result.notes]
     by_measure: dict[str, list[Miss]] = {}
     for miss in result.misses:
@@ -421,7 +524,8 @@ def main() -> int:
     try:
         with scratch.server(arguments.scratch) as server:
             for index, folder in enumerate(folders):
-                result = measure(folder, _nth(arguments.preamble, index), _nth(arguments.truth, index), server)
+                given = _nth(arguments.preamble, index), _nth(arguments.truth, index)
+                result = measure(folder, *given, server, arguments)
                 results.append(result)
                 if not arguments.json:
                     print(text(result, 1_000_000 if arguments.verbose else SHOWN), flush=True)
@@ -441,11 +545,24 @@ def _nth(paths: list[Path], index: int) -> Path | None:
     return paths[index]
 
 
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    return name, value
+
+
 def _arguments() -> argparse.Namespace:
     parser_ = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser_.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     parser_.add_argument("--preamble", action="append", default=[], type=Path, metavar="FILE")
     parser_.add_argument("--truth", action="append", default=[], type=Path, metavar="FILE")
+    parser_.add_argument("--var", action="append", default=[], type=_variable, metavar="NAME=VALUE")
+    parser_.add_argument("--sample", type=int, metavar="N", help="leave out so many files only, drawn with the seed")
+    parser_.add_argument("--seed", type=int, default=0)
+    parser_.add_argument("--preflight", type=int, default=200, metavar="N", help="pairs to ask the preflight about")
+    parser_.add_argument("--jobs", type=int, default=2, metavar="N", help="processes that replay at once")
+    parser_.add_argument("--limit", type=float, metavar="SECONDS", help="leave out no more files of a folder after it")
     parser_.add_argument("--scratch", metavar="URL", help="a server to make databases on, instead of one of our own")
     parser_.add_argument("--json", action="store_true")
     parser_.add_argument("-v", "--verbose", action="store_true", help="list every miss")
