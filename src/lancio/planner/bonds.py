@@ -241,7 +241,11 @@ def _rows(chronicle: Chronicle, bind: Bind) -> None:
 
 
 def _names(chronicle: Chronicle, bind: Bind) -> None:
-    """Who asked in vain for a name, or for all objects of a schema, is bound to who makes such a one later."""
+    """Who asked in vain for a name, or for all objects of a schema, is bound to who makes such a one later.
+
+    So are those who add values to one enum, which sorts by their order.
+    """
+    added: dict[int, Site] = {}
     asked: dict[str, list[Asked]] = {}
     for each in chronicle.asked:
         asked.setdefault(each.name, []).append(each)
@@ -260,6 +264,10 @@ def _names(chronicle: Chronicle, bind: Bind) -> None:
             for each in asked.get("", ()) if thing.parent is None else ():
                 if each.schema in ("", name.schema) and each.site.file < event.site.file:
                     bind(each.site, event.site, event.says, "all of its schema were meant")
+        if thing.label == "label" and thing.parent is not None:
+            if (last := added.get(thing.parent)) is not None:
+                bind(last, event.site, event.says, "the order of an enum's values")
+            added[thing.parent] = event.site
         if thing.label == "column" and thing.parent is not None:
             for site in stars.get(thing.parent, ()):
                 bind(site, event.site, event.says, "all columns were taken")
