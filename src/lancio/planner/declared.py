@@ -13,7 +13,7 @@ from lancio.reading import directives
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from lancio.reading.model import Detail, FileOps, Op, Ref
     from lancio.reading.source import Migration
@@ -128,20 +128,27 @@ def behind(
     names: dict[str, list[tuple[str, Behind]]] = {}
     findings: list[Finding] = []
     for file, declared in found.items():
-        plan = {each.name for each in declared.after if each.by == "sqitch.plan"} if planned else None
+        plan = [each.name for each in declared.after if each.by == "sqitch.plan"]
         for each in declared.after:
-            named = each.name.partition("@")[0] if each.by == "sqitch" else each.name
+            named = each.name
+            if each.by == "sqitch":
+                named = named.partition("@")[0].rpartition(":")[2]
+                if f"deploy/{named}.sql" in {_REWORKED.sub(".sql", one) for one in plan}:
+                    continue  # the plan says so too, and knows which of the two where a change was reworked
             also = bare.get(named.removesuffix(".sql").rpartition("/")[2], ())
             target = next((one for one in (named, f"{named}.sql", f"deploy/{named}.sql") if one in found), None)
             target = target or (also[0] if len(also) == 1 else None)
-            if problem := _problem(file, each, target, plan):
+            if problem := _problem(file, each, target, planned=planned):
                 findings.append(problem)
-            if target is not None and target != file and not each.conflict:
+            if target is not None and target != file and not each.conflict and not (planned and each.by == "sqitch"):
                 names.setdefault(file, []).append((target, each))
     return names, findings
 
 
-def _problem(file: str, each: Behind, target: str | None, plan: Collection[str] | None) -> Finding | None:
+_REWORKED = re.compile(r"@[^/]*\.sql$")
+
+
+def _problem(file: str, each: Behind, target: str | None, *, planned: bool) -> Finding | None:
     """What is wrong with one declared place behind another file."""
     if target is None and each.by in directives.FOREIGN:
         message = f"{each.place}: `{each.place.text}` names no file of this folder"
@@ -155,7 +162,7 @@ def _problem(file: str, each: Behind, target: str | None, plan: Collection[str] 
     if target == file:
         message = f"{each.place} declares that {file} runs after itself"
         return Finding("declared", "refusal", message, each.place, "Take the line away.")
-    if each.by == "sqitch" and plan is not None and target not in plan:
+    if each.by == "sqitch" and planned:
         message = f"{each.place} says that {file} requires {target}; sqitch.plan does not"
         return Finding("declared", "warning", message, each.place, "Mend the line, or the plan.")
     return None

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lancio.reading import objects, tree
 from lancio.reading.model import Detail, Directive, Output, Query, Ref, RowFact, Span
-from lancio.syntax import lexer
+from lancio.syntax import lexer, parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from lancio.reading.model import Kind
     from lancio.reading.reader import Reader
 
 _LINE = re.compile(r"--\s*lancio:\s*([a-z][a-z-]*)\s*(.*?)\s*$")
@@ -65,50 +64,30 @@ def text(directive: Directive) -> str:
     return f"{FOREIGN.get(directive.word) or f'-- lancio: {directive.word}'} {directive.text}"
 
 
-_KINDS: dict[str, tuple[Kind, str]] = {
-    "table": ("relation", "table"), "view": ("relation", "view"), "sequence": ("relation", "sequence"),
-    "materialized view": ("relation", "materialized view"), "index": ("relation", "index"),
-    "function": ("routine", "function"), "procedure": ("routine", "procedure"), "type": ("type", "type"),
-    "domain": ("type", "domain"), "schema": ("schema", "schema"), "extension": ("extension", "extension"),
-    "role": ("role", "role"), "column": ("column", "column"), "trigger": ("trigger", "trigger"),
-    "policy": ("policy", "policy"), "constraint": ("constraint", "constraint"),
-}  # fmt: skip
-_OBJECT = re.compile(rf"({'|'.join(sorted(_KINDS, key=len, reverse=True))})\s+(.+)$")
-_ON = re.compile(r"(\S+)\s+on\s+(\S+)$")
-_ROUTINE = re.compile(r"([^()]+?)\s*(?:\(([^()]*)\))?$")
 _ROW = re.compile(r"row\s+(\S+?)\s*\((.+)\)$")
 _EQUAL = re.compile(r"""\s*([\w"]+)\s*=\s*('(?:[^']|'')*'|[\w.-]+)\s*(?:,|\s+and\s+|$)""", re.IGNORECASE)
 
 
 def subject(text: str) -> tuple[Ref, Detail] | None:
-    """The object or the row that a directive names (`table a.b`, `row a.b (c = 'x')`), or None if it names none."""
+    """The object or the row that a directive names (`table a.b`, `row a.b (c = 'x')`), or None if it names none.
+
+    Objects are named as in COMMENT ON, so PostgreSQL's own grammar reads them.
+    """
     if text.startswith("row "):
         return _row(text)
-    match = _OBJECT.match(text)
-    if match is None:
+    try:
+        statements = parser.parse(f"COMMENT ON {text}\nIS NULL".encode())
+    except parser.ParseError:
         return None
-    (kind, label), rest = _KINDS[match[1]], match[2].strip()
-    ref: Ref | None
-    if kind == "routine":
-        ref = _routine(rest)
-    elif kind in ("trigger", "policy", "constraint"):
-        on = _ON.match(rest)
-        table = _relation(on[2]) if on else None
-        parts = _parts(on[1]) if on else []
-        ref = Ref(kind, parts[0], of=(table,)) if table is not None and len(parts) == 1 else None
-    else:
-        parts = _parts(rest)
-        if kind == "column":
-            table = _qualified("relation", parts[:-1])
-            ref = Ref("column", parts[-1], of=(table,)) if table is not None else None
-        elif kind in ("schema", "extension", "role"):
-            ref = Ref(kind, parts[0]) if len(parts) == 1 else None
-        else:
-            ref = _qualified(kind, parts)
-    if ref is None:
+    fields = statements[0].tree if len(statements) == 1 else {}
+    objtype, node = fields.get("objtype", ""), fields.get("object", {})
+    deepest = 3 if objtype == "OBJECT_COLUMN" or objtype in objects.PARTS else 2
+    named = objects.named(objtype, node) if len(tree.items(node)) <= deepest else None
+    if named is None or "comment" in fields:
         return None
+    ref, label = named
     # Which columns a declared relation has is not said, so none of them is missed.
-    opened = Query((Output("*"),)) if label in ("table", "view", "materialized view") else None
+    opened = Query((Output("*"),)) if ref.kind == "relation" and label not in ("index", "sequence") else None
     return ref, Detail(label=label, query=opened, if_not_exists=True)
 
 
@@ -126,26 +105,14 @@ def _parts(text: str) -> list[str]:
     return [] if dot else names
 
 
-def _qualified(kind: Kind, parts: list[str]) -> Ref | None:
-    """A name with or without its schema."""
-    return Ref(kind, parts[-1], parts[0] if len(parts) == 2 else None) if 1 <= len(parts) <= 2 else None
-
-
-def _relation(text: str) -> Ref | None:
-    return _qualified("relation", _parts(text))
-
-
-def _routine(text: str) -> Ref | None:
-    match = _ROUTINE.match(text)
-    ref = _qualified("routine", _parts(match[1])) if match else None
-    if match is None or ref is None or match[2] is None:
-        return ref
-    return replace(ref, args=tuple(each.strip().lower() for each in match[2].split(",") if each.strip()))
+def _qualified(parts: list[str]) -> Ref | None:
+    """A relation with or without its schema."""
+    return Ref("relation", parts[-1], parts[0] if len(parts) == 2 else None) if 1 <= len(parts) <= 2 else None
 
 
 def _row(text: str) -> tuple[Ref, Detail] | None:
     match = _ROW.match(text)
-    table = _relation(match[1]) if match else None
+    table = _qualified(_parts(match[1])) if match else None
     if match is None or table is None:
         return None
     values: list[tuple[str, str]] = []

@@ -1,0 +1,2 @@
+-- lancio: after z.sql
+CREATE TABLE a ();

@@ -1,0 +1,3 @@
+-- Deploy x:b to pg
+-- requires: a
+CREATE TABLE b ();

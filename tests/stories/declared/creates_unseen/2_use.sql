@@ -1,0 +1,1 @@
+CREATE VIEW totals AS SELECT total FROM orders_2026;

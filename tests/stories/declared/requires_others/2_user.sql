@@ -1,0 +1,12 @@
+-- lancio: requires schema app
+-- lancio: requires view app.v
+-- lancio: requires type app.mood
+-- lancio: requires function app.f(int, text)
+-- lancio: requires function app.f
+-- lancio: requires column app.t.a
+-- lancio: requires index app.i
+-- lancio: requires policy p on app.t
+-- lancio: requires extension hstore
+-- lancio: requires role keeper
+-- lancio: requires table "app"."t"
+SELECT 1;

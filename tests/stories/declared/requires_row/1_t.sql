@@ -1,0 +1,1 @@
+CREATE TABLE role_of (name text, level int);

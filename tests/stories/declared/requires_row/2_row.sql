@@ -1,0 +1,1 @@
+INSERT INTO role_of (name, level) VALUES ('it''s', 2);

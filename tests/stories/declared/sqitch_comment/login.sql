@@ -1,0 +1,4 @@
+-- requires: users
+-- requires: superuser
+-- requires: a long sentence is prose
+CREATE TABLE login ();

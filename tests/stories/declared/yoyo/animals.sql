@@ -1,0 +1,2 @@
+-- depends: zoo.create cages
+CREATE TABLE animals ();

@@ -1,0 +1,2 @@
+-- depends: zoo.create
+CREATE TABLE cages ();

@@ -1,0 +1,1 @@
+CREATE UNIQUE INDEX CONCURRENTLY person_by_nick ON person (nick);

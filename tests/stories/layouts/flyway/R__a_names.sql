@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW ${schema}.all_names AS SELECT name FROM ${schema}.people;

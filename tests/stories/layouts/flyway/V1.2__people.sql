@@ -1,0 +1,2 @@
+CREATE TABLE ${schema}.people (id int);
+COMMENT ON TABLE ${schema}.people IS '${greeting}';

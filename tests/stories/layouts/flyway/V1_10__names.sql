@@ -1,0 +1,1 @@
+ALTER TABLE ${schema}.people ADD COLUMN name text;

@@ -1,0 +1,2 @@
+-- everything lies in ${schema}
+CREATE SCHEMA ${schema};

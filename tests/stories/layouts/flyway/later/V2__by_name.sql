@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY people_by_name ON ${schema}.people (name);

@@ -1,0 +1,1 @@
+CREATE VIEW third AS SELECT b FROM first;

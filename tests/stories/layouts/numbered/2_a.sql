@@ -1,0 +1,1 @@
+CREATE TABLE a (v int[], w text DEFAULT ':owner', x text DEFAULT :'owner');

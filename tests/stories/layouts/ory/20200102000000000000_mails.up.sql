@@ -1,0 +1,1 @@
+CREATE TABLE mails (address text, user_id uuid REFERENCES users);

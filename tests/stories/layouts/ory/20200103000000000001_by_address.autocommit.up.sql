@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY mails_by_address ON mails (address);

@@ -1,0 +1,1 @@
+COMMENT ON INDEX mails_by_address IS 'made outside of a transaction';

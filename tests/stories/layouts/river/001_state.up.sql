@@ -1,0 +1,1 @@
+CREATE TYPE /* TEMPLATE: schema */job_state AS ENUM ('open', 'done');

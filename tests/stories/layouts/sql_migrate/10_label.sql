@@ -1,0 +1,4 @@
+-- +migrate Up notransaction
+ALTER TABLE tag ADD COLUMN label text;
+-- +migrate Down
+ALTER TABLE tag DROP COLUMN label;

@@ -1,0 +1,2 @@
+-- +migrate Up
+CREATE VIEW tags AS SELECT label FROM tag;

@@ -1,0 +1,3 @@
+ALTER TABLE {{ .Namespace }}.users ADD COLUMN seen timestamptz;
+CREATE TABLE {{ .Namespace }}.notes (body text);
+INSERT INTO {{ .Namespace }}.notes VALUES ('{' || '{ .Name }}');

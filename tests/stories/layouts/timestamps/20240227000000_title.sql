@@ -1,0 +1,1 @@
+ALTER TABLE space ADD COLUMN title text DEFAULT '${not a place}';

@@ -1,0 +1,1 @@
+INSERT INTO space VALUES (gen_random_uuid());
