@@ -32,7 +32,18 @@ STRATEGY_SINCE = 15
 """The major version from which CREATE DATABASE can copy through the log, without a checkpoint at both ends."""
 
 _FOLDER = "lancio-scratch-"
-_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+_QUICK = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",  # a worker in a template would be in the way of copying it
+    "max_wal_size": "256MB",
+}
+
+MEMORY = Path("/dev/shm")  # noqa: S108  (a scratch server's folder in it has a name of its own, and is closed to others)
+MEMORY_FREE = 2 * 1024**3
+"""Bytes that a file system in memory must have free to be used: a copy of a database there takes a tenth of the time
+that it takes on a disk (0.06 s against 0.6 s, for 300 relations)."""
 
 
 @dataclass
@@ -155,7 +166,7 @@ def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
     programs = settings.home(environ)
     try:
         programs.mkdir(mode=0o755 if account else 0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place(environ)))
     except OSError as error:
         raise ServerError(
             "there is no room for a scratch server",
@@ -200,9 +211,22 @@ def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
             _remove(folder)
 
 
+def _place(environ: Mapping[str, str]) -> Path | None:
+    """The folder for temporary files, or one in memory where there is room and TMPDIR does not say otherwise."""
+    if environ.get("TMPDIR"):
+        return None
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    roomy = found.f_bavail * found.f_frsize >= MEMORY_FREE
+    return MEMORY if roomy and os.access(MEMORY, os.W_OK | os.X_OK) else None
+
+
 def _sweep() -> None:
     """Remove the servers of processes that were killed before they could do it themselves."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+    places = {Path(tempfile.gettempdir()), MEMORY}
+    for folder in (found for place in places for found in place.glob(f"{_FOLDER}*")):
         owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
         with contextlib.suppress(OSError):  # somebody else's, or gone meanwhile
             if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
