@@ -80,6 +80,8 @@ class Object:
     alike: bool = True  # whether it serves as what bore its name before did
     also: list[Site] = field(default_factory=list)  # who would have made it, had it not been there already
     retyped: list[tuple[str, Site]] = field(default_factory=list)  # of a column: a type it had, and who changed that
+    stems: tuple[Site, ...] = ()  # of a column that `*` or LIKE took over: who made those it comes from
+    type_id: int | None = None  # of a column: its type, where that is one that somebody made
     placed_by: Site | None = None  # who made the schema that it went to by the search_path
     released: list[Site] = field(default_factory=list)  # who took from it what had stood on it
 
@@ -104,6 +106,16 @@ class Former(NamedTuple):
     freed: Site
 
 
+@dataclass(slots=True)
+class Gone:
+    """What was dropped, by whom, and who would have dropped it later."""
+
+    name: Name
+    label: str
+    by: Site
+    also: list[Site] = field(default_factory=list)
+
+
 class Catalog:
     """Objects by name and by id. Changed in place by binding; `copy()` before a binding that is only a question."""
 
@@ -113,7 +125,8 @@ class Catalog:
         self.routines: dict[tuple[str, str], list[int]] = {}
         self.freed: dict[Name, Site] = {}
         self.former: dict[Name, Former] = {}
-        self.gone: dict[int, tuple[Name, str, Site]] = {}  # of what was dropped: name and label, and who did it
+        self.gone: dict[int, Gone] = {}  # what was dropped
+        self.last: dict[Name, int] = {}  # by name, what was dropped last
         self.remade: set[tuple[Name, int]] = set()  # names that a file freed and gave again to the like
         self.path: tuple[str, ...] = ("public",)
         self._next = 1
@@ -145,10 +158,7 @@ class Catalog:
         if detail is not None:
             made.detail = detail
         made.cells["exists"] = Version(site)
-        former = self.former.get(name)
-        if former is not None and former.freed.file == site.file and former.label == label:
-            made.former, made.alike = former.maker, _alike(former, made)
-            self.remade.add((name, site.file))
+        self._again(made, site)
         self.objects[made.id] = made
         if parent is not None:
             parent.children.add(made.id)
@@ -178,9 +188,16 @@ class Catalog:
             self.objects[each.parent].children.discard(each.id)
         self._leave(each)
         self.objects.pop(each.id, None)
-        self.gone[each.id] = (each.name, each.label, site)
+        self.gone[each.id], self.last[each.name] = Gone(each.name, each.label, site), each.id
         self._freed(each, site)
         return gone
+
+    def _again(self, each: Object, site: Site) -> None:
+        """Note what bore the name before, where the same file took that away."""
+        former = self.former.get(each.name)
+        if former is not None and former.freed.file == site.file and former.label == each.label:
+            each.former, each.alike = former.maker, _alike(former, each)
+            self.remade.add((each.name, site.file))
 
     def _freed(self, each: Object, site: Site) -> None:
         self.freed[each.name] = site
@@ -198,7 +215,8 @@ class Catalog:
         old = each.name
         self._leave(each)
         self._freed(each, site)
-        each.name = name
+        each.name, each.former = name, None
+        self._again(each, site)
         self._enter(each)
         if old.kind in ("relation", "type"):
             for child in each.children:
@@ -220,14 +238,15 @@ class Catalog:
         other.names = dict(self.names)
         other.routines = {key: list(value) for key, value in self.routines.items()}
         other.freed, other.former = dict(self.freed), dict(self.former)
-        other.gone, other.remade = dict(self.gone), set(self.remade)
+        other.gone = {key: Gone(each.name, each.label, each.by, list(each.also)) for key, each in self.gone.items()}
+        other.last, other.remade = dict(self.last), set(self.remade)
         for key, each in self.objects.items():
             other.objects[key] = Object(
                 each.id, each.name, each.label, each.parent, set(each.children),
                 {facet: Version(version.maker, list(version.readers)) for facet, version in each.cells.items()},
                 each.detail, set(each.dependents), each.open, dict(each.facts), each.extension, list(each.rows),
                 each.former, each.alike, list(each.also), list(each.retyped),
-                each.placed_by, list(each.released),
+                each.stems, each.type_id, each.placed_by, list(each.released),
             )  # fmt: skip
         return other
 

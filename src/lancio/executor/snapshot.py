@@ -123,7 +123,13 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         _part(catalog, "column", "column", row, Detail(label="column", columns=(_column(row),)))
     for row in found["routines"]:
         routine = catalog.add(Name("routine", row["schema"], row["name"], "", row["args"]), "function", BEFORE)
-        routine.detail = Detail(label="function", defaults=row["defaults"], variadic=row["variadic"])
+        routine.detail = Detail(
+            label="function",
+            defaults=row["defaults"],
+            variadic=row["variadic"],
+            result=row["result"],
+            columns_of=tuple(row["names"]),
+        )
         routine.extension = row["extension"] or ""
         if row["definition"]:
             routine.facts["definition"] = row["definition"]
@@ -138,7 +144,10 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
     for row in found["triggers"]:
         executes = Ref("routine", row["routine"], row["routine_schema"], (), 0)
         events = tuple(word for bit, word in _EVENTS if row["type"] & bit)
-        _part(catalog, "trigger", "trigger", row, Detail(label="trigger", routine=executes, events=events))
+        each_row = bool(row["type"] & 1)
+        _part(catalog, "trigger", "trigger", row, Detail("trigger", routine=executes, events=events, each_row=each_row))
+        if row["empty"] and (table := catalog.find(Name("relation", row["schema"], row["relation"]))):
+            table.facts["empty"] = "yes"
     for kind, group in (("policy", "policies"), ("rule", "rules")):
         for row in found[group]:
             _part(catalog, kind, kind, row, Detail())  # type: ignore[arg-type]

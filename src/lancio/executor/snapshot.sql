@@ -61,6 +61,8 @@ SELECT n.nspname::text AS schema, p.proname::text AS name,
        (SELECT coalesce(string_agg(format_type(t, NULL), ', ' ORDER BY o), '')
         FROM unnest(p.proargtypes) WITH ORDINALITY AS u (t, o)) AS args,
        p.pronargdefaults::int AS defaults, p.provariadic <> 0 AS variadic, x.extname::text AS extension,
+       format_type(p.prorettype, NULL) AS result,
+       ARRAY(SELECT a FROM unnest(p.proargnames) WITH ORDINALITY AS u (a, o) WHERE a <> '' ORDER BY o) AS names,
        -- An aggregate has no definition; the column that tells one changed its name with 11.
        CASE WHEN l.lanname IN ('sql', 'plpgsql') AND x.extname IS NULL
                  AND coalesce(to_jsonb(p) ->> 'prokind', CASE WHEN (to_jsonb(p) ->> 'proisagg')::boolean THEN 'a' END, 'f')
@@ -98,7 +100,9 @@ ORDER BY 1, 2, 3
 
 -- name: triggers
 SELECT n.nspname::text AS schema, c.relname::text AS relation, t.tgname::text AS name, t.tgtype::int AS type,
-       pn.nspname::text AS routine_schema, p.proname::text AS routine
+       pn.nspname::text AS routine_schema, p.proname::text AS routine,
+       -- A trigger for each row of a table without a page fires for none.
+       c.relkind = 'r' AND t.tgtype & 1 = 1 AND pg_relation_size(c.oid) = 0 AS empty
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -134,6 +134,8 @@ class Arrangement:
         if verb == "make":
             if ref.kind in PARTS and ref.of:
                 self._need(outline, ref.of[0], soft=op.soft)
+            if ref.kind == "column":  # who takes all columns over should come later
+                outline.makes.setdefault(Key("columns", "", ref.of[0].name), set()).add(ref.of[0].schema or "")
             for each in made_keys(op):
                 outline.makes.setdefault(each, set()).add(key(ref)[1])
             if op.detail.references is not None:
@@ -151,6 +153,8 @@ class Arrangement:
                 outline.plainly.add(key(ref)[0])
         elif verb == "rows" and op.detail.row is not None:
             outline.rows.append((ref.name, op.detail.row))
+        elif ref.kind == "column" and ref.name == "*":
+            outline.asks.setdefault(Key("columns", "", ref.of[0].name), set()).add(ref.of[0].schema or "")
         elif ref.kind == "label" and ref.of[0].kind == "column":
             for relation in ref.of[0].of:
                 for type_ in self.column_types.get((relation.name, ref.of[0].name), ()):

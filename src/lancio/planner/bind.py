@@ -79,6 +79,7 @@ class Binder:
         self.path: tuple[str, ...] = catalog.path
         self._calls: set[int] = set()  # routines whose bodies this statement has run
         self._depth = 0
+        self._perhaps = 0  # how many triggers deep that fire only if there are rows
         self._made_now: list[Object] = []
         self._read_now: list[Object] = []
         self._statement = -1
@@ -348,8 +349,8 @@ class Binder:
         version = found.cells.get("exists")
         maker = version.maker if version else BEFORE
         self._read_now.append(found)
-        if strength == "hard" and op.soft:
-            strength = "order"
+        if strength == "hard":
+            strength = "order" if op.soft else self.firm
         if strength == "hard" and self.asked_for(found, op):
             strength = "set"  # the file does without it where it is not there
         self.lock(found, mode, site)
@@ -361,6 +362,11 @@ class Binder:
         if found.placed_by is not None and op.ref.schema and strength == "hard":
             self.edge(site, found.placed_by, "read-after-write", "hard", f"schema {found.name.schema}", "schema")
         self.require_object(found, strength, site, op.detail.message)
+
+    @property
+    def firm(self) -> Strength:
+        """How strong a need is here: inside a trigger that fires for rows which may not be there, it is not sure."""
+        return "late" if self._perhaps else "hard"
 
     def need_owner(self, op: Op) -> None:
         """The table whose column, constraint, trigger … an operation names must be there, under that name."""
@@ -426,6 +432,8 @@ class Binder:
             says, kind = f"extension {extension}", "extension"
         if maybe or (kind, says) in self.bound.requirements:
             return
+        if strength == "hard":
+            strength = self.firm
         self.bound.requirements[kind, says] = Requirement(
             says, kind, strength, self.place(site), "missing", None, "", op.detail.message
         )
@@ -440,6 +448,7 @@ class Binder:
                 return  # a missing relation is a requirement of its own, and a built-in one has what it has
             if ref.name == "*":
                 for column in self.catalog.parts("column", owner):
+                    self._read_now.append(column)
                     # What `*` stands for is decided by what is there: another order gives another result, no failure.
                     self.edge(self.site(op), column.maker, "read-after-write", "order", column.says, "column")
                 return
@@ -479,11 +488,19 @@ class Binder:
             owner = self.resolve(relation)
             column = self.catalog.part("column", owner, ref.name) if owner is not None else None
             if column is not None:
-                described = column.detail.columns[0] if column.detail.columns else None
-                if described is None or described.type_name.endswith("]"):
-                    return None
-                return self.resolve(described.type or name_in_text("type", described.type_name))
+                if column.type_id is None:
+                    self.typed(column)
+                return self.catalog.objects.get(column.type_id or 0)
         return None
+
+    def typed(self, column: Object) -> None:
+        """Note the type of a column by its id: it may get another name."""
+        described = column.detail.columns[0] if column.detail.columns else None
+        if described is None or described.type_name.endswith("]"):
+            return
+        ref = described.type or name_in_text("type", described.type_name)
+        found = self.resolve(ref) if ref.schema != "pg_catalog" else None
+        column.type_id = found.id if found is not None else 0
 
     def read_unique(self, op: Op, *, maybe: bool) -> None:
         """A unique key over exactly these columns: what ON CONFLICT names."""
@@ -515,7 +532,9 @@ class Binder:
             return
         if not version.readers or version.readers[-1].file != site.file:
             version.readers.append(site)
-        self.made_by(column, site)
+        self.made_by(column, site, self.firm)
+        for stem in column.stems:
+            self.edge(site, stem, "read-after-write", self.firm, column.says, "column")
 
     def read_set(self, op: Op) -> None:
         """Every object of a kind in a schema: a soft edge on each that made one."""
@@ -609,11 +628,17 @@ class Binder:
         """The triggers that a change of rows runs."""
         for trigger in self.catalog.parts("trigger", table):
             executes = trigger.detail.routine
-            if executes is not None and set(trigger.detail.events) & set(events):
-                self.edge(self.site(op), trigger.maker, "read-after-write", "order", trigger.says, "trigger")
-                for routine in self.routine(executes):
-                    self.need(routine, op)
-                    self.run(routine, op)
+            if executes is None or not set(trigger.detail.events) & set(events):
+                continue
+            self.edge(self.site(op), trigger.maker, "read-after-write", "order", trigger.says, "trigger")
+            perhaps = trigger.detail.each_row and not op.detail.each_row
+            if perhaps and table.facts.get("empty") == "yes" and not table.rows:
+                continue
+            self._perhaps += perhaps
+            for routine in self.routine(executes):
+                self.need(routine, op)
+                self.run(routine, op)
+            self._perhaps -= perhaps
 
     # Making.
 
@@ -656,6 +681,7 @@ class Binder:
         if ref.schema is None and owner is None and name.schema and name.schema != "public":
             self.placed_by_path(made, site)
         if name.kind == "column" and parent is not None:
+            self.typed(made)
             self.inherited(parent, name.name, detail, site)
         self._made_now.append(made)
         self.bound.made.append(made.id)
@@ -773,7 +799,12 @@ class Binder:
                         each.dependents.discard(existing.id)
                         each.released.append(site)
                 self._made_now.append(existing)
+            former = self.catalog.former.get(existing.name) if existing.former is not None else None
+            if former is not None and self.misfit(former.detail, existing, detail):
+                self.edge(site, existing.maker, "read-after-write", "hard", existing.says, existing.name.kind)
             self.rewrite(existing, "body", op, strength="order")
+            if (wrong := self.misfit(existing.detail, existing, detail)) and not maybe:
+                self.lack("definition", f"{existing.says} to be one that can be replaced by this", op, wrong)
             existing.also.append(site)
             existing.detail = detail
             if existing.name.kind == "relation":
@@ -795,6 +826,44 @@ class Binder:
             ),
         )  # fmt: skip
 
+    def misfit(self, before: Detail, existing: Object, now: Detail) -> str:
+        """Why PostgreSQL would not let a definition take another one's place by OR REPLACE; "" if it would."""
+        if existing.name.kind == "routine":
+            results = [_bare(each.removeprefix("SETOF ")) for each in (before.result, now.result)]
+            if all(results) and results[0] != results[1] and not any(map(_made_of_columns, results)):
+                return "cannot change return type of existing function"
+            names = before.columns_of, now.columns_of
+            if len(names[0]) == len(names[1]) and names[0] != names[1]:
+                return "cannot change name of input parameter"
+            return "cannot remove parameter defaults from existing function" if before.defaults > now.defaults else ""
+        if existing.label != "view" or now.query is None:
+            return ""
+        old = [each.name.name for each in self.catalog.parts("column", existing)]
+        if before is not existing.detail:
+            old = [each.name for each in before.query.outputs] if before.query is not None else []
+        new = self.outputs(now)
+        if existing.open or new is None or "*" in old:
+            return ""
+        if len(new) < len(old):
+            return "cannot drop columns from view"
+        return "" if new[: len(old)] == old else "cannot change name of view column"
+
+    def outputs(self, detail: Detail) -> list[str] | None:
+        """The columns of a query in order; None where they are not known."""
+        names: list[str] = []
+        for output in detail.query.outputs if detail.query is not None else ():
+            if output.name != "*":
+                names.append(output.name)
+                continue
+            for star in output.star:
+                owner = self.resolve(star)
+                if owner is None or owner.open:
+                    return None
+                names += [each.name.name for each in self.catalog.parts("column", owner)]
+            if not output.star:
+                return None
+        return names
+
     def columns(self, made: Object, detail: Detail, site: Site) -> None:
         """The columns of a new relation: its own, those it is made like, those of its query."""
         if detail.label in ("index", "sequence"):
@@ -803,7 +872,7 @@ class Binder:
             owner = self.resolve(source)
             made.open = made.open or owner is None or owner.open
             for column in self.catalog.parts("column", owner) if owner else ():
-                self.column(made, column.name.name, column.detail, site)
+                self.column(made, column.name.name, column.detail, site, column)
         for each in detail.columns:
             self.column(made, each.name, detail.__class__(label="column", columns=(each,)), site)
         if detail.query is not None:
@@ -816,13 +885,23 @@ class Binder:
                     owner = self.resolve(star)
                     made.open = made.open or owner is None or owner.open
                     for column in self.catalog.parts("column", owner) if owner else ():
-                        self.column(made, column.name.name, column.detail, site)
+                        self.column(made, column.name.name, column.detail, site, column)
 
-    def column(self, relation: Object, name: str, detail: Detail, site: Site) -> None:
-        """One column of a relation, unless it is there (a replaced view keeps its own)."""
+    def column(self, relation: Object, name: str, detail: Detail, site: Site, taken: Object | None = None) -> None:
+        """One column of a relation, unless it is there (a replaced view keeps its own).
+
+        One that is `taken` over from another relation is there only if that one's was when this was made.
+        """
         full = Name("column", relation.name.schema, name, relation.name.name)
-        if self.catalog.find(full) is None:
-            self.catalog.add(full, "column", site, relation, detail)
+        if self.catalog.find(full) is not None:
+            return
+        made = self.catalog.add(full, "column", site, relation, detail)
+        if taken is None:
+            self.typed(made)
+        else:
+            makers = (taken.maker, *taken.stems)
+            made.stems = tuple(each for each in dict.fromkeys(makers) if each.file not in (-1, site.file))
+            made.type_id = taken.type_id
 
     def copied(self, made: Object, detail: Detail, site: Site) -> None:
         """What a table takes over beside columns: from LIKE … INCLUDING, from its parents, as a partition."""
@@ -961,6 +1040,7 @@ class Binder:
             self.behind_release(found, site, _HOLD_TYPES)
             found.retyped.append((_type_name(found), site))
             found.detail = replace(found.detail, columns=op.detail.columns)
+            self.typed(found)
         for reader in readers:  # it runs with either; only a name that is gone would stop it
             self.edge(site, reader, "write-after-read", "order", found.says, found.name.kind)
         found.cells[facet] = Version(site)
@@ -977,6 +1057,8 @@ class Binder:
         found = self.resolve(ref)
         truth = self.guarded(op)
         if found is None:
+            if detail.if_exists:
+                self.gone_before(op)
             if not detail.if_exists and not self.builtin(ref) and not op.soft and truth is True:
                 self.missing(op, ref, maybe=False)
             return
@@ -989,6 +1071,14 @@ class Binder:
             self.need(found, op, "ACCESS EXCLUSIVE", name_only=found.name.kind in PARTS)
         self.take_away(found, op, site)
 
+    def gone_before(self, op: Op) -> None:
+        """DROP IF EXISTS of what another file has dropped before: either of them would do."""
+        schemas = self.schemas(op.ref) if op.ref.kind not in SCHEMALESS else ("",)
+        for schema in schemas:
+            name = Name(op.ref.kind, schema, op.ref.name, op.ref.of[0].name if op.ref.of else "")
+            if name in self.catalog.last:
+                self.catalog.gone[self.catalog.last[name]].also.append(self.site(op))
+
     def take_away(self, found: Object, op: Op, site: Site) -> None:
         """Remove an object, what hangs on it where CASCADE says so, and note who used any of it."""
         if found.id not in self.catalog.objects:
@@ -999,6 +1089,9 @@ class Binder:
             self.bound.dropped.append((found.says, found.name.kind, found.name.full, site))
             if found.name.kind in ("relation", "column", "schema") and found.label not in ("index", "view"):
                 self.bound.destroys.append((f"drops {found.says}", site))
+        for each_id in found.dependents if op.detail.cascade else ():
+            if each_id in self.catalog.gone:
+                self.catalog.gone[each_id].also.append(site)
         dependents = [self.catalog.objects.get(each) for each in sorted(found.dependents)] if op.detail.cascade else []
         inside = (
             [each for each in list(self.catalog.objects.values()) if each.name.schema == found.name.name]
@@ -1031,12 +1124,13 @@ class Binder:
         """What is dropped or changed without CASCADE must stay behind who took away what had stood on it."""
         released = list(found.released)
         for each in found.dependents:
-            if each not in self.catalog.gone:
+            gone = self.catalog.gone.get(each)
+            if gone is None or (labels is not None and gone.label not in labels):
                 continue
-            name, label, gone = self.catalog.gone[each]
-            # What the same file made again stands on it without that file, too.
-            if (labels is None or label in labels) and (name, gone.file) not in self.catalog.remade:
-                released.append(gone)
+            # What the same file made again, or another one drops as well, is no matter of that file alone.
+            again = (gone.name, gone.by.file) in self.catalog.remade
+            if not again and not any(other.file != gone.by.file for other in gone.also):
+                released.append(gone.by)
         for each_site in released:
             self.edge(
                 site, each_site, "write-after-write", "hard", f"nothing to stand on {found.says}", found.name.kind
@@ -1094,7 +1188,7 @@ class Binder:
             self.catalog.rename(twin, twin.name._replace(schema=name.schema, name=name.name), site)
         if found.maker.file != self.current:
             # Whoever uses the new name needs this file.
-            found.cells["exists"], found.former = Version(site), None
+            found.cells["exists"] = Version(site)
             self.bound.changed.setdefault((found.id, "name"), (found.says, found.name.kind, site))
 
     # What is asked at the end.
@@ -1178,6 +1272,11 @@ _FAMILIES = (
     frozenset(("date", "timestamp without time zone", "timestamp with time zone")),
 )
 """Types that can be compared with one another."""
+
+
+def _made_of_columns(result: str) -> bool:
+    """A result whose columns are arguments: they are compared with those."""
+    return result in ("record", "trigger") or result.startswith("TABLE")
 
 
 def _type_name(column: Object) -> str:

@@ -458,7 +458,13 @@ def create_trigger(reader: Reader, fields: Tree) -> None:
     )
     sources = {"new": Source(relation=table), "old": Source(relation=table)}
     queries.expression(reader, fields.get("whenClause"), Scope(sources=sources))
-    detail = Detail(label="trigger", routine=executes, events=names, replace=bool(fields.get("replace")))
+    detail = Detail(
+        label="trigger",
+        routine=executes,
+        events=names,
+        replace=bool(fields.get("replace")),
+        each_row=bool(fields.get("row")),
+    )
     reader.emit("make", Ref("trigger", fields.get("trigname", ""), table.schema, of=(table,)), at, detail)
 
 

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Source:
-    """Something in FROM: a relation, or a subquery, CTE or function with the columns it gives (None: unknown)."""
+    """Something in FROM: a relation, or a subquery, CTE or function with the columns it gives (None: unknown).
+
+    `stars` are the relations that a subquery passes on with all their columns.
+    """
 
     relation: Ref | None = None
     columns: frozenset[str] | None = None
+    stars: tuple[Ref, ...] = ()
 
 
 @dataclass
@@ -132,6 +136,7 @@ def _star(reader: Reader, column: Tree, scope: Scope) -> Iterable[Output]:
             reader.emit("read", Ref("column", "*", of=(source.relation,)), tree.location(column), soft=True)
             outputs.append(Output("*", (source.relation,)))
         elif source.columns is not None:
+            outputs.extend(Output("*", (relation,)) for relation in source.stars)
             outputs.extend(Output(name) for name in sorted(source.columns))
         else:
             outputs.append(Output("*"))
@@ -157,13 +162,16 @@ def _output_name(node: Tree | None) -> str:
     }.get(name, "?column?")  # fmt: skip
 
 
-def _names(query: Query, aliases: tuple[str, ...] = ()) -> frozenset[str] | None:
-    """The output columns' names, or None where a star leaves them unknown."""
-    if any(output.name == "*" for output in query.outputs):
-        return None
-    names = [output.name for output in query.outputs]
+def _source(query: Query | None, aliases: tuple[str, ...] = ()) -> Source:
+    """A query as something in FROM."""
+    if query is None:
+        return Source()
+    stars = tuple(relation for output in query.outputs for relation in output.star)
+    if any(output.name == "*" and not output.star for output in query.outputs) or (stars and aliases):
+        return Source()
+    names = [output.name for output in query.outputs if output.name != "*"]
     names[: len(aliases)] = aliases
-    return frozenset(names)
+    return Source(columns=frozenset(names), stars=stars)
 
 
 def _with(reader: Reader, clause: Tree | None, scope: Scope) -> None:
@@ -175,7 +183,7 @@ def _with(reader: Reader, clause: Tree | None, scope: Scope) -> None:
         if clause.get("recursive"):
             scope.ctes[cte.get("ctename", "")] = Source(columns=None)
         query = statement(reader, cte.get("ctequery"), scope)
-        scope.ctes[cte.get("ctename", "")] = Source(columns=_names(query, aliases) if query else None)
+        scope.ctes[cte.get("ctename", "")] = _source(query, aliases)
 
 
 def statement(reader: Reader, node: Tree | None, scope: Scope | None = None) -> Query | None:
@@ -214,8 +222,8 @@ def from_item(reader: Reader, node: Tree, scope: Scope) -> None:
         seen = scope if fields.get("lateral") else Scope(outer=scope.outer, ctes=scope.ctes, names=scope.names)
         query = statement(reader, fields.get("subquery"), seen)
         alias = fields.get("alias", {})
-        columns = _names(query, tree.strings(alias.get("colnames"))) if query else None
-        scope.sources[alias.get("aliasname", f"subquery {len(scope.sources)}")] = Source(columns=columns)
+        shown = alias.get("aliasname", f"subquery {len(scope.sources)}")
+        scope.sources[shown] = _source(query, tree.strings(alias.get("colnames")))
     elif name == "RangeFunction":
         called = ""
         for function in fields.get("functions", ()):
@@ -242,7 +250,7 @@ def _range_var(reader: Reader, fields: Tree, scope: Scope) -> None:
     shown = alias.get("aliasname") or fields.get("relname", "")
     if not fields.get("schemaname") and (cte := scope.cte(fields.get("relname", ""))):
         columns = tree.strings(alias.get("colnames"))
-        scope.sources[shown] = Source(columns=frozenset(columns) if columns else cte.columns)
+        scope.sources[shown] = Source(columns=frozenset(columns)) if columns else cte
         return
     ref = tree.relation(fields)
     reader.emit("read", ref, tree.location(fields))
@@ -511,6 +519,8 @@ def _column(reader: Reader, parts: tuple[str, ...], location: int, scope: Scope,
         if source is not None:
             if source.relation is not None:
                 reader.emit("read", Ref("column", column, of=(source.relation,)), location)
+            elif source.stars and source.columns is not None and column not in source.columns:
+                reader.emit("read", Ref("column", column, of=source.stars), location)
             return
         if table in each.names:
             return
@@ -532,6 +542,8 @@ def _bare_column(reader: Reader, name: str, location: int, scope: Scope, *, ever
                 sure = False
             elif name in source.columns and not every:
                 return
+            else:
+                relations.extend(source.stars)
     if every:
         for relation in relations:
             reader.emit("read", Ref("column", name, of=(relation,)), location, soft=True)
@@ -555,7 +567,8 @@ def insert(reader: Reader, fields: Tree, scope: Scope | None = None) -> Query:
     source = fields.get("selectStmt")
     if source:
         statement(reader, source, own)
-    reader.emit("write", target, at, Detail(facet="rows", events=("insert",)))
+    certain = "valuesLists" in tree.unwrap(source)[1] and "onConflictClause" not in fields
+    reader.emit("write", target, at, Detail(facet="rows", events=("insert",), each_row=certain))
     _inserted(reader, target, columns, tree.unwrap(source)[1] if source else {}, at)
     for row in constant_rows(target, columns, tree.unwrap(source)[1] if source else {}):
         reader.emit("rows", Ref("row", target.name, target.schema, of=(target,)), at, Detail(row=row))

@@ -1,0 +1,2 @@
+CREATE TYPE sort AS ENUM ('new', 'old');
+CREATE TABLE account (id integer, sorted sort);

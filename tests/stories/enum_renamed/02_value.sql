@@ -1,0 +1,1 @@
+ALTER TYPE sort ADD VALUE 'top';

@@ -1,0 +1,1 @@
+ALTER TYPE sort RENAME TO post_sort;

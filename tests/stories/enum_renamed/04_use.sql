@@ -1,0 +1,1 @@
+UPDATE account SET sorted = 'new' WHERE sorted IN ('top', 'old');

@@ -1,0 +1,2 @@
+ALTER TABLE person DROP COLUMN inbox;
+ALTER TABLE person RENAME COLUMN shared_inbox TO inbox;

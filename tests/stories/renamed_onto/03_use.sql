@@ -1,0 +1,1 @@
+CREATE INDEX person_inbox ON person (inbox);

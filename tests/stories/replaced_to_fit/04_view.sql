@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW games AS SELECT name, score, id FROM game;

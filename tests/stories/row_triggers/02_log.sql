@@ -1,0 +1,1 @@
+CREATE TABLE event_log (event_id integer);

@@ -1,0 +1,1 @@
+UPDATE event SET note = 'none' WHERE note IS NULL;

@@ -1,0 +1,1 @@
+INSERT INTO event (id, note) VALUES (1, 'first');

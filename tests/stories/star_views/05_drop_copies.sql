@@ -1,0 +1,1 @@
+DROP VIEW living, note_copy, note_view;
