@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lancio.catalog.model import Site
-    from lancio.planner.chronicle import Asked, Chronicle
+    from lancio.planner.chronicle import Asked, Chronicle, Thing
     from lancio.planner.model import Edge, Graph, Lock
 
     Bind = Callable[[Site, Site, str, str], None]
@@ -152,6 +152,7 @@ def bonds(chronicle: Chronicle) -> Bonds:
 
     _rows(chronicle, bind)
     _names(chronicle, bind)
+    _parts(chronicle, bind)
     for here, taken, says in chronicle.numbered:
         bind(here, taken, says, "chosen beside one that was taken")
     for site, says in chronicle.barriers:
@@ -271,6 +272,24 @@ def _names(chronicle: Chronicle, bind: Bind) -> None:
         if thing.label == "column" and thing.parent is not None:
             for site in stars.get(thing.parent, ()):
                 bind(site, event.site, event.says, "all columns were taken")
+
+
+def _parts(chronicle: Chronicle, bind: Bind) -> None:
+    """What a table or a column takes along when it is dropped had to be done with it before."""
+    parts: dict[int, list[tuple[Thing, Site]]] = {}
+    for event in chronicle.events:
+        thing = chronicle.things[event.thing]
+        if event.along:
+            continue
+        if event.deed == "dropped":
+            for _, site in parts.get(event.thing, ()):
+                bind(site, event.site, event.says, "dropped with its parts later")
+            names = {name.name for name in thing.names} if thing.label == "column" else set()
+            for part, site in parts.get(thing.parent or 0, ()):
+                if names.intersection(part.columns):
+                    bind(site, event.site, event.says, "dropped with what stands on it later")
+        if thing.parent is not None:
+            parts.setdefault(thing.parent, []).append((thing, event.site))
 
 
 def _locked(bonds: Bonds, first: int, then: int, theirs: Lock, mine: Lock) -> Bond:

@@ -49,6 +49,7 @@ class Thing:
     names: list[Name]
     parent: int | None = None
     extension: bool = False
+    columns: tuple[str, ...] = ()  # of its parent, as they were called when it was put on them
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,9 @@ class _Recording(Catalog):
             self._enter_thing(each)
 
     def _enter_thing(self, made: Object) -> None:
-        self.chronicle.things[made.id] = Thing(made.label, [made.name], made.parent, bool(made.extension))
+        self.chronicle.things[made.id] = Thing(
+            made.label, [made.name], made.parent, bool(made.extension), made.detail.columns_of
+        )
 
     def _note(self, deed: Deed, each: Object, site: Site, what: str = "", *, along: bool) -> None:
         self.chronicle.events.append(Event(deed, each.id, each.says, site, what, along))
