@@ -278,12 +278,14 @@ def _up_down(found: Found, claimed: list[str]) -> Arranged:
     for number, halves in sorted(ways["up"].items()):
         best = min(halves)
         downs = ways["down"].get(number, [])
-        for half in sorted(halves, key=lambda each: each.file):
-            if half.general == best.general:
-                down = min(downs, key=lambda each: (each.name != half.name, each), default=None)
-                entries.append(Entry(half.file, number, down.file if down is not None else "", half.transaction))
-            elif half.name != best.name:
-                passed_over.append(half.file)
+        chosen = sorted((half for half in halves if half.general == best.general), key=lambda each: each.file)
+        passed_over += [half.file for half in halves if half not in chosen and half.name != best.name]
+        for half in chosen:
+            # Of a version that is one migration, the names of its two halves may differ.
+            down = min(
+                (each for each in downs if each.name == half.name or len(chosen) == 1), key=_fits(half), default=None
+            )
+            entries.append(Entry(half.file, number, down.file if down is not None else "", half.transaction))
     elsewhere = [
         file
         for file in found.other
@@ -300,6 +302,11 @@ class _Half(NamedTuple):
     name: str
     file: str
     transaction: bool
+
+
+def _fits(half: _Half) -> Callable[[_Half], tuple[bool, _Half]]:
+    """Of the files that take a version back, the one of the same name comes first."""
+    return lambda each: (each.name != half.name, each)
 
 
 def _twins(entries: list[Entry]) -> tuple[tuple[str, str], ...]:
