@@ -6,7 +6,7 @@ requirement. The catalog may be empty (a folder on its own) or a live server's: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
@@ -930,7 +930,7 @@ class Binder:
                     self.also("relation", "index", name, made, index.detail, site)
             for column in self.catalog.parts("column", made) if "identity" in what else ():
                 if any(each.name == column.name.name and each.identity for each in column.detail.columns):
-                    owned = replace(column.detail, columns_of=(column.name.name,))
+                    owned = column.detail._replace(columns_of=(column.name.name,))
                     name = object_name(made.name.name, column.name.name, "seq")
                     self.also("relation", "sequence", name, made, owned, site)
 
@@ -941,7 +941,7 @@ class Binder:
             kind, owner.name.schema, name, of
         )  # fmt: skip
         if self.catalog.find(full) is None:
-            made = self.catalog.add(full, label, site, owner, replace(detail, implied=True))
+            made = self.catalog.add(full, label, site, owner, detail._replace(implied=True))
             self.bound.made.append(made.id)
 
     def on_partitions(self, table: Object, index: Object, site: Site) -> None:
@@ -1014,7 +1014,7 @@ class Binder:
             return
         if facet == "owned by" and (table := self.resolve(op.detail.like[0])) is not None:
             self.catalog.adopt(found, table)
-            found.detail = replace(found.detail, columns_of=op.detail.columns_of)
+            found.detail = found.detail._replace(columns_of=op.detail.columns_of)
         self.rewrite(found, facet, op)
 
     def _unknown(self, relation: Ref) -> bool:
@@ -1039,7 +1039,7 @@ class Binder:
             self._dropped.append((found.says, "alter the type of", site, held))
             self.behind_release(found, site, _HOLD_TYPES)
             found.retyped.append((_type_name(found), site))
-            found.detail = replace(found.detail, columns=op.detail.columns)
+            found.detail = found.detail._replace(columns=op.detail.columns)
             self.typed(found)
         for reader in readers:  # it runs with either; only a name that is gone would stop it
             self.edge(site, reader, "write-after-read", "order", found.says, found.name.kind)
@@ -1181,7 +1181,7 @@ class Binder:
         if found.name.kind == "column" and found.parent in self.catalog.objects:
             for each in self.standing_on(self.catalog.objects[found.parent], found.name.name):
                 columns = tuple(to if column == found.name.name else column for column in each.detail.columns_of)
-                each.detail = replace(each.detail, columns_of=columns)
+                each.detail = each.detail._replace(columns_of=columns)
         twin = self.twin(found)
         self.catalog.rename(found, name, site)
         if twin is not None:

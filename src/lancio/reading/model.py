@@ -7,7 +7,7 @@ Names stand as written: without a schema, the `search_path` decides later, when 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal[
     "schema", "relation", "column", "constraint", "index", "trigger", "policy", "rule", "routine", "type", "label",
@@ -25,8 +25,7 @@ Moment = Literal["now", "kept", "call"]
 """Now; kept (in a view, default, policy or check: what it names must be there now, and runs later); or when called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where in the file: byte offsets (end exclusive) and the line, counted from 1."""
 
     start: int
@@ -34,8 +33,7 @@ class Span:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """An object as the text names it.
 
     `args` are the argument types of a routine as declared (`("uuid", "text")`), or None where the text gives none;
@@ -62,16 +60,14 @@ class Ref:
         return full
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(NamedTuple):
     """A test of the catalog around an operation: it runs only where `ref` is as `truth` says."""
 
     ref: Ref | None
     truth: Truth
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column of a table or a view that an operation makes."""
 
     name: str
@@ -83,16 +79,14 @@ class Column:
     identity: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RowFact:
+class RowFact(NamedTuple):
     """Rows named by constants: `table` has one where each of `values` holds (column, SQL literal's text)."""
 
     table: Ref
     values: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(NamedTuple):
     """What some verbs need beside the name; each field is used by the verbs named behind it."""
 
     label: str = ""  # make: the word for the object, as PostgreSQL's error messages have it ("table", "view")
@@ -134,8 +128,7 @@ class Detail:
 NOTHING = Detail()
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """What a statement does to one object."""
 
     verb: Verb
@@ -150,23 +143,20 @@ class Op:
     """A failure would be handled in the file itself (an EXCEPTION block, IF EXISTS): no need, but an order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One output column of a query: its name, or every column of the relations in `star`."""
 
     name: str
     star: tuple[Ref, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What a query reads and what columns come out of it."""
 
     outputs: tuple[Output, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(NamedTuple):
     """One `-- lancio:` comment line: its word, the rest of the line, and its line number."""
 
     word: str
@@ -174,8 +164,7 @@ class Directive:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One SQL statement of a file, as it will be sent.
 
     `summary` is its opening words and its object, for people (`CREATE TABLE platform.databases`). `control` is the

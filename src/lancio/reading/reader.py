@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import contextmanager
-from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from lancio.reading.model import NOTHING, Detail, Guard, Op, Ref, Span
@@ -44,11 +44,11 @@ class Reader:
         self.tolerant = False  # a failure of making what is there already is handled
         self.check_bodies = True  # check_function_bodies
         self._beside: set[tuple[object, ...]] = set()
-        self._lines = [index for index, byte in enumerate(text) if byte == 10]
+        self._ends = list(accumulate(len(line) + 1 for line in text.split(b"\n")))
 
     def line(self, offset: int) -> int:
         """The line of a byte of the file, from 1."""
-        return bisect_right(self._lines, offset - 1) + 1
+        return bisect_right(self._ends, offset) + 1
 
     def span(self, location: int) -> Span:
         """The place of a node of the text being read."""
@@ -65,12 +65,16 @@ class Reader:
         """Note one operation."""
         if ref.schema == "pg_temp" and verb == "make":
             self.temporary.add(ref.name)
-        if any(self._is_temporary(each) for each in (ref, *ref.of, *detail.like)):
+        if (
+            self._is_temporary(ref)
+            or (ref.of and any(map(self._is_temporary, ref.of)))
+            or (detail.like and any(map(self._is_temporary, detail.like)))
+        ):
             return  # gone with the session: nothing that another file could need
         if self.tolerant and verb == "make":
-            detail = replace(detail, if_not_exists=True)
+            detail = detail._replace(if_not_exists=True)
         if self.part_of is not None and detail.part_of is None:
-            detail = replace(detail, part_of=self.part_of)
+            detail = detail._replace(part_of=self.part_of)
         self.ops.append(
             Op(
                 verb,

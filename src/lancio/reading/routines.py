@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lancio.reading import conditions, queries, tree
@@ -63,7 +62,7 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
         _body(reader, fields, language.lower(), queries.variables(names, types), read)
     if reader.check_bodies:
         for op in _checked(body, language.lower()):
-            reader.ops.append(replace(op, when="now", guards=reader.guards + op.guards, soft=reader.soft or op.soft))
+            reader.ops.append(op._replace(when="now", guards=reader.guards + op.guards, soft=reader.soft or op.soft))
     detail = Detail(
         label="procedure" if fields.get("is_procedure") else "function",
         replace=bool(fields.get("replace")),
@@ -96,7 +95,7 @@ def _checked(body: list[Op], language: str) -> Iterable[Op]:
         if language == "sql" and op.verb in ("read", "call"):
             yield op
         elif language == "sql" and op.verb == "write" and op.ref.kind == "relation":
-            yield replace(op, verb="read", detail=Detail())
+            yield op._replace(verb="read", detail=Detail())
         elif language == "plpgsql" and op.via.endswith("(declared)"):
             yield op
 

@@ -12,12 +12,16 @@ import importlib.util
 import platform
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from lancio.syntax import lexer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Tree = dict[str, Any]
 """A node's fields, as libpg_query names them."""
@@ -27,6 +31,10 @@ TOO_DEEP = "the statement is nested too deeply to be read"
 MAX_DEPTH = 200
 """Nested parentheses, subqueries or operators in one statement that are still read (seen: the JSON reader gives up
 at 500 operators in one another, the C stack at some ten thousand)."""
+
+
+CHUNK = 1 << 20
+"""Bytes of a long text that are parsed at once: their JSON and its trees take about a hundred times as much memory."""
 
 
 class ParseError(Exception):
@@ -61,6 +69,19 @@ class _Error(ctypes.Structure):
     )
 
 
+class _Split(ctypes.Structure):
+    _fields_ = (("location", ctypes.c_int), ("length", ctypes.c_int))
+
+
+class _SplitResult(ctypes.Structure):
+    _fields_ = (
+        ("statements", ctypes.POINTER(ctypes.POINTER(_Split))),
+        ("count", ctypes.c_int),
+        ("stderr_buffer", ctypes.c_char_p),
+        ("error", ctypes.POINTER(_Error)),
+    )
+
+
 class _Result(ctypes.Structure):
     _fields_ = (
         ("parse_tree", ctypes.c_char_p),
@@ -85,6 +106,10 @@ def _library() -> ctypes.CDLL:
     library.pg_query_parse.restype = _Result
     library.pg_query_free_parse_result.argtypes = [_Result]
     library.pg_query_free_parse_result.restype = None
+    library.pg_query_split_with_scanner.argtypes = [ctypes.c_char_p]
+    library.pg_query_split_with_scanner.restype = _SplitResult
+    library.pg_query_free_split_result.argtypes = [_SplitResult]
+    library.pg_query_free_split_result.restype = None
     return library
 
 
@@ -94,25 +119,73 @@ def parse(text: bytes) -> list[RawStatement]:
     Raises:
         ParseError: the grammar does not accept it, or a statement is nested deeper than can be read.
     """
-    if (deep := _too_deep(text)) is not None:
-        message = TOO_DEEP
-        raise ParseError(message, deep)
+    return list(statements(text))
+
+
+def statements(text: bytes) -> Iterator[RawStatement]:
+    """The statements of `text`, in order, with the trees of at most CHUNK bytes of it in memory at once.
+
+    Raises:
+        ParseError: as `parse` does; what stands before the place was yielded where the text is long.
+    """
+    if len(text) <= CHUNK and _depth_bound(text) <= MAX_DEPTH:
+        yield from _parsed(text, 0, len(text))
+        return
+    pieces = list(_pieces(text))
+    for start, end in pieces:
+        piece = text[start:end]
+        if _depth_bound(piece) > MAX_DEPTH and (deep := _too_deep(piece)) is not None:
+            raise ParseError(TOO_DEEP, start + deep)
+    for start, end in _chunks(pieces):
+        yield from _parsed(text, start, end)
+
+
+_SIGNS = re.compile(rb"[-+*/<>=~!@#%^&|`?]{200,}")
+"""PostgreSQL's scanner takes square time for a run of signs."""
+
+
+def _pieces(text: bytes) -> Iterator[tuple[int, int]]:
+    """Where each statement begins and ends, by the scanner alone: it does not recurse, whatever the text."""
+    if _SIGNS.search(text):
+        return iter(((0, len(text)),))
     library = _library()
-    result = library.pg_query_parse(text)
+    result = library.pg_query_split_with_scanner(text)
+    try:
+        starts = [result.statements[at].contents.location for at in range(1, result.count)]
+    finally:
+        library.pg_query_free_split_result(result)
+    return pairwise((0, *starts, len(text)))
+
+
+def _chunks(pieces: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Statements that follow one another, put together up to CHUNK bytes."""
+    beginning = 0
+    for start, end in pieces:
+        if end - beginning > CHUNK and start > beginning:
+            yield beginning, start
+            beginning = start
+    yield beginning, pieces[-1][1]
+
+
+def _parsed(text: bytes, start: int, end: int) -> Iterator[RawStatement]:
+    """The statements that stand in `text[start:end]`."""
+    library = _library()
+    result = library.pg_query_parse(text if end - start == len(text) else text[start:end])
     try:
         if result.error:
             error = result.error.contents
             message = (error.message or b"syntax error").decode(errors="replace")
-            raise ParseError(message, _bytes(text, error.cursorpos - 1))
+            at = _bytes(text[start:end], error.cursorpos - 1)
+            raise ParseError(message, at + start if at >= 0 else at)
         document = result.parse_tree
     finally:
         library.pg_query_free_parse_result(result)
     try:
-        tree = orjson.loads(document)
+        found = orjson.loads(document).get("stmts", ())
     except orjson.JSONDecodeError as error:
-        message = TOO_DEEP
-        raise ParseError(message, 0) from error
-    return [_statement(text, raw) for raw in tree.get("stmts", ())]
+        raise ParseError(TOO_DEEP, start) from error
+    for raw in found:
+        yield _statement(text, raw, start, end)
 
 
 def _bytes(text: bytes, characters: int) -> int:
@@ -129,15 +202,17 @@ def parse_one(text: bytes) -> RawStatement | None:
     return statements[0] if statements else None
 
 
-def _statement(text: bytes, raw: Tree) -> RawStatement:
-    start = raw.get("stmt_location", 0)
+_BLANKS = re.compile(rb"(?:[ \t\n\r\f\v]+|--[^\n\r]*)*")
+
+
+def _statement(text: bytes, raw: Tree, base: int, limit: int) -> RawStatement:
+    start = base + raw.get("stmt_location", 0)
     length = raw.get("stmt_len", 0)
-    end = start + length if length else len(text)
+    end = start + length if length else limit
     ((node, tree),) = raw["stmt"].items()
-    for token in lexer.tokens(text, start, end):
-        if token.kind not in lexer.BLANK:
-            start = token.start
-            break
+    start = _BLANKS.match(text, start, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+    if text.startswith(b"/*", start):
+        start = next((each.start for each in lexer.tokens(text, start, end) if each.kind not in lexer.BLANK), start)
     if not length:  # the last statement of a text without a semicolon reaches over what follows it
         for token in lexer.tokens(text, start, end):
             if token.kind not in lexer.BLANK and text[token.start : token.end] != b";":
@@ -151,20 +226,31 @@ _DEEPER = re.compile(
     rb"(?i)\b(?:not|join|union|intersect|except|case|is|isnull|notnull|like|ilike|similar|in|collate|between|at|explain"
     rb"|with|operator)\b|-{2,}|[-+]|[*/<>=~!@#%^&|`?]+|::|[(\[]"
 )
+_DEEPER_WORDS = frozenset((b"not", b"join", b"union", b"intersect", b"except", b"case", b"is", b"isnull", b"notnull",
+                           b"like", b"ilike", b"similar", b"in", b"collate", b"between", b"at", b"explain", b"with",
+                           b"operator"))  # fmt: skip
+_DEEPER_SIGNS = re.compile(rb"-{2,}|[-+]|[*/<>=~!@#%^&|`?]+|::|[(\[]")
+_WORDS = bytes(byte if chr(byte).isalnum() and byte < 128 else 95 if byte == 95 else 32 for byte in range(256)).lower()
 _OPENING = frozenset((b"(", b"[", b"case"))
 _CLOSING = frozenset((b")", b"]", b"end"))
 _SIBLING = frozenset((b",", b"and", b"or", b"when", b"then", b"else"))
 """What ends an operand: AND and OR, commas and the arms of a CASE are lists in the tree, however long."""
 
 
+def _depth_bound(text: bytes) -> int:
+    """How many places of `_DEEPER` there are, counted without looking for each word at each place of the text."""
+    if len(text) <= MAX_DEPTH:
+        return len(text)
+    words = text.translate(_WORDS).split()
+    return sum(map(_DEEPER_WORDS.__contains__, words)) + len(_DEEPER_SIGNS.findall(text))
+
+
 def _too_deep(text: bytes) -> int | None:
     """The offset of a statement whose tree may be deeper than MAX_DEPTH, or None.
 
     An upper bound, from the tokens: inside each parenthesis the operators since the last comma, added up over the
-    parentheses that are open. Most files cannot reach it, and one look says so.
+    parentheses that are open.
     """
-    if len(_DEEPER.findall(text)) <= MAX_DEPTH:
-        return None
     stack = [0]
     total = 0
     beginning = 0
