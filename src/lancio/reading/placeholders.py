@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lancio.errors import SourceError
 from lancio.reading.places import pointed
@@ -45,17 +45,29 @@ class Gap:
     default: str | None = None  # `${name:-default}`
 
 
+class Piece(NamedTuple):
+    """A filled place: its bytes in the text and in the file."""
+
+    start: int
+    end: int
+    from_: int
+    to: int
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A text without gaps, and where its bytes were in the file: for each gap, its end here and the bytes it grew."""
+    """A text without gaps, and the places that were filled, in order."""
 
     text: bytes
-    shifts: tuple[tuple[int, int], ...]
+    pieces: tuple[Piece, ...]
 
     def written(self, at: int) -> int:
-        """The byte of the file that a byte of the filled text comes from; of a filled place, where it ends."""
-        index = bisect_right(self.shifts, (at, 1 << 62)) - 1
-        return at - self.shifts[index][1] if index >= 0 else at
+        """The byte of the file that a byte of the filled text comes from; of a filled place, where it begins."""
+        index = bisect_right(self.pieces, at, key=lambda piece: piece.start) - 1
+        if index < 0:
+            return at
+        piece = self.pieces[index]
+        return piece.from_ if at < piece.end else piece.to + at - piece.end
 
 
 _SIGN = re.compile(rb"\{\{|\$\{|\$\([A-Za-z_]|TEMPLATE: |(?<![:\"]):['\"]?[A-Za-z_{]")
@@ -95,8 +107,8 @@ def gaps(text: bytes, habits: Habits) -> list[tuple[Gap, bool]]:
         quotes = quotes or _Quotes(text)
         kind = quotes.around(gap.start)
         if gap.form == "psql":
-            if not kind and not (gap.style == "" and quotes.subscript(gap.start)):
-                found.append((gap, True))
+            if not kind:  # the colon of `a[1:n]` is SQL's own, until there is a variable of that name
+                found.append((gap, not quotes.subscript(gap.start)))
         elif gap.form == "river":
             found.append((gap, False))
         elif gap.form == "dollar" and habits.switched:
@@ -144,7 +156,7 @@ class _Quotes:
         return kind if start < at < end else ""
 
     def subscript(self, at: int) -> bool:
-        """Whether a byte stands in brackets: the colon of `a[1:n]` is SQL's own."""
+        """Whether a byte stands in brackets."""
         return self.brackets[bisect_right(self.brackets, at, key=lambda each: each[0]) - 1][1] > 0
 
 
@@ -196,10 +208,10 @@ def fill(text: bytes, found: list[tuple[Gap, bool]], template: Template) -> tupl
     A gap in a quoted place counts where its variable was given, or where the folder proves to be a template. River's
     comment is SQL as it stands, so without a value it stays.
     """
-    pieces: list[bytes] = []
-    shifts: list[tuple[int, int]] = []
+    texts: list[bytes] = []
+    pieces: list[Piece] = []
     left: list[Gap] = []
-    at = grown = 0
+    at = length = 0
     for gap, sure in found:
         value = template.value(gap)
         if value is None:
@@ -207,12 +219,12 @@ def fill(text: bytes, found: list[tuple[Gap, bool]], template: Template) -> tupl
                 left.append(gap)
             continue
         encoded = value.encode()
-        pieces += [text[at : gap.start], encoded]
-        at = gap.end
-        grown += len(encoded) - (gap.end - gap.start)
-        shifts.append((at + grown, grown))
-    pieces.append(text[at:])
-    return Filled(b"".join(pieces), tuple(shifts)), left
+        texts += [text[at : gap.start], encoded]
+        start = length + gap.start - at
+        at, length = gap.end, start + len(encoded)
+        pieces.append(Piece(start, length, gap.start, gap.end))
+    texts.append(text[at:])
+    return Filled(b"".join(texts), tuple(pieces)), left
 
 
 def unfilled(left: list[tuple[str, bytes, Gap]]) -> SourceError:
