@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lancio.reading.model import Detail, Kind, RowFact
+from lancio.reading.model import NOTHING, Detail, Kind, RowFact
 
 
 class Name(NamedTuple):
@@ -70,7 +70,7 @@ class Object:
     parent: int | None = None
     children: set[int] = field(default_factory=set)
     cells: dict[str, Version] = field(default_factory=dict)
-    detail: Detail = field(default_factory=Detail)
+    detail: Detail = NOTHING
     dependents: set[int] = field(default_factory=set)
     open: bool = False  # a relation whose columns are not all known
     facts: dict[str, str] = field(default_factory=dict)  # what a live server says of it

@@ -8,6 +8,7 @@ and of equals the one with the smaller name, so two machines give the same order
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 from lancio.planner.bind import CALL_DEPTH, PARTS
@@ -213,15 +214,14 @@ class Arrangement:
         if not self._before:
             self._index()
         loops: list[list[int]] = []
-        remaining = set(waiting)
-        while remaining:
-            ready = [each for each in remaining if not self._blockers(each, remaining)]
-            if not ready:
-                loops.append(self._loop(remaining))
-                ready = loops[-1]
-            chosen = min(ready, key=lambda each: (self._wishes(each, remaining), name(each)))
+        queue = _Queue(self._before, self._rather, waiting, name)
+        while queue.remaining:
+            chosen = queue.first()
+            if chosen is None:
+                loops.append(self._loop(queue.remaining))
+                chosen = min(loops[-1], key=queue.rank)
             bind(chosen)
-            remaining.discard(chosen)
+            queue.remove(chosen)
         return loops
 
     def _index(self) -> None:
@@ -301,24 +301,6 @@ class Arrangement:
         """The files that still wait and make something which this one needs."""
         return self._before[index] & remaining
 
-    def _wishes(self, index: int, remaining: set[int]) -> int:
-        """How many files that wait should rather go first: they make what it asks for, or use what it drops.
-
-        Who waits for this one itself cannot go first.
-        """
-        rather = self._rather[index] & remaining
-        return sum(1 for other in rather if index not in self._waits_for(other, remaining))
-
-    def _waits_for(self, index: int, remaining: set[int]) -> set[int]:
-        """Every file that must go before this one, directly or through others."""
-        seen: set[int] = set()
-        todo = [index]
-        while todo:
-            for each in (self._before[todo.pop()] & remaining) - seen:
-                seen.add(each)
-                todo.append(each)
-        return seen
-
     def _loop(self, remaining: set[int]) -> list[int]:
         """A loop among files that all wait for another: walking from any of them must come back on itself."""
         seen: list[int] = []
@@ -327,6 +309,78 @@ class Arrangement:
             seen.append(at)
             at = min(self._blockers(at, remaining))
         return seen[seen.index(at) :]
+
+
+class _Queue:
+    """Which of the files that wait can go, and which of these goes first; a step costs what it changes."""
+
+    def __init__(
+        self, before: list[set[int]], rather: list[set[int]], waiting: Iterable[int], name: Callable[[int], str]
+    ) -> None:
+        self.remaining = set(waiting)
+        self._rather = rather
+        self._name = name
+        self._blockers = {each: before[each] & self.remaining for each in self.remaining}
+        self._behind: dict[int, list[int]] = {}
+        for each, blockers in self._blockers.items():
+            for blocker in blockers:
+                self._behind.setdefault(blocker, []).append(each)
+        self._wishes: dict[int, set[int]] = {}  # of those that can go
+        self._wished: dict[int, list[int]] = {}
+        self._heap: list[tuple[int, str, int]] = []
+        for each in self.remaining:
+            if not self._blockers[each]:
+                self._enter(each)
+
+    def first(self) -> int | None:
+        """The file with the fewest wishes, and of equals the smaller name; None where each waits for another."""
+        while self._heap:
+            wishes, _, each = self._heap[0]
+            if each in self.remaining and wishes == len(self._wishes[each]):
+                return each
+            heappop(self._heap)
+        return None
+
+    def rank(self, each: int) -> tuple[int, str]:
+        """What decides between files."""
+        return len(self._unfulfilled(each)), self._name(each)
+
+    def remove(self, chosen: int) -> None:
+        """It has gone."""
+        self.remaining.discard(chosen)
+        for each in self._behind.get(chosen, ()):
+            self._blockers[each].discard(chosen)
+            if each in self.remaining and not self._blockers[each]:
+                self._enter(each)
+        if self._blockers[chosen]:  # a loop was broken: who waits for whom has changed for all
+            for each in [each for each in self._wishes if each in self.remaining]:
+                self._enter(each)
+        for each in self._wished.pop(chosen, ()):
+            if each in self.remaining and chosen in self._wishes[each]:
+                self._wishes[each].discard(chosen)
+                heappush(self._heap, (len(self._wishes[each]), self._name(each), each))
+
+    def _enter(self, each: int) -> None:
+        wishes = self._wishes[each] = self._unfulfilled(each)
+        for other in wishes:
+            self._wished.setdefault(other, []).append(each)
+        heappush(self._heap, (len(wishes), self._name(each), each))
+
+    def _unfulfilled(self, index: int) -> set[int]:
+        """The files that wait and should rather go first: they make what it asks for, or use what it drops.
+
+        Who waits for this one itself, directly or through others, cannot go first.
+        """
+        wanted = self._rather[index] & self.remaining
+        seen: set[int] = set()
+        todo = [index]
+        while todo and wanted:
+            for each in self._behind.get(todo.pop(), ()):
+                if each in self.remaining and each not in seen:
+                    seen.add(each)
+                    wanted.discard(each)
+                    todo.append(each)
+        return wanted
 
 
 def _reach(start: int, before: list[set[int]]) -> set[int]:

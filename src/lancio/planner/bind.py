@@ -88,11 +88,20 @@ class Binder:
         self._dropped: list[tuple[str, str, Site, list[int]]] = []  # by this statement, and what stood on each
         self._truths: dict[int, bool | None] = {}  # conditions of this statement, by the branch they stand at
         self._left: set[int] = set()  # objects that this statement found and left alone
+        self._places: dict[Site, Place] = {}
+        self._searched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # a path, and its schemas
+        self.secured: set[int] = set()  # tables whose row level security files switched
 
     # Places and edges.
 
     def place(self, site: Site) -> Place:
         """The place of a site, for people."""
+        found = self._places.get(site)
+        if found is None:
+            found = self._places[site] = self._place(site)
+        return found
+
+    def _place(self, site: Site) -> Place:
         migration, ops = self.files[site.file]
         if site.statement >= 0:
             return Place(migration.name, site.line, ops.statements[site.statement].summary if ops.statements else "")
@@ -113,7 +122,13 @@ class Binder:
         """The schemas that a name is looked for in."""
         if ref.schema:
             return (ref.schema,)
-        return tuple(found for schema in self.path if schema != "$user" and (found := self.schema_of(schema)))
+        path, schemas = self._searched
+        if path is not self.path:
+            path = self.path
+            schemas = tuple(found for schema in path if schema != "$user" and (found := self.schema_of(schema)))
+            if not any(schema.startswith("@") for schema in path):  # where an extension lies may change
+                self._searched = path, schemas
+        return schemas
 
     def schema_of(self, part: str) -> str:
         """The schema that a part of a search_path names; `@extension` is the schema its members are in."""
@@ -1047,6 +1062,7 @@ class Binder:
         if facet == "rls":
             word = op.detail.message
             if word in ("AT_EnableRowSecurity", "AT_DisableRowSecurity"):
+                self.secured.add(found.id)
                 found.facts["rls"] = "on" if word == "AT_EnableRowSecurity" else "off"
         if found.maker.file != self.current:
             self.bound.changed.setdefault((found.id, facet), (found.says, found.name.kind, site))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from lancio.catalog.model import BEFORE, Catalog, Name
@@ -13,12 +15,14 @@ from lancio.planner.model import Because, Edge, Effect, FileFacts, Finding, Grap
 from lancio.reading import operations
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from lancio.catalog.model import Object
     from lancio.catalog.profile import Profile
     from lancio.planner.bind import Bound
     from lancio.planner.declared import Behind, Declared
     from lancio.planner.model import Lock
-    from lancio.reading.model import FileOps
+    from lancio.reading.model import FileOps, Op
     from lancio.reading.source import Folder, Migration
 
 Order = Literal["name", "graph"]
@@ -62,7 +66,7 @@ def build(folder: Folder, profile: Profile, *, order: Order = "name") -> Graph:
     ]
     findings += [_loop(files, loop) for loop in loops]
     if order == "name":
-        findings += _contradictions(files, sequence, bound, profile, behind)
+        findings += _contradictions(files, sequence, bound, binder, behind)
         findings += _out_of_order([files[index][0].name for index in sequence], behind)
     return _graph(folder, files, bound, sequence, binder, found, behind, findings, profile)
 
@@ -132,14 +136,14 @@ def _contradictions(
     files: list[tuple[Migration, FileOps]],
     sequence: list[int],
     bound: dict[int, Bound],
-    profile: Profile,
+    binder: Binder,
     behind: Places,
 ) -> list[Finding]:
     """Needs that the order of the names leaves unmet, though a later file would meet them."""
     unmet = {index: each.missing() for index, each in bound.items() if each.missing()}
-    if not unmet or len(files) < 2:
+    if not unmet or len(files) < 2 or not _somebody_makes(chain.from_iterable(unmet.values()), files, binder.catalog):
         return []
-    again, proposed, loops, _ = _bind(files, [sorted(sequence)], profile, behind)
+    again, proposed, loops, _ = _bind(files, [sorted(sequence)], binder.profile, behind)
     if loops:
         return []
     findings = []
@@ -172,6 +176,40 @@ def _contradictions(
             )
         )
     return findings
+
+
+_NAMED = frozenset(("relation", "schema", "type", "role"))
+"""Kinds of requirements that are met by an object of their name and by nothing else."""
+
+
+def _somebody_makes(unmet: Iterable[Requirement], files: list[tuple[Migration, FileOps]], catalog: Catalog) -> bool:
+    """Whether another order could meet any of these: not where nothing of such a name is ever made.
+
+    Binding once more costs as much as the first time, and most of what is unmet stands outside of the folder.
+    """
+    names = {name.name for name in (*catalog.names, *catalog.freed)}
+    names.update(name for _, ops in files for name in _makes(ops.ops))
+    return any(
+        each.kind not in _NAMED or any(ending in names for ending in _endings(each.object))
+        for each in unmet
+        if each.kind != "name"
+    )
+
+
+def _makes(ops: Iterable[Op]) -> Iterator[str]:
+    """The names that operations give to objects, now or when a routine is called."""
+    for op in ops:
+        if op.verb in ("make", "rename", "move"):
+            yield op.ref.name
+            yield op.detail.to
+            for column in op.detail.columns:
+                yield column.name
+            yield from _makes(op.detail.body)
+
+
+def _endings(text: str) -> Iterator[str]:
+    """`table a.b` may mean an object called `a.b` or `b`."""
+    return (text[match.end() :] for match in re.finditer(r"^|[ .]", text))
 
 
 def _graph(
@@ -302,12 +340,8 @@ def _server(migration: Migration, ops: FileOps, declared_: Declared) -> list[Req
 
 def _secured(binder: Binder, index: int) -> list[Object]:
     """The tables whose row level security a file switched last."""
-    found = []
-    for each in binder.catalog.objects.values():
-        version = each.cells.get("rls")
-        if version is not None and version.maker.file == index and each.facts.get("rls") == "on":
-            found.append(each)
-    return found
+    switched = (binder.catalog.objects[each] for each in sorted(binder.secured) if each in binder.catalog.objects)
+    return [each for each in switched if each.cells["rls"].maker.file == index and each.facts.get("rls") == "on"]
 
 
 def _effect(each: Object) -> Effect:
