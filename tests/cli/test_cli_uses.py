@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -90,6 +91,7 @@ def test_a_picture_of_a_neighbourhood_leaves_the_others_out(folder: Path, format
     assert "005_tags" not in out
     if format_ == "svg":
         assert 'class="box center"' in out
+        assert "004_view.sql in migrations</title>" in out
         ET.fromstring(out)
 
 
@@ -143,6 +145,14 @@ def test_many_files_are_summed_up_and_no_line_is_wider_than_the_terminal(long: P
         assert max(width(line) for line in out.splitlines()) <= 80, words
     assert len(lancio("graph", long)[1].splitlines()) < len(lancio("graph", long, "--unfold")[1].splitlines()) / 2
     assert max(width(line) for line in lancio("history", long, "t")[1].splitlines()) <= 80
+
+
+def test_many_files_are_told_with_their_state_where_a_database_is_asked(long: Path, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute((long / "0000_base.sql").read_bytes())
+    _, out, _ = lancio("graph", long, "--database", database)
+    assert "0000_base.sql: applied" in out
+    assert re.search(r"\(\d+ files\): \d+ not applied|0002_view\.sql: 2 not applied", " ".join(out.split()))
 
 
 @pytest.mark.parametrize("words", [("--format", "svg"), (), ("--waves",), ("--of", "t"), ("--json",)])

@@ -135,7 +135,7 @@ def test_of_many_files_those_that_hang_together_are_one_box() -> None:
     chain = [(number, number + 1) for number in range(29)]
     leaves = [(29, number) for number in range(30, size)]
     shown = outline(history(size, *chain, *leaves))
-    assert [len(box.files) for box in shown.boxes] == [size]
+    assert [len(box.files) for box in shown.boxes] == [30, size - 30]
     unfolded = outline(history(size, *chain, *leaves), unfold=True)
     assert len(unfolded.boxes) == size
     kept = outline(history(size, *chain, *leaves), keep=["0040_file.sql"])

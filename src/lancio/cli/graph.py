@@ -85,7 +85,8 @@ def graph(
     around = _around(found, of) if of is not None else None
     only, center = (around.files, around.center) if around is not None else (None, ())
     if format_ == "svg":
-        terminal.data(svg.graph(found, only=only, center=center, all_edges=all_edges, unfold=unfold))
+        title = f"{around.said} in {found.folder}" if around is not None else ""
+        terminal.data(svg.graph(found, title, only=only, center=center, all_edges=all_edges, unfold=unfold))
     elif format_ == "mermaid":
         terminal.data(mermaid.graph(found, only=only, center=center, all_edges=all_edges, unfold=unfold))
     elif around is not None:
@@ -98,8 +99,8 @@ def graph(
         terminal.data(json.document(json.graph(found)))
     elif tree:
         terminal.data(text.tree(found, terminal.cells, plan))
-    elif len(found.files) > MANY and not unfold and plan is None:
-        terminal.data(uses.overview(found, terminal.cells, all_edges=all_edges))
+    elif len(found.files) > MANY and not unfold:
+        terminal.data(uses.overview(found, terminal.cells, plan, all_edges=all_edges))
     else:
         terminal.data(text.graph(found, terminal.cells, plan))
 

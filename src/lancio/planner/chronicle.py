@@ -13,6 +13,7 @@ from lancio.catalog.model import Catalog, Name, Site
 from lancio.planner import graph as graphs
 from lancio.planner.bind import Binder
 from lancio.planner.model import Place
+from lancio.reading import operations
 
 if TYPE_CHECKING:
     from lancio.catalog.model import Object
@@ -153,7 +154,7 @@ class _Recorder(Binder):
     """A binder that looks at each operation before it is bound."""
 
     def __init__(self, chronicle: Chronicle, profile: Profile) -> None:
-        files = [(facts.migration, facts.ops) for facts in chronicle.graph.files if facts.ops is not None]
+        files = [(facts.migration, facts.ops or operations.read(facts.migration)) for facts in chronicle.graph.files]
         super().__init__(_Recording(chronicle, profile), profile, files)
         self.chronicle = chronicle
 

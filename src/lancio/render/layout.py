@@ -26,7 +26,7 @@ ACROSS = 56.0
 SWEEPS = 12
 """How often the columns are ordered from left to right and back; no better order is found by more on 342 files."""
 
-ROUNDS = 60
+ROUNDS = 36
 """How often the boxes are drawn towards their neighbours, from the left and from the right in turn."""
 
 ALONE = 0.01

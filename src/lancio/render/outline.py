@@ -18,7 +18,9 @@ MANY = 60
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Files that are drawn as one: a single one, or several of which nothing else hangs on any but the last."""
+    """Files that are drawn as one: a single one, a run of which nothing else hangs on any but the last, or several
+    between the same neighbours.
+    """
 
     files: tuple[str, ...]
 
@@ -101,8 +103,10 @@ def _folded(size: int, pairs: Iterable[tuple[int, int]], keep: Collection[int]) 
     """Groups of numbers that hang together, in an order in which every pair leads to a later group.
 
     Those between the same neighbours become one group, and so do those that follow one another with nothing else
-    between; again until nothing more folds.
+    between; again until nothing more folds. Files side by side do not fold with the one before them: a table and all
+    that hangs on it would be a single box.
     """
+    beside: set[int] = set()
     groups = {at: [at] for at in range(size)}
     before: dict[int, set[int]] = {at: set() for at in groups}
     after: dict[int, set[int]] = {at: set() for at in groups}
@@ -132,10 +136,11 @@ def _folded(size: int, pairs: Iterable[tuple[int, int]], keep: Collection[int]) 
                 first = alike.setdefault((frozenset(before[at]), frozenset(after[at])), at)
                 if first != at:
                     merge(first, at)
+                    beside.add(first)
         for at in sorted(groups):
-            while at in groups and at not in keep and len(after[at]) == 1:
+            while at in groups and at not in keep and at not in beside and len(after[at]) == 1:
                 (other,) = after[at]
-                if other in keep or len(before[other]) != 1:
+                if other in keep or other in beside or len(before[other]) != 1:
                     break
                 merge(at, other)
         folding = len(groups) < count

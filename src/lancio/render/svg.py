@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from lancio.render import layout
-from lancio.render.lines import clean, counted, listed, width
+from lancio.render.lines import clean, counted, width
 from lancio.render.outline import outline
 from lancio.render.words import creates, noun, risk
 
@@ -66,6 +66,7 @@ marker path{fill:#656c76}
 
 def graph(
     graph: Graph,
+    title: str = "",
     *,
     only: Collection[str] | None = None,
     center: Collection[str] = (),
@@ -82,7 +83,7 @@ def graph(
     placed = layout.arrange(sizes, [(link.before, link.after) for link in shown.links])
     head = 3 * ROW
     said = _said(shown, all_edges=all_edges)
-    title = f"Migrations of {graph.folder}" if only is None else f"{listed(sorted(center), 2)} in {graph.folder}"
+    title = title or f"Migrations of {graph.folder}"
     wide = max(placed.width, width(title) * CELL * 15 / 12, width(said) * CELL) + 2 * EDGE
     tall = placed.height + head + 2 * EDGE
     size = f'width="{_n(wide)}" height="{_n(tall)}" viewBox="0 0 {_n(wide)} {_n(tall)}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from lancio.render import text
@@ -14,29 +15,35 @@ if TYPE_CHECKING:
 
     from lancio.planner.bonds import Bond, Commute, Wave
     from lancio.planner.history import History
-    from lancio.planner.model import Edge, Graph, Place
+    from lancio.planner.model import Edge, Graph, Place, Plan
     from lancio.planner.neighbourhood import Neighbourhood
 
 REASONS = 3
 """So many objects are told for one pair of files; the rest is counted, and all of them are in the JSON."""
 
+FEW = 12
+"""With more files than this around one, each has a single reason; with more statements, a history is only summed up."""
+
 FIRST = 8
 """So many files are named that most others need."""
 
 
-def overview(graph: Graph, cells: int, *, all_edges: bool = False) -> str:
-    """A graph of many files on few lines: the sums first, then each file or folded run with what it stays behind."""
+def overview(graph: Graph, cells: int, plan: Plan | None = None, *, all_edges: bool = False) -> str:
+    """A graph of many files on few lines: the sums first, then each file or folded run with what it stays behind.
+
+    With a plan, each is told with its state in the database.
+    """
     steps = Steps(graph)
     shown = outline(graph, all_edges=all_edges)
     lines = heading(f"GRAPH OF {counted(len(graph.files), 'FILE').upper()}", cells)
     lines += ["", *_sums(graph, steps, shown.needs, shown.told, cells), ""]
     for number, box in enumerate(shown.boxes):
-        if len(box.files) == 1:
-            lines += wrap(box.files[0], cells, rest="  ")
-        else:
+        name = box.files[0]
+        if len(box.files) > 1:
             between = "and" if len(box.files) == 2 else "…"
             count = f" ({len(box.files)} files)" if len(box.files) > 2 else ""
-            lines += wrap(f"{box.files[0]} {between} {box.files[-1]}{count}", cells, rest="  ")
+            name = f"{name} {between} {box.files[-1]}{count}"
+        lines += wrap(f"{name}{_stands(box.files, plan)}", cells, rest="  ")
         after = []
         for link in shown.links:
             if link.after == number:
@@ -48,6 +55,16 @@ def overview(graph: Graph, cells: int, *, all_edges: bool = False) -> str:
     lines += text.blind(graph, cells)
     lines += ["", *wrap("One file or object: --of. All as boxes: --unfold. As a picture: --format svg.", cells)]
     return text.joined(lines)
+
+
+def _stands(names: Sequence[str], plan: Plan | None) -> str:
+    """How these files stand in the database: `: applied`, `: 3 applied and 1 not applied`."""
+    if plan is None:
+        return ""
+    counts = Counter(state.state for state in plan.states if state.name in names)
+    if len(names) == 1:
+        return "".join(f": {state}" for state in counts)
+    return f": {listed([f'{many} {state}' for state, many in sorted(counts.items())])}"
 
 
 def _sums(graph: Graph, steps: Steps, needs: int, told: int, cells: int) -> list[str]:
@@ -85,7 +102,7 @@ def neighbourhood(found: Neighbourhood, cells: int) -> str:
     """What a file or an object needs and who needs it, with both places of every reason."""
     lines = heading(f"NEIGHBOURHOOD: {found.said}", cells)
     if found.history is not None:
-        lines += ["", *_entries(found.history, cells)]
+        lines += ["", *_short_history(found.history, cells)]
     lines += ["", *wrap(_count("Needs", {edge.needs for edge in found.needs}, found.before, found), cells)]
     lines += _pairs(found.needs, cells, of_needs=True, center=found.center)
     lines += ["", *wrap(_count("Needed by", {edge.file for edge in found.needed_by}, found.behind, found), cells)]
@@ -120,16 +137,27 @@ def _pairs(edges: Sequence[Edge], cells: int, *, of_needs: bool, center: Sequenc
     for edge in edges:
         by_file.setdefault(edge.needs if of_needs else edge.file, []).append(edge)
     lines: list[str] = []
+    reasons = REASONS if len(by_file) <= FEW else 1
     for name in sorted(by_file):
         lines += wrap(f"{name}{' (changes it too)' if name in center else ''}", cells, first="  ", rest="    ")
         told = [(edge, because) for edge in by_file[name] for because in edge.because]
-        for edge, because in told[:REASONS]:
+        for edge, because in told[:reasons]:
             kind = edge.hazard.replace("-", " ") + ("" if edge.strength == "hard" else f", {edge.strength}")
             said = f"{noun(because.object)} ({kind}): {because.at} ← {because.provider}"
             lines += wrap(said, cells, first="    └─ ")
-        if len(told) > REASONS:
-            lines += wrap(f"and {len(told) - REASONS} more", cells, first="    └─ ")
+        if len(told) > reasons:
+            lines += wrap(f"and {len(told) - reasons} more", cells, first="    └─ ")
     return lines
+
+
+def _short_history(found: History, cells: int) -> list[str]:
+    """The whole history where it is short; else where it begins and ends, and how to see the rest."""
+    if len(found.entries) <= FEW:
+        return _entries(found, cells)
+    first, last = found.entries[0].at, found.entries[-1].at
+    files = len({entry.at.file for entry in found.entries})
+    said = f"{len(found.entries)} statements of {counted(files, 'file')} made or changed it, from {first} to {last}."
+    return wrap(f"{said} All of them: lancio history", cells)
 
 
 def history(found: History, cells: int) -> str:
