@@ -49,7 +49,7 @@ from lancio.executor import snapshot
 from lancio.planner import graph as planning
 from lancio.planner import plan as planner
 from lancio.planner.bind import Binder
-from lancio.proof import cache, leave_one_out, replay, scratch
+from lancio.proof import cache, leave_one_out, rehearse, replay, scratch
 from lancio.proof.cache import Cache
 from lancio.reading import operations, source
 from lancio.reading.source import Folder, Migration
@@ -284,14 +284,14 @@ def objects(history: History, server: scratch.Scratch, result: Result) -> None:
     with server.connect(name, SESSION) as connection:
         connection.execute(history.preamble)
         binder.file(0)
-        before, read_before = replay.held(connection), said(binder)
+        before, read_before = replay.held(connection), rehearse.read_objects(binder.catalog)
         for index, (migration, ops) in enumerate(files[1:], 1):
             done = replay.run(connection, replay.script(migration, ops))
             if isinstance(done, replay.Failed):
                 result.notes.append(f"{migration.name}:{done.line or ''} fails by itself: {done.message}")
                 continue
             binder.file(index)
-            after, read_after = replay.held(connection), said(binder)
+            after, read_after = replay.held(connection), rehearse.read_objects(binder.catalog)
             for what, real, read in (
                 ("made", after - before, read_after - read_before),
                 ("gone", before - after, read_before - read_after),
@@ -307,16 +307,6 @@ def objects(history: History, server: scratch.Scratch, result: Result) -> None:
     server.drop(name)
     result.seconds["replay"] = time.perf_counter() - started
     result.shares |= totals
-
-
-def said(binder: Binder) -> frozenset[replay.Item]:
-    """All that the planner's catalog holds, of the kinds that are compared."""
-    members = {each.id for each in binder.catalog.objects.values() if each.extension}
-    return frozenset(
-        (each.name.kind, each.name.full)
-        for each in binder.catalog.objects.values()
-        if each.name.kind in replay.KINDS and each.id not in members and each.parent not in members
-    )
 
 
 # --- the preflight ----------------------------------------------------------------------------------------------------

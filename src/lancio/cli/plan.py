@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,8 @@ from lancio.cli.options import (
 from lancio.errors import NoGo, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lancio.cli import work
     from lancio.planner.model import Plan
 
@@ -27,12 +30,15 @@ Examples:
   lancio plan migrations
   lancio plan migrations --to 005_create_audit_logs.sql
   lancio plan migrations --to 005_create_audit_logs.sql --minimal
+  lancio plan migrations --rehearse
   lancio plan --platform --json
 """,
 )
 @folder_options
 @choice_options
 @click.option("--minimal", is_flag=True, help="With --to: that file and what it needs, and nothing else.")
+@click.option("--rehearse", is_flag=True, help="Run the steps on a scratch database, and compare with what was read.")
+@click.option("--scratch", metavar="URL", help="With --rehearse: a server to make databases on, not one of our own.")
 @database_options
 @json_option
 @click.pass_context
@@ -44,6 +50,8 @@ def plan(
     to: str | None,
     only: tuple[str, ...],
     minimal: bool,
+    rehearse: bool,
+    scratch: str | None,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -61,6 +69,17 @@ def plan(
             cause="It leaves out what one file does not need, and --to names that file.",
             remedy="Name it: --to FILE --minimal.",
         )
+    if scratch is not None and not rehearse:
+        raise UsageError(
+            "--scratch goes with --rehearse",
+            cause="Nothing is tried without it.",
+            remedy="Add --rehearse, or leave --scratch away.",
+        )
+    if rehearse:
+        from lancio.cli import rehearsal
+
+        with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, there):
+            return rehearsal.rehearse(terminal, made, there, scratch, json_=json_)
     made, session = _planned(folder, platform, order, to, only, database, role, minimal=minimal)
     if json_:
         terminal.data(json.document(json.plan(made)))
@@ -121,10 +140,27 @@ def _planned(
     *,
     minimal: bool = False,
 ) -> tuple[Plan, str]:
+    with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, session):
+        return made, session.said
+
+
+@contextlib.contextmanager
+def _asked(
+    folder: str | None,
+    platform: bool,
+    order: str,
+    to: str | None,
+    only: tuple[str, ...],
+    database: str | None,
+    role: str | None,
+    *,
+    minimal: bool,
+) -> Iterator[tuple[Plan, work.Session]]:
+    """The plan, and the session that it was made in."""
     from lancio.cli import work
 
     way: work.Order = "graph" if order == "graph" else "name"
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        return work.plan_of(graph, session, where, to=to, only=only, minimal=minimal, order=way), session.said
+        yield work.plan_of(graph, session, where, to=to, only=only, minimal=minimal, order=way), session

@@ -92,6 +92,17 @@ def script(migration: Migration, ops: FileOps | None = None) -> Script:
     return Script(migration.name, migration.digest, bytes(text) if pieces else b"", pieces, together)
 
 
+def as_written(migration: Migration, ops: FileOps | None = None) -> Script:
+    """The same with CONCURRENTLY left in, to be sent statement by statement.
+
+    Raises:
+        SyntaxRefused: PostgreSQL's grammar does not accept it.
+    """
+    statements = (ops or operations.read(migration)).statements
+    pieces = tuple((each.span.start, each.sql.encode()) for each in statements if not each.control)
+    return Script(migration.name, migration.digest, migration.text if pieces else b"", pieces, together=False)
+
+
 def _blank_concurrently(text: bytearray, statement: Statement) -> None:
     for token in lexer.tokens(bytes(text), statement.span.start, statement.span.end):
         if token.kind == "word" and text[token.start : token.end].lower() == b"concurrently":
