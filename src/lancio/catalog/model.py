@@ -129,6 +129,7 @@ class Catalog:
         self.last: dict[Name, int] = {}  # by name, what was dropped last
         self.remade: set[tuple[Name, int]] = set()  # names that a file freed and gave again to the like
         self.path: tuple[str, ...] = ("public",)
+        self.live = False  # whether a server filled it
         self._next = 1
 
     def find(self, name: Name) -> Object | None:
@@ -233,7 +234,7 @@ class Catalog:
     def copy(self) -> Catalog:
         """A catalog that can be changed without changing this one."""
         other = Catalog()
-        other.path = self.path
+        other.path, other.live = self.path, self.live
         other._next = self._next
         other.names = dict(self.names)
         other.routines = {key: list(value) for key, value in self.routines.items()}

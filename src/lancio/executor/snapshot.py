@@ -87,6 +87,7 @@ def _ask(connection: psycopg.Connection[Any], probe: str) -> bool | None:
 
 def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
     catalog = Catalog()
+    catalog.live = True
     catalog.path = tuple(server["path"]) or ("public",)
     for kind, group, column in (
         ("schema", "schemas", "nspname"),

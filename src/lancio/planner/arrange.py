@@ -95,7 +95,7 @@ class Arrangement:
         self.triggers: dict[str, list[str]] = {}
         self.targets: dict[Key, str] = {}  # foreign keys, and the tables they point to
         self.column_types: dict[tuple[str, str], list[Ref]] = {}  # by table and column
-        self.stands: dict[Key, set[Key]] = {}  # views, and what they read
+        self.stands: dict[Key, set[Key]] = {}  # views, columns, constraints, indexes: what their expressions name
         for ops in self.files:
             read: dict[int, set[Key]] = {}
             for op in ops.ops:
@@ -113,6 +113,8 @@ class Arrangement:
         """What is known of types and views before any file is outlined; `read` is what the statement has read."""
         if op.verb == "read" and op.ref.kind in ("relation", "column"):
             read.add(key(op.ref)[0])
+        if op.detail.holder is not None:
+            self.stands.setdefault(key(op.detail.holder)[0], set()).add(key(op.ref)[0])
         if op.verb == "make" and op.ref.kind in ("relation", "column"):
             table = op.ref.of[0].name if op.ref.of else op.ref.name
             for column in op.detail.columns:

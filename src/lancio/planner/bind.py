@@ -82,6 +82,7 @@ class Binder:
         self._perhaps = 0  # how many triggers deep that fire only if there are rows
         self._made_now: list[Object] = []
         self._read_now: list[Object] = []
+        self._held_now: list[tuple[Object, Ref]] = []  # what an expression names, and what keeps the expression
         self._statement = -1
         self.heirs: dict[int, list[int]] = {}  # tables that inherit from a table, partitions among them
         self.partitions: dict[int, list[int]] = {}
@@ -229,12 +230,16 @@ class Binder:
             for read in self._read_now:
                 if read is not made:
                     read.dependents.add(made.id)
+        for found, ref in self._held_now:
+            holder = self.resolve(ref)
+            if holder is not None and holder.parent != found.id:
+                found.dependents.add(holder.id)
         for says, done, site, dependents in self._dropped:
             self.blocked(
                 says, done, site, [self.catalog.objects[each] for each in dependents if each in self.catalog.objects]
             )
         self._dropped.clear()
-        self._made_now, self._read_now = [], []
+        self._made_now, self._read_now, self._held_now = [], [], []
         self._left.clear()
         self._calls.clear()
         self._truths.clear()
@@ -323,6 +328,8 @@ class Binder:
             return guard.truth == "exists"
         if self.builtin(ref):
             return guard.truth == "exists"
+        if ref.kind == "role" and not self.catalog.live:
+            return None  # roles are the server's: which ones it has, no folder says
         return guard.truth == "missing"
 
     # Reading.
@@ -364,6 +371,8 @@ class Binder:
         version = found.cells.get("exists")
         maker = version.maker if version else BEFORE
         self._read_now.append(found)
+        if op.detail.holder is not None and found.name.kind in ("routine", "type"):
+            self._held_now.append((found, op.detail.holder))
         if strength == "hard":
             strength = "order" if op.soft else self.firm
         if strength == "hard" and self.asked_for(found, op):
@@ -680,8 +689,7 @@ class Binder:
                 # Below 12 only the first column of a foreign key goes into its name.
                 name = name._replace(name=object_name(name.of, detail.columns_of[0], "fkey"))
             name = self.free_name(name)
-        if (freed := self.catalog.freed.get(name)) is not None:
-            self.edge(site, freed, "write-after-write", "hard", f"name {name.full}", name.kind)
+        self.free_for(name, site, firm=not detail.replace and not detail.if_not_exists)
         if name.kind == "routine" and detail.replace:
             for other in self.catalog.overloads(name.schema, name.name):
                 if other.name.args == name.args:
@@ -756,6 +764,17 @@ class Binder:
                     if not _comparable(before, _type_name(other)):
                         says = f"{one.says} (type)"
                         self.edge(self.site(op), changed_by, "read-after-write", "hard", says, "column")
+
+    def free_for(self, name: Name, site: Site, *, firm: bool = True) -> None:
+        """A new name must stay behind who freed it, unless several would have, or the new one would give way."""
+        freed = self.catalog.freed.get(name)
+        if freed is None:
+            return
+        gone = self.catalog.gone.get(self.catalog.last.get(name, 0))
+        others = [each for each in gone.also if each.file != freed.file] if gone is not None else []
+        strength: Strength = "hard" if firm and not others else "order"
+        for each in (freed, *others):
+            self.edge(site, each, "write-after-write", strength, f"name {name.full}", name.kind)
 
     def unique_key(self, table: Object, columns: tuple[str, ...], *, partial: bool = False) -> Object | None:
         """The constraint or index that makes these columns unique; without columns, the primary key.
@@ -1040,7 +1059,9 @@ class Binder:
         """Write a cell: behind who wrote it, and behind who read it."""
         site = self.site(op)
         owner = self.catalog.objects.get(found.parent or 0, found)
-        self.need(found, op, strength=strength)
+        # Such a change is made to whatever bears the name.
+        named = found.name.kind == "routine" or facet in ("comment", "acl", "owner")
+        self.need(found, op, strength=strength, name_only=named)
         self.lock(owner if owner.name.kind == "relation" else found, _alter_lock(facet), site)
         version = found.cells.get(facet)
         if version is not None:
@@ -1083,8 +1104,8 @@ class Binder:
         if detail.if_exists:
             self.edge(site, found.maker, "read-after-write", "order", found.says, found.name.kind)
         else:
-            # A table's constraint, trigger or policy goes by its name, whatever it is.
-            self.need(found, op, "ACCESS EXCLUSIVE", name_only=found.name.kind in PARTS)
+            # A table's constraint, trigger or policy, and a routine, goes by its name, whatever it is.
+            self.need(found, op, "ACCESS EXCLUSIVE", name_only=found.name.kind in (*PARTS, "routine"))
         self.take_away(found, op, site)
 
     def gone_before(self, op: Op) -> None:
@@ -1184,8 +1205,7 @@ class Binder:
         self.need(found, op, "ACCESS EXCLUSIVE")
         to = op.detail.to
         name = found.name._replace(schema=to) if op.verb == "move" else found.name._replace(name=to)
-        if (freed := self.catalog.freed.get(name)) is not None:
-            self.edge(site, freed, "write-after-write", "hard", f"name {name.full}", name.kind)
+        self.free_for(name, site)
         says = found.says
         for version in found.cells.values():
             for reader in version.readers:

@@ -122,6 +122,7 @@ class Detail(NamedTuple):
     partial: bool = False  # make of an index: over some rows only; read of a unique key: one over some rows will do
     concurrently: bool = False
     implied: bool = False  # PostgreSQL makes it by itself with something else, or chooses its name
+    holder: Ref | None = None  # read, call: the column, constraint or index whose expression names it
     part_of: Ref | None = None  # make: the table or column whose own statement makes it; left alone together
 
 

@@ -39,6 +39,7 @@ class Reader:
         self.soft = False
         self.depth = 0
         self.part_of: Ref | None = None
+        self.holder: Ref | None = None  # the column, constraint or index whose expression is being read
         self.extension = ""  # the extension that the query asks pg_extension for
         self.temporary: set[str] = set()  # relations that end with the session
         self.tolerant = False  # a failure of making what is there already is handled
@@ -75,6 +76,8 @@ class Reader:
             detail = detail._replace(if_not_exists=True)
         if self.part_of is not None and detail.part_of is None:
             detail = detail._replace(part_of=self.part_of)
+        if self.holder is not None and verb in ("read", "call"):
+            detail = detail._replace(holder=self.holder)
         self.ops.append(
             Op(
                 verb,
@@ -114,10 +117,11 @@ class Reader:
         base: int | None = None,
         fixed: Span | None = None,
         part_of: Ref | None = None,
+        holder: Ref | None = None,
     ) -> Iterator[None]:
         """Read something that stands inside of the current statement."""
-        before = (self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of)
-        self.part_of = part_of or self.part_of
+        before = (self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of, self.holder)
+        self.part_of, self.holder = part_of or self.part_of, holder or self.holder
         self.when = when or self.when
         self.via = via if via is not None else self.via
         self.guards = self.guards + guards
@@ -131,7 +135,7 @@ class Reader:
             yield
         finally:
             self.depth -= 1
-            self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of = before
+            self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of, self.holder = before
 
     @contextmanager
     def collected(self) -> Iterator[list[Op]]:

@@ -132,7 +132,8 @@ def _column_parts(reader: Reader, table: Ref, fields: Tree, scope: Scope, primar
         if kind == "CONSTR_IDENTITY":
             _owned_sequence(reader, table, column, at)
         elif kind in ("CONSTR_DEFAULT", "CONSTR_GENERATED"):
-            _expression_of(reader, element.get("raw_expr"), scope, f"the default of {table}.{column}")
+            with reader.inside(holder=Ref("column", column, of=(table,))):
+                _expression_of(reader, element.get("raw_expr"), scope, f"the default of {table}.{column}")
             queries.label(reader, fields.get("typeName"), element.get("raw_expr"))
         elif kind in CONTYPES and not _redundant(element, (column,), primary):
             constraint(reader, table, element, scope, (column,))
@@ -215,7 +216,8 @@ def constraint(
         if (wanted := str(fields.get("conname", via_index))) != via_index:
             reader.emit("rename", index_ref, at, Detail(label="index", to=wanted))
     name = fields.get("conname") or via_index or _constraint_name(table, contype, columns)
-    _expression_of(reader, fields.get("raw_expr"), scope, f"the check {name} of {table}")
+    with reader.inside(holder=Ref("constraint", name, table.schema, of=(table,))):
+        _expression_of(reader, fields.get("raw_expr"), scope, f"the check {name} of {table}")
     for each in fields.get("exclusions", ()):
         _index_element(reader, tree.items(each)[0].get("IndexElem", {}), scope, table)
     queries.expression(reader, fields.get("where_clause"), scope)
@@ -338,17 +340,20 @@ def create_index(reader: Reader, fields: Tree) -> None:
     words: list[str] = []
     columns: list[str] = [*_columns_in(fields.get("whereClause"))]
     keys: list[str] = []
+    index = Ref("relation", fields.get("idxname", ""), table.schema) if fields.get("idxname") else None
     for each in fields.get("indexParams", ()):
         element = each.get("IndexElem", {})
         keys.append(element.get("name", ""))
-        words.append(_index_element(reader, element, scope, table))
+        with reader.inside(holder=index):
+            words.append(_index_element(reader, element, scope, table))
         columns += [element["name"]] if element.get("name") else _columns_in(element.get("expr"))
     for each in fields.get("indexIncludingParams", ()):
         included = each.get("IndexElem", {})
         reader.emit("read", Ref("column", included.get("name", ""), of=(table,)), at)
         words.append(included.get("name", ""))
         columns.append(included.get("name", ""))
-    queries.expression(reader, fields.get("whereClause"), scope)
+    with reader.inside(holder=index):
+        queries.expression(reader, fields.get("whereClause"), scope)
     method = fields.get("accessMethod", "btree")
     reader.emit("read", Ref("access method", method), at)
     name = fields.get("idxname") or object_name(table.name, "_".join(_numbered(words)), "idx")
@@ -444,7 +449,8 @@ def _alter(reader: Reader, table: Ref, command: Tree, scope: Scope, at: int) -> 
         queries.expression(reader, definition.get("raw_default"), scope)
     elif subtype == "AT_ColumnDefault":
         reader.emit("write", column, at, Detail(facet="default"))
-        _expression_of(reader, command.get("def"), scope, f"the default of {table}.{name}")
+        with reader.inside(holder=column):
+            _expression_of(reader, command.get("def"), scope, f"the default of {table}.{name}")
         queries.constant_of(reader, column, command.get("def"), at)
     elif subtype in ("AT_SetNotNull", "AT_DropNotNull"):
         reader.emit("write", column, at, Detail(facet="null", message=subtype))

@@ -205,6 +205,7 @@ class PlBody:
         self.asked: tuple[RowFact, ...] = ()
         self.into: tuple[str, ...] = ()
         self.rounds = 0
+        self.holes = False  # whether unknown parts of a text are passed over
 
     def run(self, text: str) -> None:
         """Read the whole body."""
@@ -238,6 +239,11 @@ class PlBody:
 
     def value(self, node: Tree | None) -> Value | None:
         """The constant that an expression has, if its variables are known."""
+        found = self.constant_value(node)
+        return HOLE if found is None and self.holes else found
+
+    def constant_value(self, node: Tree | None) -> Value | None:
+        """The same, None where any part is not known."""
         constant = tree.constant(node)
         name, fields = tree.unwrap(node)
         if constant is not None:
@@ -651,12 +657,46 @@ class PlBody:
             with self.reader.inside(fixed=self.reader.span(at)):
                 sql_text(self.reader, text, self.read, self.scope)
         else:
+            self.partly_known(found, at)
             used = {name for name, fields in _variables(found) for name in [fields] if name in self.sets}
             for name in sorted(used):
                 self.reader.emit("read", self.sets[name], at)
             self.reader.opaque("EXECUTE runs a text that is put together from what only the server knows", at)
         self.asked, self.into = (), node.target
         self.forget(node.target)
+
+    def partly_known(self, node: Tree | None, at: int) -> None:
+        """Read what is known of a text that is put together: names that no unknown part touches are needed as ever."""
+        self.holes = True
+        try:
+            text = self.evaluate(node)
+        finally:
+            self.holes = False
+        if text is None or HOLE not in text.replace(HOLE, "", 1) + HOLE or text.strip().startswith(HOLE):
+            return
+        try:
+            statements = parser.parse(text.encode())
+        except parser.ParseError:
+            return
+        with self.reader.inside(fixed=self.reader.span(at)), self.reader.collected() as found:
+            for statement in statements:
+                self.read(self.reader, statement.node, statement.tree, self.scope)
+        for op in found:
+            if op.verb in ("read", "alter", "write", "call") and not _touched(op):
+                kept = op._replace(guards=self.reader.guards + op.guards, soft=self.reader.soft or op.soft)
+                self.reader.ops.append(kept)
+
+
+HOLE = "lancio_unknown_part"
+"""What stands in a text for a part of it that only the server knows."""
+
+
+def _touched(op: Op) -> bool:
+    """Whether an operation speaks of something whose name is not known as a whole."""
+    refs = [op.ref, *op.ref.of]
+    return any(HOLE in each.name or HOLE in (each.schema or "") for each in refs) or any(
+        HOLE in part for part in op.detail.columns_of
+    )
 
 
 def _assigned(nodes: Iterable[Node]) -> list[str]:

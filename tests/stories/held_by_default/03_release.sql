@@ -1,0 +1,2 @@
+ALTER TABLE thing DROP COLUMN depth;
+DROP INDEX thing_level;

@@ -1,0 +1,2 @@
+DROP FUNCTION fresh();
+DROP FUNCTION fine(integer);

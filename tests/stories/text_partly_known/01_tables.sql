@@ -1,0 +1,2 @@
+CREATE TABLE bucket (id integer);
+CREATE TABLE object (id integer);
