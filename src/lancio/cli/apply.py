@@ -88,11 +88,11 @@ def apply(
             if not click.confirm(f"Run this on {session.said}?", err=True):
                 terminal.talk("Nothing was changed.")
                 return 1
-        return launch(plan, session, settings, terminal)
+        return launch(plan, session, where.words, settings, terminal)
 
 
-def launch(plan: Plan, session: work.Session, settings: Mapping[str, str], terminal: Terminal) -> int:
-    """Run the plan, show its events, and return the exit status.
+def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str, str], terminal: Terminal) -> int:
+    """Run the plan, show its events, and return the exit status; `folder` is how a command line names it.
 
     Raises:
         LancioError: what the runner refuses, and how it ended if not well; its events were shown before.
@@ -108,6 +108,7 @@ def launch(plan: Plan, session: work.Session, settings: Mapping[str, str], termi
         settings=settings,
         role=session.role,
         reconnect=lambda: postgres.connect(session.target),
+        folder=folder,
         psql=session.target.psql,
     )
     try:

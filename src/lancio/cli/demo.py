@@ -60,7 +60,7 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
             if json_:
                 terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
             return NoGo.exit_status
-        status = apply.launch(plan, session, {}, terminal)
+        status = apply.launch(plan, session, where.words, {}, terminal)
         state = verify.state_of(session)
         if json_:
             terminal.data(f"{json.line({'event': 'state', **json.plain(state), 'stands': state.stands})}\n")

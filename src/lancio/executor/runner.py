@@ -82,6 +82,7 @@ def apply(
     settings: Mapping[str, str] | None = None,
     role: str | None = None,
     reconnect: Callable[[], Connection] | None = None,
+    folder: str = "",
     psql: Callable[..., str] | None = None,
     lock_wait_s: float = LOCK_WAIT_SECONDS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
@@ -94,7 +95,8 @@ def apply(
     lost. `settings` are custom settings (`lancio.key`) and their values: a step gets those its file reads, by bound
     parameter, for its transaction alone. `role` is the role that files run as. `reconnect` opens another connection
     to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
-    first one's parameters. `psql` writes the psql line for a path. Times are seconds and milliseconds as named.
+    first one's parameters. `folder` is the folder as a command line names it; `psql` writes the psql line for a
+    path. Times are seconds and milliseconds as named.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -126,7 +128,7 @@ def apply(
             signals=signals,
             settings=dict(settings or {}),
             reconnect=reconnect or another,
-            way=Way(shlex.quote(plan.graph.folder), psql),
+            way=Way(folder or shlex.quote(plan.graph.folder), psql),
             attempts=attempts,
         )
         try:

@@ -134,7 +134,7 @@ def diagnose(
     if answer is None and said.sqlstate in ("42P07", "42710", "42723", "42P06", "42701") and graph is not None:
         answer = _already_there(said, graph, file)
         if answer is not None and file:
-            commands = (f"lancio status {shlex.quote(way.folder)}",)
+            commands = (f"lancio status {way.folder}",)
     if answer is None:
         answer = _general(said, file)
     if not commands and graph is not None:
