@@ -124,6 +124,9 @@ def test_dir_may_be_left_out_before_what_is_asked(folder: Path, monkeypatch: pyt
     status, _, err = lancio("commute", "003")
     assert status == 2
     assert "A and B are not given" in err
+    status, _, err = lancio("commute", "003", "3")
+    assert status == 2
+    assert "A and B are both 003_age.sql" in err
 
 
 def test_waves_tell_why_a_file_is_not_in_the_one_before(folder: Path) -> None:

@@ -90,6 +90,12 @@ def commute(
     folder, files = _words((folder, one, other), 2, asked="A and B")
     chronicle = _chronicle(folder, platform=platform, order=order, major=server_version)
     first, second = (the_file(chronicle.graph, said) for said in files)
+    if first == second:
+        raise UsageError(
+            f"A and B are both {first}",
+            cause="A file has one place.",
+            remedy="Name two files.",
+        )
     told = bonds.commute(bonds.bonds(chronicle), first, second)
     terminal.data(json.document(uses.commute_data(told)) if json_ else uses.commute(told, terminal.cells))
     return 0 if told.may else 1

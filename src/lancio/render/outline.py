@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lancio.render.lines import clean
 from lancio.render.words import hard
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Outline:
     files: int  # how many files the boxes hold
     needs: int  # how many pairs of files are bound to their order directly
     told: int  # how many of them are left without those that follow from others
+
+
+def short(name: str) -> str:
+    """A file's name without its ending; of a folder for each migration, the folder's."""
+    folder, _, last = clean(name).rpartition("/")
+    return folder if folder and last in ("up.sql", "migration.sql") else clean(name).removesuffix(".sql")
 
 
 def outline(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lancio.render import layout
 from lancio.render.lines import clean, counted, width
-from lancio.render.outline import outline
+from lancio.render.outline import outline, short
 from lancio.render.words import creates, noun, risk
 
 if TYPE_CHECKING:
@@ -126,10 +126,9 @@ def _label(box: Box) -> list[str]:
 
 
 def _short(name: str) -> str:
-    """A file's name without its ending; of a folder for each file, the folder; the middle of a long one left out."""
-    folder, _, last = clean(name).rpartition("/")
-    short = folder if folder and last in ("up.sql", "migration.sql") else clean(name).removesuffix(".sql")
-    return short if len(short) <= NAME else f"{short[: NAME // 6]}…{short[-(NAME - NAME // 6 - 1) :]}"
+    """A file's short name, the middle of a long one left out: its number and what it is about stay."""
+    said = short(name)
+    return said if len(said) <= NAME else f"{said[: NAME // 6]}…{said[-(NAME - NAME // 6 - 1) :]}"
 
 
 def _box(

@@ -313,11 +313,11 @@ def _arrow_between(above: FileFacts, below: FileFacts, steps: Steps, graph: Grap
 def _objects(edges: Iterable[Edge]) -> list[str]:
     """What people would name first: rows and whole objects, and parts of them only where nothing else binds."""
     because = [each for edge in edges for each in edge.because]
-    main = _foremost(because)
+    main = foremost(because)
     return list(dict.fromkeys(_plain(each) for each in main)) or ["what it makes"]
 
 
-def _foremost(because: Sequence[Because]) -> list[Because]:
+def foremost(because: Sequence[Because]) -> list[Because]:
     """Rows, relations and what else stands by itself; else routines and schemas; else parts such as columns."""
     ranks = [[], [], []]  # type: list[list[Because]]
     for each in because:
@@ -420,7 +420,7 @@ def _pair(
 def _evidence(edge: Edge, steps: Steps, cells: int, *, indent: str, named: bool = True) -> list[str]:
     kind = edge.hazard.replace("-", " ") + ("" if edge.strength == "hard" else f", {edge.strength}")
     opening = f"after {steps.short(edge.needs)}" if named else "because of"
-    ordered = [*_foremost(edge.because), *(each for each in edge.because if each not in _foremost(edge.because))]
+    ordered = [*foremost(edge.because), *(each for each in edge.because if each not in foremost(edge.because))]
     lines: list[str] = []
     if named or len(ordered) > 1:
         lines += wrap(f"{opening} {counted(len(ordered), 'object')} ({kind})", cells, first=f"{indent}└─ ")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancio.render import text
 from lancio.render.lines import counted, heading, listed, wrap
-from lancio.render.outline import outline
+from lancio.render.outline import outline, short
 from lancio.render.words import Steps, hard, noun
 
 if TYPE_CHECKING:
@@ -47,14 +47,19 @@ def overview(graph: Graph, cells: int, plan: Plan | None = None, *, all_edges: b
         after = []
         for link in shown.links:
             if link.after == number:
-                before = steps.short(shown.boxes[link.before].files[-1])
-                before = ", ".join(dict.fromkeys(steps.short(edge.needs) for edge in link.edges)) or before
+                before = ", ".join(dict.fromkeys(_called(steps, edge.needs) for edge in link.edges))
                 after.append(f"{before}: {_objects(link.edges)}")
         for each in after:
             lines += wrap(each, cells, first="    after ", rest="          ")
     lines += text.blind(graph, cells)
     lines += ["", *wrap("One file or object: --of. All as boxes: --unfold. As a picture: --format svg.", cells)]
     return text.joined(lines)
+
+
+def _called(steps: Steps, name: str) -> str:
+    """A file by its number, if its name has one that people say; else by its short name."""
+    said = steps.short(name)
+    return said if said.isdecimal() else short(name)
 
 
 def _stands(names: Sequence[str], plan: Plan | None) -> str:
@@ -76,7 +81,7 @@ def _sums(graph: Graph, steps: Steps, needs: int, told: int, cells: int) -> list
     free = [facts.name for facts in graph.files if facts.name not in behind]
     alone = [name for name in free if name not in direct]
     most = sorted(direct, key=lambda name: (-len(direct[name]), name))[:FIRST]
-    named = [f"{steps.short(name)} (by {len(direct[name])})" for name in most]
+    named = [f"{_called(steps, name)} (by {len(direct[name])})" for name in most]
     lines = wrap(
         f"{counted(needs, 'pair')} of files bound to their order directly; {told} are told here, the others follow "
         "from them.",
@@ -94,7 +99,8 @@ def _sums(graph: Graph, steps: Steps, needs: int, told: int, cells: int) -> list
 
 
 def _objects(edges: Iterable[Edge]) -> str:
-    names = list(dict.fromkeys(noun(each.object) for edge in edges for each in edge.because))
+    because = text.foremost([each for edge in edges for each in edge.because])
+    names = list(dict.fromkeys(noun(each.object) for each in because))
     return listed(names, REASONS)
 
 
