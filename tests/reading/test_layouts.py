@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lancio.catalog import profile
 from lancio.errors import LancioError, SourceError
-from lancio.planner import folders
+from lancio.planner import folders, graph
 from lancio.reading import operations, sqitch
 from lancio.reading.layouts import NAMES, SAYS
 from lancio.reading.source import read_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lancio.reading.layouts import Name
 
 
@@ -208,3 +211,36 @@ def test_a_plan_names_changes_by_tag_too(tmp_path: Path) -> None:
 
 def test_every_layout_is_said_in_words() -> None:
     assert set(SAYS) == set(NAMES)
+
+
+_PIECES = st.sampled_from([
+    "-- migrate:up", "-- migrate:down", "-- +goose Up", "-- +goose Down", "-- +goose StatementBegin", "-- +migrate Up",
+    "-- +migrate Down", "\n", "\r\n", "SELECT 1;", "'", '"', "$$", "/*", "${a}", "{{ .b }}", "{{", ":c", "é", "%project=x",
+    "a [b] 2024", "@v1", "-- lancio: requires table x", "-- lancio: creates", "-- depends: a b", "-- requires: c",
+])  # fmt: skip
+_NAMES = st.sampled_from([
+    "1_a.sql", "2.sql", "V1__a.sql", "R__b.sql", "1_a.up.sql", "1_a.down.sql", "1_b.postgres.up.sql", "x/up.sql",
+    "x/down.sql", "x/migration.sql", "20240101000000_a.sql", "deploy/a.sql", "sqitch.plan", "x/metadata.toml", "é.sql",
+    "V1__a.sql.conf",
+])  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.dictionaries(_NAMES, st.lists(_PIECES, max_size=8).map("".join), min_size=1, max_size=6),
+    st.one_of(st.none(), st.sampled_from(NAMES)),
+)
+def test_whatever_a_folder_holds_is_read_or_refused(files: dict[str, str], layout: Name | None) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for file, text in files.items():
+            (root / file).parent.mkdir(exist_ok=True)
+            (root / file).write_bytes(text.encode())
+        try:
+            folder = read_folder(root, layout=layout, variables={"a": "v"})
+            graph.build(folder, profile.load(18))
+        except LancioError as error:
+            assert error.cause  # noqa: PT017
+            return
+        assert folder.migrations
+        assert all(each.text.count(b"\n") == each.path.read_bytes().count(b"\n") for each in folder.migrations)

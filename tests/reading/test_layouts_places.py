@@ -163,3 +163,8 @@ def test_every_byte_of_a_filled_text_is_traced_to_the_file(pieces: list[str], va
         inside = any(start <= there <= end for start, end in spans)
         assert inside or raw[there] == byte
     assert result.text.count(b"\n") == raw.count(b"\n")
+
+
+def test_lines_of_data_behind_copy_are_no_places() -> None:
+    text = "SELECT :'x';\nCOPY t FROM STDIN;\n12:ab\n\\.\n"
+    assert filled(text, HABITS["flat"], x="v") == text.replace(":'x'", "'v'")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lancio.errors import SyntaxRefused
 from lancio.reading import directives, objects, queries, relations, routines, tree
 from lancio.reading.model import NOTHING, FileOps, Span, Statement
+from lancio.reading.placeholders import COPY_IN
 from lancio.reading.places import line_of, pointed
 from lancio.reading.reader import Reader
 from lancio.reading.source import Migration
@@ -261,7 +262,6 @@ def summary(sql: str) -> str:
 
 
 _META = re.compile(rb"^[ \t]*(\\[A-Za-z!?]+)[^\n]*", re.MULTILINE)
-_COPY_IN = re.compile(rb"(?i)^\s*copy\b[^;]*\bfrom\s+stdin\b", re.MULTILINE)
 
 
 def refusal(migration: Migration, error: parser.ParseError) -> SyntaxRefused:
@@ -283,7 +283,7 @@ def refusal(migration: Migration, error: parser.ParseError) -> SyntaxRefused:
             remedy="Write in SQL what it does (\\i: put the text here; \\set: write the value; \\copy: use INSERT), "
             "or take the line out.",
         )
-    copy = _COPY_IN.search(text)
+    copy = COPY_IN.search(text)
     if copy is not None and copy.start() <= at:
         return SyntaxRefused(
             f"{name}: COPY … FROM STDIN holds data, not SQL",

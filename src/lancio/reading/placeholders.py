@@ -93,15 +93,20 @@ _PLAIN = re.compile(r"\.?([A-Za-z_]\w*(?:\.\w+)*)$")
 _SWITCH = re.compile(rb"(?m)^--[ \t]*\+goose[ \t]+ENVSUB(?:ST)?[ \t]+(ON|OFF)[ \t]*\r?$")
 
 
+COPY_IN = re.compile(rb"(?i)^\s*copy\b[^;]*\bfrom\s+stdin\b", re.MULTILINE)
+"""Behind such a statement stand lines of data, which psql does not look into."""
+
+
 def gaps(text: bytes, habits: Habits) -> list[tuple[Gap, bool]]:
     """Each place that may be a gap, and whether it stands where it cannot be SQL."""
     if _SIGN.search(text) is None:
         return []
     quotes: _Quotes | None = None
     switched = list(_switched(text)) if habits.switched else []
+    copy = COPY_IN.search(text) if habits.psql else None
     found: list[tuple[Gap, bool]] = []
     for match in _GAP.finditer(text):
-        if match.lastgroup == "psql" and not habits.psql:
+        if match.lastgroup == "psql" and (not habits.psql or (copy is not None and match.start() > copy.end())):
             continue
         gap = _gap(match)
         quotes = quotes or _Quotes(text)
