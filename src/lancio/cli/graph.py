@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,7 @@ Examples:
   lancio graph migrations --tree               every file with what it creates
   lancio graph migrations --of users.email     what stands around one object or file
   lancio graph migrations --waves              which files may run side by side
+  lancio graph migrations --witness            each edge with PostgreSQL's own sentence for it
   lancio graph migrations --format svg > graph.svg
   lancio graph migrations --format mermaid     for a README or a pull request
   lancio graph migrations --json | jq .edges   for other programs
@@ -34,6 +36,9 @@ Examples:
 @click.option("--tree", is_flag=True, help="Every file with what it creates and needs, as a tree.")
 @click.option("--of", metavar="FILE|OBJECT", help="What it needs and what needs it: 003, users, public.users.email.")
 @click.option("--waves", is_flag=True, help="Which files may run side by side, and why the others may not.")
+@click.option("--witness", is_flag=True, help="Prove the edges on a scratch server: one file is run without the other.")
+@click.option("--scratch", metavar="URL", help="With --witness: a server to make databases on, not one of our own.")
+@click.option("--before", metavar="FILE", help="With --witness: SQL that makes what is there before the first file.")
 @click.option("--all-edges", is_flag=True, help="Draw also what follows from other edges.")
 @click.option("--unfold", is_flag=True, help="Draw each of many files by itself.")
 @click.option("--server-version", type=click.IntRange(10, 18), help="Bind for this major version.  [default: 18]")
@@ -50,6 +55,9 @@ def graph(
     tree: bool,
     of: str | None,
     waves: bool,
+    witness: bool,
+    scratch: str | None,
+    before: str | None,
     all_edges: bool,
     unfold: bool,
     server_version: int | None,
@@ -70,6 +78,8 @@ def graph(
     if json_ or format_ == "json":
         format_, terminal.json = "json", True
     _together(tree=tree, of=of, waves=waves, format_=format_, database=database)
+    alone = not (tree or waves or of is not None or database is not None)
+    _provable(witness=witness, scratch=scratch, before=before, alone=alone and format_ in ("text", "json"))
     where = source(folder, platform=platform)
     way: work.Order = "graph" if order == "graph" else "name"
     plan = None
@@ -79,6 +89,11 @@ def graph(
             plan = work.plan_of(found, session, where, order=way)
     else:
         found = work.graph_of(where, order=way, major=server_version or work.NEWEST)
+    if witness:
+        from lancio.cli import witnesses
+
+        witnesses.show(terminal, found, scratch, None if before is None else Path(before))
+        return
     if waves:
         _waves(found, format_, terminal)
         return
@@ -133,6 +148,24 @@ def _together(*, tree: bool, of: str | None, waves: bool, format_: str, database
             f"--database does not go with {asked[0] if asked else f'--format {format_}'}",
             cause="This picture has no place for the state of the files in a database.",
             remedy="Leave --database away, or take the usual picture or --tree.",
+        )
+
+
+def _provable(*, witness: bool, scratch: str | None, before: str | None, alone: bool) -> None:
+    """Refuse what --witness has no place for, and what has no place without it."""
+    from lancio.errors import UsageError
+
+    if not witness and (scratch is not None or before is not None):
+        raise UsageError(
+            f"{'--scratch' if scratch is not None else '--before'} goes with --witness",
+            cause="Nothing is tried without it.",
+            remedy="Add --witness, or leave the other option away.",
+        )
+    if witness and not alone:
+        raise UsageError(
+            "--witness goes with --json alone",
+            cause="It tells every edge with PostgreSQL's sentence, as text or as JSON, and nothing else.",
+            remedy="Leave the other option away.",
         )
 
 

@@ -133,6 +133,33 @@ Swapped = dict[int, dict[int, Failed]]
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """What to ask of one file: which of `needs` fail without it, which of `orders` may come before it.
+
+    Those of `doubtful` are asked for the second where the first did not fail.
+    """
+
+    left_out: int
+    needs: tuple[int, ...] = ()
+    orders: tuple[int, ...] = ()
+    doubtful: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Who failed without the file, who failed just before it, and with whom before it the file itself failed then.
+
+    `runs` is how many scratch databases that took.
+    """
+
+    left_out: int
+    without: dict[int, Failed]
+    before: dict[int, Failed]
+    swapped: dict[int, Failed]
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     """A catalog between two files: the number of the next transaction, and how many rows each catalog has."""
 
@@ -166,6 +193,20 @@ def undisturbed(server: Scratch, history: History) -> Undisturbed:
             before = _state(connection, "")
     replay_.close()
     return Undisturbed(tuple(effects), broken, frozenset(edges))
+
+
+def broken(server: Scratch, history: History) -> Undisturbed:
+    """Run the whole history once, for those that fail in it alone.
+
+    Raises:
+        ServerError: no database can be made, or the preamble fails.
+    """
+    replay_ = replay.Replay(server, history)
+    with server.connect(replay_.name, replay.SESSION) as connection:
+        outcomes = [replay.run(connection, script) for script in history.scripts]
+    replay_.close()
+    failed = {place: each.message for place, each in enumerate(outcomes, 1) if isinstance(each, Failed)}
+    return Undisturbed((), failed, frozenset())
 
 
 def _state(connection: psycopg.Connection[Any], since: str) -> _State:
@@ -219,7 +260,28 @@ class _Worker:
 
     def swapped(self, first: int, candidates: list[int]) -> dict[int, Failed]:
         self._before(first)
-        return self._swapped(first, candidates)
+        return self._swapped(first, candidates)[1]
+
+    def answer(self, task: Task) -> Answer:
+        self._before(task.left_out)
+        without = self._failing(task.left_out, task.needs) if task.needs else {}
+        asked = sorted({*task.orders, *(each for each in task.doubtful if each not in without)})
+        asked = [each for each in asked if self.history.file(each).together]
+        swapping = bool(asked) and self.history.file(task.left_out).together
+        before, swapped = self._swapped(task.left_out, asked) if swapping else ({}, {})
+        return Answer(task.left_out, without, before, swapped, bool(task.needs) + swapping)
+
+    def _failing(self, left_out: int, wanted: Sequence[int]) -> dict[int, Failed]:
+        """Those of the later files that fail without one."""
+        failed: dict[int, Failed] = {}
+        with self.replay.copy() as connection:
+            for position in range(left_out + 1, max(wanted) + 1):
+                if position in self.known.broken:
+                    continue
+                done = replay.run(connection, self.history.file(position))
+                if isinstance(done, Failed) and position in wanted:
+                    failed[position] = done
+        return failed
 
     def _before(self, position: int) -> None:
         if position < self.replay.at:
@@ -243,9 +305,10 @@ class _Worker:
                 before = after
         return failed, changed
 
-    def _swapped(self, first: int, candidates: list[int]) -> dict[int, Failed]:
-        """Each of the later files alone before the first one; does that one still run?"""
+    def _swapped(self, first: int, candidates: list[int]) -> tuple[dict[int, Failed], dict[int, Failed]]:
+        """Each of the later files alone before the first one: which of them fail, and with which that one does."""
         own = self.history.file(first)
+        early: dict[int, Failed] = {}
         hazards: dict[int, Failed] = {}
         settle = replay.QUERIES["settle"].encode()
         with self.replay.copy() as connection:
@@ -253,16 +316,19 @@ class _Worker:
             alone = replay.send(connection, own)
             connection.execute("ROLLBACK TO here")
             if isinstance(alone, Failed):
-                return hazards  # not in a transaction, or not with a new enum value
+                return early, hazards  # not in a transaction, or not with a new enum value
             for position in candidates:
                 script = self.history.file(position)
-                if isinstance(replay.send(connection, script), Ran) and self._settled(connection, settle):
+                came = replay.send(connection, script)
+                if isinstance(came, Failed):
+                    early[position] = came
+                elif self._settled(connection, settle):
                     done = replay.send(connection, own)
                     if isinstance(done, Failed) and done.sqlstate != replay.UNSAFE_ENUM:
                         hazards[position] = done
                 connection.execute("ROLLBACK TO here")
             connection.execute("ROLLBACK")
-        return hazards
+        return early, hazards
 
     def _settled(self, connection: psycopg.Connection[Any], settle: bytes) -> bool:
         try:
@@ -290,6 +356,21 @@ def _row(left_out: int) -> Row:
 
 def _swap(task: tuple[int, list[int]]) -> tuple[int, dict[int, Failed]]:
     return task[0], _worker.swapped(*task)
+
+
+def _answer(task: Task) -> Answer:
+    return _worker.answer(task)
+
+
+def ask(server: Scratch, history: History, known: Undisturbed, tasks: Sequence[Task], jobs: int) -> Iterator[Answer]:
+    """Do tasks, in so many processes; their answers come as they are ready.
+
+    Raises:
+        ServerError: no database can be made, or the preamble fails.
+    """
+    if tasks:
+        with _workers(server, history, known, min(jobs, len(tasks))) as over:
+            yield from over(_answer, tasks)
 
 
 def truth(

@@ -145,6 +145,20 @@ def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> 
                 scratch.clear()
 
 
+def version_of(url: str | None = None, environ: Mapping[str, str] | None = None) -> str:
+    """The version that `server` would have, as people say it ("18.1"); nothing is started for it.
+
+    Raises:
+        UsageError: `url` is no connection string.
+        ServerError: nobody answers there, or no PostgreSQL can be started here.
+    """
+    environ = os.environ if environ is None else environ
+    if url is None:
+        return _installation(environ).version
+    with contextlib.closing(postgres.connect(postgres.resolve(url))) as connection:
+        return str(connection.info.parameter_status("server_version"))
+
+
 def at(url: str, family: str = "") -> Scratch:
     """A given server, for databases of one's own, or of the `family` of another process, which will clear them.
 
@@ -161,23 +175,21 @@ def at(url: str, family: str = "") -> Scratch:
 
 @contextlib.contextmanager
 def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
-    account = embedded.ordinary_account() if os.geteuid() == 0 else None
+    account = _account()
     _sweep()
-    programs = settings.home(environ)
+    installation = _installation(environ)
     try:
-        programs.mkdir(mode=0o755 if account else 0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place(environ)))
     except OSError as error:
         raise ServerError(
             "there is no room for a scratch server",
             cause=f"{error.filename}: {error.strerror}.",
-            remedy="Let TMPDIR and LANCIO_HOME name folders that you may write to, or name a server by --scratch.",
+            remedy="Let TMPDIR name a folder that you may write to, or name a server by --scratch.",
         ) from error
     data = folder / "data"
     try:
         if account is not None:
             os.chown(folder, account.uid, account.gid)
-        installation = embedded.choose_installation(environ, programs, account, None)
         password = secrets.token_urlsafe(24)
         embedded.initialise(
             installation, data, account=account, superuser=embedded.SUPERUSER, password=password, sync=False
@@ -209,6 +221,25 @@ def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
     finally:
         with _undisturbed():
             _remove(folder)
+
+
+def _account() -> embedded.Account | None:
+    return embedded.ordinary_account() if os.geteuid() == 0 else None
+
+
+def _installation(environ: Mapping[str, str]) -> embedded.Installation:
+    """The programs of a server of our own, unpacked beside the embedded server's."""
+    account = _account()
+    programs = settings.home(environ)
+    try:
+        programs.mkdir(mode=0o755 if account else 0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServerError(
+            "there is no room for a scratch server's programs",
+            cause=f"{error.filename}: {error.strerror}.",
+            remedy="Let LANCIO_HOME name a folder that you may write to, or name a server by --scratch.",
+        ) from error
+    return embedded.choose_installation(environ, programs, account, None)
 
 
 def _place(environ: Mapping[str, str]) -> Path | None:
