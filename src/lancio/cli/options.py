@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -172,10 +173,22 @@ def folder_options(command: Callable[P, R]) -> Callable[P, R]:
                 help="Keep the order of the files' names, or take the one their needs give.",
             ),
             layout_options,
+            click.option(
+                "--no-cache",
+                is_flag=True,
+                expose_value=False,
+                callback=_no_cache,
+                help="Read every file anew; LANCIO_CACHE=off does the same.",
+            ),
         )
     ):
         command = decorate(command)
     return command
+
+
+def _no_cache(_context: click.Context, _parameter: click.Parameter, given: bool) -> None:
+    if given:
+        os.environ["LANCIO_CACHE"] = "off"
 
 
 def database_options(command: Callable[P, R]) -> Callable[P, R]:

@@ -64,9 +64,10 @@ def graph_of(source: Source, *, order: Order = "name", major: int = NEWEST) -> G
         SourceError: the folder or one of its files cannot be read.
     """
     from lancio.catalog import profile
-    from lancio.planner import graph
+    from lancio.planner import kept
+    from lancio.reading import cache
 
-    return graph.build(source.read(), profile.load(major), order=order)
+    return kept.build(source.read(), profile.load(major), order=order, kept=cache.usual())
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from lancio.reading.layouts import Name
@@ -16,8 +16,7 @@ State = Literal["applied", "partly applied", "not applied", "unprovable"]
 RISKS = ("none", "low", "medium", "high")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A statement of a file: its name, its line (from 1) and the statement's opening words."""
 
     file: str
@@ -28,8 +27,7 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Because:
+class Because(NamedTuple):
     """Why one file needs another: the object, where it is needed and where it is made (or used)."""
 
     object: str  # as people say it: "table platform.projects"
@@ -69,8 +67,7 @@ class Requirement:
     row: RowFact | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(NamedTuple):
     """A place that the reading cannot see through, and why."""
 
     at: Place
@@ -89,8 +86,7 @@ class Finding:
     commands: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """An object that a file makes, changes or drops, as people say it."""
 
     object: str
@@ -101,8 +97,7 @@ class Effect:
     where: tuple[str, ...] = ()  # made only where these objects are there, as kind and name: "relation platform.x"
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(NamedTuple):
     """A lock that a step will take on a relation that was there before: PostgreSQL's mode name."""
 
     relation: str

@@ -91,7 +91,7 @@ class _Result(ctypes.Structure):
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library_path() -> Path:
     """The shared library inside the `postgast` package, without importing that package.
 
     Its `__init__` imports the protobuf classes, 80 ms that no command of ours needs.
@@ -101,7 +101,12 @@ def _library() -> ctypes.CDLL:
         message = "the package postgast is not installed"
         raise ImportError(message)
     suffix = {"Darwin": "libpg_query.dylib", "Windows": "pg_query.dll"}.get(platform.system(), "libpg_query.so")
-    library = ctypes.CDLL(str(Path(spec.submodule_search_locations[0]) / suffix))
+    return Path(spec.submodule_search_locations[0]) / suffix
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(library_path()))
     library.pg_query_parse.argtypes = [ctypes.c_char_p]
     library.pg_query_parse.restype = _Result
     library.pg_query_free_parse_result.argtypes = [_Result]
