@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from lancio.catalog import profile
-from lancio.planner import graph
+from lancio.planner import chronicle, graph
 from lancio.reading import operations
 from lancio.reading.source import read_folder
 
 if TYPE_CHECKING:
-    from lancio.planner.model import Graph
+    from lancio.planner.model import Graph, Place
     from lancio.reading.source import Folder
 
 STORIES = Path(__file__).resolve().parent.parent / "stories"
@@ -105,3 +105,20 @@ def test_what_a_comment_declares_is_known(name: str) -> None:
     assert declared == expected.get("checks", [])
     for field, value in expected.get("shown", {}).items():
         assert getattr(first, field) == value
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_was_declared_can_be_asked_for_like_the_rest(name: str) -> None:
+    _, found, _ = story(f"declared/{name}")
+    written = chronicle.of(found, profile.load(18))
+    assert all(place.file in {facts.name for facts in found.files} for place in _places(written))
+
+
+def test_a_declaration_is_shown_as_it_is_written() -> None:
+    _, found, _ = story("declared/creates_unseen")
+    (edge,) = found.edges
+    assert edge.because[0].provider.text == "-- lancio: creates table orders_2026"
+
+
+def _places(written: chronicle.Chronicle) -> list[Place]:
+    return [written.place(event.site) for event in written.events]

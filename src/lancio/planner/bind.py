@@ -104,10 +104,7 @@ class Binder:
 
     def _place(self, site: Site) -> Place:
         migration, ops = self.files[site.file]
-        if site.statement >= 0:
-            return Place(migration.name, site.line, ops.statements[site.statement].summary if ops.statements else "")
-        said = next((directives.text(each) for each in ops.directives if each.line == site.line), "")
-        return Place(migration.name, site.line, said)
+        return Place(migration.name, site.line, directives.words(ops, site.statement, site.line))
 
     def edge(self, site: Site, needs: Site, hazard: Hazard, strength: Strength, says: str, kind: str) -> None:
         """`site`'s file must stay behind `needs`'s file."""

@@ -13,7 +13,7 @@ from lancio.catalog.model import Catalog, Name, Site
 from lancio.planner import graph as graphs
 from lancio.planner.bind import Binder
 from lancio.planner.model import Place
-from lancio.reading import operations
+from lancio.reading import directives, operations
 
 if TYPE_CHECKING:
     from lancio.catalog.model import Object
@@ -82,7 +82,8 @@ class Chronicle:
     def place(self, site: Site) -> Place:
         """The place of a site, for people."""
         facts = self.graph.files[site.file]
-        return Place(facts.name, site.line, facts.statements[site.statement].summary if facts.statements else "")
+        said = directives.words(facts.ops, site.statement, site.line) if facts.ops is not None else ""
+        return Place(facts.name, site.line, said)
 
 
 def of(graph: Graph, profile: Profile) -> Chronicle:
@@ -207,7 +208,7 @@ class _Recorder(Binder):
         elif ref.kind == "relation" and (op.when == "now" or self._depth):
             found = self.resolve(ref)
             if found is not None:
-                refreshed = self.files[site.file][1].statements[site.statement].summary.startswith("REFRESH")
+                refreshed = directives.words(self.files[site.file][1], site.statement, site.line).startswith("REFRESH")
                 if found.label == "sequence" or refreshed:  # a value that is taken is gone
                     self._touch(self.chronicle.writes, found, site)
                 self._seen(found, site, set())

@@ -18,6 +18,7 @@ from lancio.syntax import lexer, parser
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from lancio.reading.model import FileOps
     from lancio.reading.reader import Reader
 
 _LINE = re.compile(r"--\s*lancio:\s*([a-z][a-z-]*)\s*(.*?)\s*$")
@@ -62,6 +63,13 @@ def read(text: bytes, line: Callable[[int], int]) -> tuple[tuple[Directive, ...]
 def text(directive: Directive) -> str:
     """A directive as it is written in the file."""
     return f"{FOREIGN.get(directive.word) or f'-- lancio: {directive.word}'} {directive.text}"
+
+
+def words(ops: FileOps, statement: int, line: int) -> str:
+    """The opening words of the statement that an operation stands in, or the directive that it comes from."""
+    if statement == BEFORE:
+        return next((text(each) for each in ops.directives if each.line == line), "")
+    return ops.statements[statement].summary
 
 
 _ROW = re.compile(r"row\s+(\S+?)\s*\((.+)\)$")
