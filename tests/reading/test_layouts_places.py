@@ -68,6 +68,9 @@ DOLLAR = [
     ("flat", "SELECT ${none}, $(none), $1, '${none}', $x$ ${none} $x$ -- ${none}",
      "SELECT ${none}, $(none), $1, '${none}', $x$ ${none} $x$ -- ${none} «${none}» «$(none)»"),
     ("flat", "SELECT ${s}, $(s), '${s}'", "SELECT v, v, 'v'"),
+    ("goose", "-- +goose envsub on\nSELECT $s, '$s$', $1, $s$ $s $s$",
+     "-- +goose envsub on\nSELECT v, '$s$', $1, $s$ v $s$"),
+    ("flat", "SELECT $s$ $s $s$", "SELECT $s$ $s $s$"),
     ("goose", "SELECT '${s}', ${none};\n-- +goose ENVSUB ON\nSELECT '${s}', ${d:-1};\n-- +goose ENVSUB OFF\n-- ${s}",
      "SELECT '${s}', ${none};\n-- +goose ENVSUB ON\nSELECT 'v', 1;\n-- +goose ENVSUB OFF\n-- ${s}"),
 ]  # fmt: skip

@@ -45,7 +45,7 @@ DBMATE = Markers(
 )
 GOOSE = Markers(
     "goose",
-    re.compile(rb"(?m)^--[ \t]*\+goose[ \t]+(Up|Down|NO TRANSACTION)\b[ \t]*(.*)$"),
+    re.compile(rb"(?mi)^--[ \t]*\+goose[ \t]+(Up|Down|NO TRANSACTION)\b[ \t]*(.*)$"),
     b"NO TRANSACTION",
     "+goose Up",
 )
@@ -115,7 +115,7 @@ def _sections(text: bytes, markers: Markers) -> Iterator[tuple[Section, int, int
 def _asks_for_none(text: bytes, markers: Markers) -> bool:
     """Whether the file asks to be run outside of a transaction."""
     for match in markers.line.finditer(text):
-        if match[1] == markers.outside:
+        if match[1].upper() == markers.outside:
             return True
         if _section(match[1]) == "up" and markers.outside in match[2].split():
             return True

@@ -70,13 +70,14 @@ class Filled:
         return piece.from_ if at < piece.end else piece.to + at - piece.end
 
 
-_SIGN = re.compile(rb"\{\{|\$\{|\$\([A-Za-z_]|TEMPLATE: |(?<![:\"]):['\"]?[A-Za-z_{]")
+_SIGN = re.compile(rb"\{\{|\$[({A-Za-z_]|TEMPLATE: |(?<![:\"]):['\"]?[A-Za-z_{]")
 """What every place begins with or holds: a file without it has none, and is not looked at again."""
 
 _GAP = re.compile(
     rb"""
     (?P<template>\{\{-?\s*(?P<action>[^\n]*?)\s*-?\}\})
-  | (?P<dollar>\$\{(?P<dname>[^{}\n:]+(?::(?!-)[^{}\n]+)?)(?::-(?P<default>[^{}\n]*))?\})
+  | (?P<dollar>\$\{(?P<dname>[^{}\n:]+(?::(?!-)[^{}\n]+)?)(?::-(?P<default>[^{}\n]*))?\}
+      |\$(?P<plain>[A-Za-z_]\w*)(?![\w$]))
   | (?P<parenthesis>\$\((?P<pname>[A-Za-z_]\w*)\))
   | (?P<river>/\*[ ]TEMPLATE:[ ](?P<rname>[A-Za-z_]\w*)[ ]\*/)
   | (?P<psql>(?<![:"]):(?:(?P<bare>[A-Za-z_]\w*)|'(?P<single>\w+)'|"(?P<double>\w+)"|\{\?(?P<test>\w+)\}))
@@ -84,13 +85,13 @@ _GAP = re.compile(
     re.VERBOSE,
 )
 _NAMES = {
-    "dollar": ("dname",), "parenthesis": ("pname",), "river": ("rname",),
+    "dollar": ("dname", "plain"), "parenthesis": ("pname",), "river": ("rname",),
     "psql": ("bare", "single", "double", "test"),
 }  # fmt: skip
 _STYLES = {"single": "'", "double": '"', "test": "?"}
 _INDEX = re.compile(r"""index\s+\.\w*\s+"(\w+)"$""")
 _PLAIN = re.compile(r"\.?([A-Za-z_]\w*(?:\.\w+)*)$")
-_SWITCH = re.compile(rb"(?m)^--[ \t]*\+goose[ \t]+ENVSUB(?:ST)?[ \t]+(ON|OFF)[ \t]*\r?$")
+_SWITCH = re.compile(rb"(?mi)^--[ \t]*\+goose[ \t]+ENVSUB(?:ST)?[ \t]+(ON|OFF)[ \t]*\r?$")
 
 
 COPY_IN = re.compile(rb"(?i)^\s*copy\b[^;]*\bfrom\s+stdin\b", re.MULTILINE)
@@ -107,6 +108,8 @@ def gaps(text: bytes, habits: Habits) -> list[tuple[Gap, bool]]:
     found: list[tuple[Gap, bool]] = []
     for match in _GAP.finditer(text):
         if match.lastgroup == "psql" and (not habits.psql or (copy is not None and match.start() > copy.end())):
+            continue
+        if match["plain"] is not None and not habits.switched:
             continue
         gap = _gap(match)
         quotes = quotes or _Quotes(text)
@@ -169,9 +172,9 @@ def _switched(text: bytes) -> Iterator[tuple[int, int]]:
     """The parts of a file in which goose fills variables of the environment."""
     begin: int | None = None
     for match in _SWITCH.finditer(text):
-        if match[1] == b"ON" and begin is None:
+        if match[1].upper() == b"ON" and begin is None:
             begin = match.end()
-        elif match[1] == b"OFF" and begin is not None:
+        elif match[1].upper() == b"OFF" and begin is not None:
             yield begin, match.start()
             begin = None
     if begin is not None:

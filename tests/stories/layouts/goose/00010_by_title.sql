@@ -1,5 +1,5 @@
--- +goose NO TRANSACTION
--- +goose Up
+-- +goose no transaction
+-- +goose up
 CREATE INDEX CONCURRENTLY post_by_title ON post (title);
 -- +goose ENVSUB ON
 ALTER TABLE post ADD COLUMN author text DEFAULT '${AUTHOR}';
