@@ -70,17 +70,18 @@ class Filled:
         return piece.from_ if at < piece.end else piece.to + at - piece.end
 
 
-_SIGN = re.compile(rb"\{\{|\$[({A-Za-z_]|TEMPLATE: |(?<![:\"]):['\"]?[A-Za-z_{]")
+_SIGN = re.compile(rb"(?=[{$T:])(?:\{\{|\$[({A-Za-z_]|TEMPLATE: |(?<![:\"]):['\"]?[A-Za-z_{])")
 """What every place begins with or holds: a file without it has none, and is not looked at again."""
 
 _GAP = re.compile(
     rb"""
+    (?=[{$/:])(?:  # looked at first: the rest is tried nowhere else
     (?P<template>\{\{-?\s*(?P<action>[^\n]*?)\s*-?\}\})
   | (?P<dollar>\$\{(?P<dname>[^{}\n:]+(?::(?!-)[^{}\n]+)?)(?::-(?P<default>[^{}\n]*))?\}
       |\$(?P<plain>[A-Za-z_]\w*)(?![\w$]))
   | (?P<parenthesis>\$\((?P<pname>[A-Za-z_]\w*)\))
   | (?P<river>/\*[ ]TEMPLATE:[ ](?P<rname>[A-Za-z_]\w*)[ ]\*/)
-  | (?P<psql>(?<![:"]):(?:(?P<bare>[A-Za-z_]\w*)|'(?P<single>\w+)'|"(?P<double>\w+)"|\{\?(?P<test>\w+)\}))
+  | (?P<psql>(?<![:"]):(?:(?P<bare>[A-Za-z_]\w*)|'(?P<single>\w+)'|"(?P<double>\w+)"|\{\?(?P<test>\w+)\})))
     """,
     re.VERBOSE,
 )
