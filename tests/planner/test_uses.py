@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
 import oracle
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lancio.catalog import profile
 from lancio.errors import UsageError
@@ -44,6 +47,9 @@ RENAMED = (
     "ALTER TABLE people RENAME COLUMN mail TO email;\nGRANT SELECT ON people TO public;",
     "DROP TABLE people;\nCREATE TABLE users (id int);",
 )
+
+
+ONE = told(*RENAMED)
 
 
 @pytest.mark.parametrize("said", ["users", "public.users", "people", "table people", "USERS", '"users"'])
@@ -98,6 +104,15 @@ def test_a_name_that_means_several_is_refused_with_them() -> None:
     assert "users.email" in refused.value.remedy
     with pytest.raises(UsageError, match="no file makes an object nothing_like_it"):
         history.find(found, "nothing_like_it")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(max_size=30) | st.text('aut. "()_,on', max_size=30))
+def test_whatever_is_asked_for_is_found_or_refused(said: str) -> None:
+    with contextlib.suppress(UsageError):
+        assert set(history.find(ONE, said)) <= ONE.things.keys()
+    with contextlib.suppress(UsageError):
+        assert history.file_of(ONE.graph, said) in {None, "01.sql", "02.sql", "03.sql", "04.sql", "05.sql"}
 
 
 def test_a_file_is_named_by_its_path_its_name_or_its_number() -> None:
