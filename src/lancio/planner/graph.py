@@ -51,12 +51,12 @@ def build(
     Raises:
         SourceError: a file cannot be parsed.
     """
-    with _without_collecting():
+    with without_collecting():
         return _build(folder, profile, order, read)
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
+def without_collecting() -> Iterator[None]:
     """Nearly all that planning makes stays until its end: looking for garbage in between takes a third of its time."""
     collecting = gc.isenabled()
     gc.disable()

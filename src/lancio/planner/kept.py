@@ -76,5 +76,6 @@ def _unpacked(packed: bytes, folder: Folder, reads: cache.Reads) -> Graph | None
             return files[kept[1]]
         return cache.Later(FileOps(kept[2], (), kept[3], kept[4]), partial(reads.read, files[kept[1]]))
 
-    found = cache.unpack(packed, VALUES, apart)
+    with graph.without_collecting():
+        found = cache.unpack(packed, VALUES, apart)
     return found if isinstance(found, model.Graph) else None

@@ -114,16 +114,16 @@ _DIGITS = re.compile(r"\d+")
 
 def _claims(name: Name, file: str) -> bool:
     """Whether a file's name has a meaning in a layout."""
-    path = PurePosixPath(file)
-    depth = len(path.parts)
+    depth = file.count("/") + 1
+    last = file.rpartition("/")[2]
     if name == "up-down":
         return depth == 1 and _PAIR.match(file) is not None
     if name == "diesel":
-        return depth == 2 and path.name in ("up.sql", "down.sql")
+        return depth == 2 and last in ("up.sql", "down.sql")
     if name == "prisma":
-        return depth == 2 and path.name == "migration.sql"
+        return depth == 2 and last == "migration.sql"
     if name == "flyway":
-        return _FLYWAY.match(path.name) is not None
+        return _FLYWAY.match(last) is not None
     if name == "timestamps":
         return depth == 1 and _STAMP.match(file) is not None
     if name in _PARTED:
@@ -213,7 +213,7 @@ def _mixed(found: Found, some: Mapping[Name, list[str]]) -> SourceError:
 
 def _deeper(file: str) -> bool:
     """Whether a file is a migration of a folder below, by its name."""
-    parts = PurePosixPath(file).parts
+    parts = file.split("/")
     if len(parts) > 2 and parts[-1] in ("up.sql", "down.sql", "migration.sql"):
         return True
     return len(parts) > 1 and _PAIR.match(parts[-1]) is not None
@@ -251,7 +251,7 @@ def _flat(_: Found, claimed: list[str]) -> Arranged:
 
 
 def _number(file: str) -> int | None:
-    match = _NUMBERED.match(PurePosixPath(file).name)
+    match = _NUMBERED.match(file.rpartition("/")[2])
     return int(match[1]) if match else None
 
 

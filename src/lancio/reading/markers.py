@@ -37,6 +37,8 @@ class Markers:
 
     def inside(self, text: bytes) -> bool:
         """Whether a text has a marker that begins a section."""
+        if self.up[:-2].strip().lower().encode() not in text.lower():
+            return False  # most files: not looked through line by line
         return any(_section(match[1]) is not None for match in self.line.finditer(text))
 
 

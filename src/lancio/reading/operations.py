@@ -143,26 +143,59 @@ def read(migration: Migration) -> FileOps:
         SyntaxRefused: PostgreSQL's grammar does not accept it, with the file, the line and the place.
     """
     text = migration.text
-    try:
-        raw = parser.parse(text)
-    except parser.ParseError as error:
-        raise refusal(migration, error) from None
     reader = Reader(text)
     declared, problems = directives.read(text, reader.line)
     directives.require(reader, declared)
     statements: list[Statement] = []
-    for index, statement in enumerate(raw):
-        reader.statement = index
-        reader.whole = Span(statement.start, statement.end, reader.line(statement.start))
-        reader.base = 0
-        statements.append(_statement(text, statement, reader.whole))
-        try:
-            read_statement(reader, statement.node, statement.tree)
-        except RecursionError:
-            deep = parser.ParseError(parser.TOO_DEEP, statement.start)
-            raise refusal(migration, deep) from None
+    rows = _Rows()
+    try:
+        for index, statement in enumerate(parser.statements(text)):
+            reader.statement = index
+            reader.whole = Span(statement.start, statement.end, reader.line(statement.start))
+            reader.base = 0
+            table = rows.table(statement)
+            if table is not None and rows.known[table] > MAX_ROWS:
+                statements.append(Statement(_sql(text, statement), reader.whole, rows.summaries[table]))
+                if rows.known[table] == MAX_ROWS + 1:
+                    reader.opaque(f"more rows for {table[0]} than {MAX_ROWS:,} in this file are not looked at")
+                continue
+            statements.append(_statement(text, statement, reader.whole))
+            if table is not None:
+                rows.summaries[table] = statements[-1].summary
+            try:
+                read_statement(reader, statement.node, statement.tree)
+            except RecursionError:
+                raise parser.ParseError(parser.TOO_DEEP, statement.start) from None
+    except parser.ParseError as error:
+        raise refusal(migration, error) from None
     directives.create(reader, declared)
     return FileOps(tuple(statements), tuple(reader.ops), declared, problems)
+
+
+MAX_ROWS = 10_000
+"""So many statements of one file that insert constants into the same columns of a table are looked at one by one."""
+
+
+class _Rows:
+    """Statements that insert constants, and nothing else, by their table and columns."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, ...], int] = {}
+        self.summaries: dict[tuple[str, ...], str] = {}
+
+    def table(self, statement: RawStatement) -> tuple[str, ...] | None:
+        """The table and the columns, counted once more; None where the statement does anything besides."""
+        fields = statement.tree
+        if statement.node != "InsertStmt" or not fields.keys() <= {"relation", "cols", "selectStmt", "override"}:
+            return None
+        lists = fields.get("selectStmt", {}).get("SelectStmt", {}).get("valuesLists", ())
+        if not lists or any("A_Const" not in value for each in lists for value in tree.items(each)):
+            return None
+        relation = fields["relation"]
+        columns = (each["ResTarget"].get("name", "") for each in fields.get("cols", ()))
+        table = (str(tree.relation(relation)), *columns)
+        self.known[table] = self.known.get(table, 0) + 1
+        return table
 
 
 def read_routine(definition: str) -> Detail:
@@ -185,8 +218,12 @@ _CONTROL = {
 
 def _statement(text: bytes, statement: RawStatement, span: Span) -> Statement:
     control = _CONTROL.get(statement.tree.get("kind", ""), "") if statement.node == "TransactionStmt" else ""
-    sql = text[statement.start : statement.end].decode()
+    sql = _sql(text, statement)
     return Statement(sql, span, summary(sql), control, alone(statement))  # type: ignore[arg-type]
+
+
+def _sql(text: bytes, statement: RawStatement) -> str:
+    return text[statement.start : statement.end].decode()
 
 
 _ALONE = {

@@ -142,7 +142,13 @@ def statements(text: bytes) -> Iterator[RawStatement]:
         if _depth_bound(piece) > MAX_DEPTH and (deep := _too_deep(piece)) is not None:
             raise ParseError(TOO_DEEP, start + deep)
     for start, end in _chunks(pieces):
-        yield from _parsed(text, start, end)
+        try:
+            found = list(_parsed(text, start, end))
+        except ParseError:
+            # The scanner takes the semicolons inside of BEGIN ATOMIC for ends of statements.
+            yield from _parsed(text, start, len(text))
+            return
+        yield from found
 
 
 _SIGNS = re.compile(rb"[-+*/<>=~!@#%^&|`?]{200,}")
