@@ -70,7 +70,7 @@ def load(path: Path) -> Truth:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return _truth(found)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise SourceError(
             f"{path} is not the truth about a history",
             cause=f"{type(error).__name__}: {error}",
