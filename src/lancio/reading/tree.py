@@ -29,7 +29,7 @@ def text_of(node: Tree) -> str:
 
 def strings(nodes: Iterable[Tree] | None) -> tuple[str, ...]:
     """The characters of a list of String nodes."""
-    return tuple(text_of(node) for node in nodes or ())
+    return tuple([node["String"].get("sval", "") if "String" in node else "" for node in nodes]) if nodes else ()
 
 
 def last(nodes: Iterable[Tree] | None) -> str:
