@@ -1,7 +1,7 @@
 """How true is the reading, on real histories, with PostgreSQL as the judge?
 
     python bench/corpora.py FOLDER… [--preamble FILE]… [--truth FILE]… [--var NAME=VALUE]… [--sample N] [--seed N]
-                            [--preflight N] [--jobs 2] [--limit SECONDS] [--scratch URL] [--json] [-v]
+                            [--preflight N|all] [--jobs 2] [--limit SECONDS] [--scratch URL] [--json] [-v]
 
 Each FOLDER is one history; several end with a pooled line. `--preamble` and `--truth` are given once a folder, in the
 same order (or not at all; `-` for none): SQL that runs before the first file, and a truth made elsewhere. Without a
@@ -22,16 +22,16 @@ The measures:
               share of the catalog's that was read, `real` the share of those read that the catalog has.
   false go    of the pairs where j fails on the state without i (all files up to j but i), those for which the preflight
               of j alone said go; `false no-go` of those where j runs, those for which it said no-go. Asked of
-              `--preflight` pairs, drawn with the seed: half of them from those that fail, as far as there are.
+              `--preflight` pairs, drawn with the seed (half of them from those that fail, as far as there are), or of all.
 Only pairs whose i was left out in time count, and files that fail with all others before them are left aside.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import json
+import multiprocessing
 import random
 import re
 import sys
@@ -56,7 +56,7 @@ from lancio.reading.source import Folder, Migration
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import psycopg
 
@@ -115,7 +115,7 @@ class Miss:
 
     def __str__(self) -> str:
         behind = f" ← {self.other}" if self.other else ""
-        return f"{self.kind:14} {self.place}{behind}   [{self.said}]"
+        return f"{self.kind:14} {self.place}{behind}{f'   [{self.said}]' if self.said else ''}"
 
 
 @dataclass
@@ -223,6 +223,29 @@ CLASSES = (
 """What PostgreSQL's sentence tells of the kind of need."""
 
 
+REASONS = {
+    "name taken": "a name has to be free first: a file that drops or renames its bearer was not seen as needed",
+    "data": "the rows that are there decide, and they come from a file that was not seen to make them so",
+    "label": "an enum value was not seen as needed",
+    "stood on": "something that stands on the object has to go first",
+    "key": "a foreign key or ON CONFLICT needs a unique key that was not seen",
+    "column": "a column was not seen as needed, or not as made by that file",
+    "constraint": "a constraint was not seen as needed, or its name not known",
+    "index": "an index was not seen as needed, or its name not known",
+    "routine": "a call was not resolved, or not followed",
+    "type": "a type was not seen as needed",
+    "schema": "a schema was not seen as needed",
+    "role": "roles belong to the server; leaving a file out does not take them away",
+    "relation": "a table, view or sequence was not seen as needed, or not as made by that file",
+    "operator class": "an operator class of an extension was not seen as needed",
+    "cascade": "only files between fail by themselves; one of their edges is missing too, and is listed as direct",
+    "other effect": "the file runs, and does something else; nothing that it needs is missing",
+    "transaction": "PostgreSQL runs it by itself; Lancio refuses to send it",
+    "dependents": "what would be left without what it stands on is gone, or goes with it",
+}
+"""What a class of misses comes from."""
+
+
 def class_of(sentence: str) -> str:
     """The class of a miss by PostgreSQL's sentence; "cascade" where none was kept."""
     if not sentence:
@@ -235,9 +258,9 @@ def _missed(measure: str, pair: Pair, history: History, truth: Truth) -> Miss:
     sentence = truth.messages.get(pair, "")
     kind = class_of(sentence) if measure != "changed" else "other effect"
     opaque = [each for each in history.graph.opaque if each.at.file.endswith((file, other))]
-    said = sentence or "no sentence was kept: look at the files between"
+    said = sentence or ("" if measure == "changed" else "no sentence was kept: look at the files between")
     if opaque:
-        said += f"; opaque: {opaque[0].at} {opaque[0].reason}"
+        said += f"{'; ' if said else ''}opaque: {opaque[0].at} {opaque[0].reason}"
     return Miss(measure, kind, file, other, _place(history, file, sentence), said)
 
 
@@ -312,41 +335,81 @@ def objects(history: History, server: scratch.Scratch, result: Result) -> None:
 # --- the preflight ----------------------------------------------------------------------------------------------------
 
 
-def preflight(history: History, truth: Truth, server: scratch.Scratch, wanted: int, seed: int, result: Result) -> None:
+@dataclass
+class Judge:
+    """One process's share of the pairs; it walks forward from file to file that is left out."""
+
+    history: History
+    scripts: tuple[replay.Script, ...]
+    walk: replay.Replay
+
+    def judge(self, left_out: int, asked: set[int]) -> list[tuple[bool, bool, Miss | None]]:
+        """For each asked file on the state without one: does it fail, was that misjudged, and how."""
+        judged = []
+        self.walk.before(left_out)
+        with self.walk.copy() as connection:
+            for position in range(left_out + 1, max(asked) + 1):
+                plan = _planned(self.history, connection, position) if position in asked else None
+                done = replay.run(connection, self.scripts[position - 1])
+                if plan is not None:
+                    failed = isinstance(done, replay.Failed)
+                    wrong = plan.go == failed
+                    miss = _misjudged(self.history, plan, left_out, position, done) if wrong else None
+                    judged.append((failed, wrong, miss))
+        return judged
+
+
+_judge: Judge
+"""Of a process of the pool; set by `_begin`."""
+
+
+def _begin(history: History, scripts: tuple[replay.Script, ...], url: str, family: str) -> None:
+    global _judge
+    walk = replay.Replay(scratch.at(url, family), replay.History(scripts, history.preamble))
+    _judge = Judge(history, scripts, walk)
+
+
+def _judged(task: tuple[int, set[int]]) -> list[tuple[bool, bool, Miss | None]]:
+    return _judge.judge(*task)
+
+
+def preflight(
+    history: History, truth: Truth, server: scratch.Scratch, options: argparse.Namespace, result: Result
+) -> None:
     """On the state without one file: does the preflight of a later file alone say no-go exactly when that one fails?"""
     started = time.perf_counter()
     scripts = tuple(replay.script(facts.migration, facts.ops) for facts in history.graph.files)
-    walk = replay.Replay(server, replay.History(scripts, history.preamble))
+    tasks = drawn(history, truth, options.preflight, options.seed)
     wrong_go, wrong_no = Share(), Share()
-    for left_out, asked in drawn(history, truth, wanted, seed):
-        walk.before(left_out)
-        with walk.copy() as connection:
-            for position in range(left_out + 1, max(asked) + 1):
-                plan = _planned(history, connection, position) if position in asked else None
-                done = replay.run(connection, scripts[position - 1])
-                if plan is None:
-                    continue
-                failed = isinstance(done, replay.Failed)
-                (wrong_go if failed else wrong_no).add(Share(int(plan.go == failed), 1))
-                if plan.go == failed:
-                    result.misses.append(_misjudged(history, plan, left_out, position, done))
-    walk.close()
+    # Forked, so that the graph need not travel.
+    with multiprocessing.get_context("fork").Pool(
+        options.jobs, _begin, (history, scripts, server.conninfo, server.family)
+    ) as pool:
+        for done, judged in enumerate(pool.imap(_judged, tasks), 1):
+            for failed, wrong, miss in judged:
+                (wrong_go if failed else wrong_no).add(Share(int(wrong), 1))
+                if miss is not None:
+                    result.misses.append(miss)
+            progress(f"{history.name}: preflights without {done} of {len(tasks)} files", last=done == len(tasks))
     result.seconds["preflight"] = time.perf_counter() - started
     result.shares |= {"false go": wrong_go, "false no-go": wrong_no}
 
 
-def drawn(history: History, truth: Truth, wanted: int, seed: int) -> list[tuple[int, set[int]]]:
+def drawn(history: History, truth: Truth, wanted: int | None, seed: int) -> list[tuple[int, set[int]]]:
     """Files to leave out, in order, and for each the later files to ask about."""
     chance = random.Random(seed)
     at = positions(truth, history.graph)
     here = {place: index for index, facts in enumerate(history.graph.files, 1) if (place := at.get(facts.name))}
-    chosen = sorted(chance.sample(sorted(truth.left_out), min(LEFT_OUT, len(truth.left_out))))
+    count = len(truth.left_out) if wanted is None else min(LEFT_OUT, len(truth.left_out))
+    chosen = sorted(chance.sample(sorted(truth.left_out), count))
     pairs = [(j, i) for i in chosen for j in range(i + 1, len(truth.files) + 1) if j in here and i in here]
     pairs = [pair for pair in pairs if not truth.broken.keys() & set(pair)]
-    failing = [pair for pair in pairs if pair in truth.closure]
-    others = [pair for pair in pairs if pair not in truth.closure]
-    taken = chance.sample(failing, min(wanted // 2, len(failing)))
-    taken += chance.sample(others, min(wanted - len(taken), len(others)))
+    taken = pairs
+    if wanted is not None:
+        failing = [pair for pair in pairs if pair in truth.closure]
+        others = [pair for pair in pairs if pair not in truth.closure]
+        taken = chance.sample(failing, min(wanted // 2, len(failing)))
+        taken += chance.sample(others, min(wanted - len(taken), len(others)))
     asked: dict[int, set[int]] = {}
     for file, other in taken:
         asked.setdefault(here[other], set()).add(here[file])
@@ -374,27 +437,26 @@ def _misjudged(history: History, plan: Plan, left_out: int, position: int, done:
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No garbage collection inside of a measurement."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
+def best(work: Callable[[], object]) -> float:
+    """The shortest of three runs, in seconds, without the garbage collector."""
+    taken = []
+    for _ in range(3):
+        gc.collect()
+        gc.disable()
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
         gc.enable()
+    return min(taken)
 
 
-def parse_seconds(migrations: Iterable[Migration]) -> float:
+def parse(migrations: Iterable[Migration]) -> None:
     """libpg_query's JSON form of every file, read by orjson: the floor below which no reading can get."""
     library = parser._library()
-    with quiet():
-        started = time.perf_counter()
-        for migration in migrations:
-            result = library.pg_query_parse(migration.text)
-            orjson.loads(result.parse_tree)
-            library.pg_query_free_parse_result(result)
-        return time.perf_counter() - started
+    for migration in migrations:
+        result = library.pg_query_parse(migration.text)
+        orjson.loads(result.parse_tree)
+        library.pg_query_free_parse_result(result)
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
@@ -409,23 +471,24 @@ def measure(
         LancioError: the folder, the preamble or the truth cannot be read, or there is no server.
     """
     folder = source.read_folder(path, variables=dict(options.var))
-    with quiet():
-        started = time.perf_counter()
-        graph = planning.build(folder, profile.load(18))
-        cold = time.perf_counter() - started
+    facts = profile.load(18)
+    graph = planning.build(folder, facts)
     history = History(path.name, folder, preamble.read_bytes() if preamble else b"", graph)
     result = Result(
         history.name,
         len(graph.files),
         sum(len(facts.statements) for facts in graph.files),
         len(graph.opaque),
-        {"graph": cold, "parse": parse_seconds(history.migrations)},
+        {
+            "graph": best(lambda: planning.build(folder, facts)),
+            "parse": best(lambda: parse(history.migrations)),
+        },
     )
     known = leave_one_out.load(truth) if truth is not None else replayed(history, server, options, result)
     score(history, known, result)
     objects(history, server, result)
-    if options.preflight:
-        preflight(history, known, server, options.preflight, options.seed, result)
+    if options.preflight != 0:
+        preflight(history, known, server, options, result)
     return result
 
 
@@ -441,12 +504,18 @@ def replayed(history: History, server: scratch.Scratch, options: argparse.Namesp
         limit_s=options.limit,
         jobs=options.jobs,
         cache=Cache(cache.folder() / "leave-one-out"),
-        tell=lambda done, of: print(f"\r{history.name}: {done} of {of} left out ", end="", file=sys.stderr, flush=True),
+        tell=lambda done, of: progress(f"{history.name}: {done} of {of} left out", last=done == of),
     )
     if len(truth.left_out) < len(scripts):
         result.notes.append(f"{len(truth.left_out)} of {len(scripts)} files were left out")
     result.seconds["leave-one-out"] = time.perf_counter() - started
     return truth
+
+
+def progress(said: str, *, last: bool) -> None:
+    """One line that changes, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r{said}", end="\n" if last else "", file=sys.stderr, flush=True)
 
 
 def pooled(results: Sequence[Result]) -> Result:
@@ -484,6 +553,9 @@ def text(result: Result, shown: int) -> str:
     for name, misses in by_measure.items():
         classes = ", ".join(f"{kind} {count}" for kind, count in Counter(miss.kind for miss in misses).most_common())
         lines.append(f"  missed, {name}: {len(misses)} ({classes})")
+        lines += [
+            f"    {kind}: {REASONS[kind]}" for kind in dict.fromkeys(miss.kind for miss in misses) if kind in REASONS
+        ]
         lines += [f"    {miss}" for miss in misses[:shown]]
         if len(misses) > shown:
             lines.append(f"    … and {len(misses) - shown} more (-v)")
@@ -500,7 +572,10 @@ def as_dict(result: Result) -> dict[str, Any]:
         "seconds": {name: round(seconds, 3) for name, seconds in result.seconds.items()},
         "shares": {name: {"hit": each.hit, "of": each.of} for name, each in result.shares.items()},
         "misses": [
-            {name: getattr(miss, name) for name in ("measure", "kind", "file", "other", "place", "said")}
+            {
+                **{name: getattr(miss, name) for name in ("measure", "kind", "file", "other", "place", "said")},
+                "reason": REASONS.get(miss.kind, ""),
+            }
             for miss in result.misses
         ],
         "notes": result.notes,
@@ -535,6 +610,10 @@ def _nth(paths: list[Path], index: int) -> Path | None:
     return paths[index]
 
 
+def _pairs(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
 def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -550,7 +629,9 @@ def _arguments() -> argparse.Namespace:
     parser_.add_argument("--var", action="append", default=[], type=_variable, metavar="NAME=VALUE")
     parser_.add_argument("--sample", type=int, metavar="N", help="leave out so many files only, drawn with the seed")
     parser_.add_argument("--seed", type=int, default=0)
-    parser_.add_argument("--preflight", type=int, default=200, metavar="N", help="pairs to ask the preflight about")
+    parser_.add_argument(
+        "--preflight", type=_pairs, default=200, metavar="N|all", help="pairs to ask the preflight about"
+    )
     parser_.add_argument("--jobs", type=int, default=2, metavar="N", help="processes that replay at once")
     parser_.add_argument("--limit", type=float, metavar="SECONDS", help="leave out no more files of a folder after it")
     parser_.add_argument("--scratch", metavar="URL", help="a server to make databases on, instead of one of our own")
