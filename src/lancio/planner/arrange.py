@@ -272,6 +272,10 @@ class Arrangement:
         for index, outline in enumerate(self.outlines):
             for dropped in outline.drops:
                 droppers.setdefault(dropped, []).append(index)
+        pointing: dict[str, set[int]] = {}  # files that make or drop a foreign key to a table
+        for index, outline in enumerate(self.outlines):
+            for table in outline.foreign.union(filter(None, map(self.targets.get, outline.drops))):
+                pointing.setdefault(table, set()).add(index)
         standing: dict[Key, list[Key]] = {}
         for view, read in self.stands.items():
             for each in read:
@@ -288,12 +292,7 @@ class Arrangement:
                 for view in standing.get(dropped, ()):  # it stands in the way until it is dropped itself
                     rather.update(droppers.get(view, ()))
                 if dropped.kind == "constraint":  # perhaps the key that a foreign key points to
-                    rather |= {
-                        other
-                        for other, theirs in enumerate(self.outlines)
-                        if dropped.of in theirs.foreign
-                        or any(self.targets.get(each) == dropped.of for each in theirs.drops)
-                    }
+                    rather |= pointing.get(dropped.of, set())
             for kind, schema in outline.sets:
                 if kind in ("tables", "relations", "table"):
                     rather |= {maker for maker, schemas in tables if not schema or schema in schemas}
