@@ -1,7 +1,7 @@
 """How true is the reading, on real histories, with PostgreSQL as the judge?
 
     python bench/corpora.py FOLDER… [--preamble FILE]… [--truth FILE]… [--var NAME=VALUE]… [--sample N] [--seed N]
-                            [--preflight N|all] [--jobs 2] [--limit SECONDS] [--scratch URL] [--json] [-v]
+                            [--preflight N|all] [--jobs 2] [--limit SECONDS] [--scratch URL] [--json|--table] [-v]
 
 Each FOLDER is one history; several end with a pooled line. `--preamble` and `--truth` are given once a folder, in the
 same order (or not at all; `-` for none): SQL that runs before the first file, and a truth made elsewhere. Without a
@@ -21,8 +21,8 @@ The measures:
   made, gone  objects that a file was read to make (take away), against what the catalog gained (lost): `read` is the
               share of the catalog's that was read, `real` the share of those read that the catalog has.
   false go    of the pairs where j fails on the state without i (all files up to j but i), those for which the preflight
-              of j alone said go; `false no-go` of those where j runs, those for which it said no-go. Asked of
-              `--preflight` pairs, drawn with the seed (half of them from those that fail, as far as there are), or of all.
+              of j alone said go; `false no-go` of those where j runs, those for which it said no-go. Asked of all
+              pairs, or of so many drawn with the seed, half of them from those that fail, as far as there are.
 Only pairs whose i was left out in time count, and files that fail with all others before them are left aside.
 """
 
@@ -562,6 +562,23 @@ def text(result: Result, shown: int) -> str:
     return "\n".join(lines)
 
 
+COLUMNS = ("direct", "closure", "precision", "hazards", "made read", "made real", "false go", "false no-go")
+
+
+def table(results: Sequence[Result]) -> str:
+    """All histories as a table of Markdown."""
+    head = ["history", "files", "statements", "opaque", *COLUMNS, "× parser"]
+    rows = [head, ["---"] * len(head)]
+    for result in results:
+        shares = [result.shares.get(name, Share()) for name in COLUMNS]
+        ratio = result.seconds["graph"] / result.seconds["parse"]
+        cells = [f"{100 * each.hit / each.of:.1f} % of {each.of}" if each.of else "–" for each in shares]
+        rows.append(
+            [result.name, str(result.files), str(result.statements), str(result.opaque), *cells, f"{ratio:.1f}"]
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def as_dict(result: Result) -> dict[str, Any]:
     """One history as JSON."""
     return {
@@ -592,13 +609,15 @@ def main() -> int:
                 given = _nth(arguments.preamble, index), _nth(arguments.truth, index)
                 result = measure(folder, *given, server, arguments)
                 results.append(result)
-                if not arguments.json:
+                if not (arguments.json or arguments.table):
                     print(text(result, 1_000_000 if arguments.verbose else SHOWN), flush=True)
     except LancioError as error:
         print(f"{error.message}\n  {error.cause}\n  {error.remedy}", file=sys.stderr)
         return error.exit_status
     if arguments.json:
         print(json.dumps([as_dict(each) for each in (*results, pooled(results))], indent=1, ensure_ascii=False))
+    elif arguments.table:
+        print(table([*results, pooled(results)]))
     elif len(results) > 1:
         print(text(pooled(results), 0))
     return 0
@@ -635,7 +654,9 @@ def _arguments() -> argparse.Namespace:
     parser_.add_argument("--jobs", type=int, default=2, metavar="N", help="processes that replay at once")
     parser_.add_argument("--limit", type=float, metavar="SECONDS", help="leave out no more files of a folder after it")
     parser_.add_argument("--scratch", metavar="URL", help="a server to make databases on, instead of one of our own")
-    parser_.add_argument("--json", action="store_true")
+    form = parser_.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--table", action="store_true", help="one line a history, as Markdown")
     parser_.add_argument("-v", "--verbose", action="store_true", help="list every miss")
     return parser_.parse_intermixed_args()
 
