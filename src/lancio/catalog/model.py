@@ -83,7 +83,7 @@ class Object:
     stems: tuple[Site, ...] = ()  # of a column that `*` or LIKE took over: who made those it comes from
     type_id: int | None = None  # of a column: its type, where that is one that somebody made
     placed_by: Site | None = None  # who made the schema that it went to by the search_path
-    released: list[Site] = field(default_factory=list)  # who took from it what had stood on it
+    released: list[tuple[Site, int]] = field(default_factory=list)  # who let go of it, and what by another definition
 
     @property
     def says(self) -> str:
@@ -112,6 +112,7 @@ class Gone:
 
     name: Name
     label: str
+    maker: Site
     by: Site
     also: list[Site] = field(default_factory=list)
 
@@ -127,7 +128,6 @@ class Catalog:
         self.former: dict[Name, Former] = {}
         self.gone: dict[int, Gone] = {}  # what was dropped
         self.last: dict[Name, int] = {}  # by name, what was dropped last
-        self.remade: set[tuple[Name, int]] = set()  # names that a file freed and gave again to the like
         self.path: tuple[str, ...] = ("public",)
         self.live = False  # whether a server filled it
         self._next = 1
@@ -189,7 +189,7 @@ class Catalog:
             self.objects[each.parent].children.discard(each.id)
         self._leave(each)
         self.objects.pop(each.id, None)
-        self.gone[each.id], self.last[each.name] = Gone(each.name, each.label, site), each.id
+        self.gone[each.id], self.last[each.name] = Gone(each.name, each.label, each.maker, site), each.id
         self._freed(each, site)
         return gone
 
@@ -198,7 +198,6 @@ class Catalog:
         former = self.former.get(each.name)
         if former is not None and former.freed.file == site.file and former.label == each.label:
             each.former, each.alike = former.maker, _alike(former, each)
-            self.remade.add((each.name, site.file))
 
     def _freed(self, each: Object, site: Site) -> None:
         self.freed[each.name] = site
@@ -229,6 +228,7 @@ class Catalog:
                 self._leave(part)
                 self.former[part.name] = Former(part.label, part.detail, part.former or part.maker, site)
                 part.name = part.name._replace(schema=name.schema, of=name.name)
+                self._again(part, site)
                 self._enter(part)
 
     def copy(self) -> Catalog:
@@ -239,8 +239,10 @@ class Catalog:
         other.names = dict(self.names)
         other.routines = {key: list(value) for key, value in self.routines.items()}
         other.freed, other.former = dict(self.freed), dict(self.former)
-        other.gone = {key: Gone(each.name, each.label, each.by, list(each.also)) for key, each in self.gone.items()}
-        other.last, other.remade = dict(self.last), set(self.remade)
+        other.gone = {
+            key: Gone(each.name, each.label, each.maker, each.by, list(each.also)) for key, each in self.gone.items()
+        }
+        other.last = dict(self.last)
         for key, each in self.objects.items():
             other.objects[key] = Object(
                 each.id, each.name, each.label, each.parent, set(each.children),

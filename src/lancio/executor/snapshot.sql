@@ -48,7 +48,8 @@ ORDER BY (c.relkind IN ('i', 'I')), 1, 2
 
 -- name: columns
 SELECT n.nspname::text AS schema, c.relname::text AS relation, a.attname::text AS name,
-       format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null, a.atthasdef AS has_default
+       format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
+       a.atthasdef OR to_jsonb(a) ->> 'attidentity' <> '' AS has_default
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

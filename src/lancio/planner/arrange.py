@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lancio.planner.bind import CALL_DEPTH, PARTS
 from lancio.planner.rows import contradicts
-from lancio.reading.model import Ref
+from lancio.reading.model import ANY_SCHEMA, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,6 +49,11 @@ class Outline:
 
 def key(ref: Ref) -> tuple[Key, str]:
     """An object's bare names, and the schema that was written."""
+    found, schema = _key(ref)
+    return found, "" if schema == ANY_SCHEMA else schema
+
+
+def _key(ref: Ref) -> tuple[Key, str]:
     kind = "relation" if ref.kind == "type" else ref.kind
     if kind == "routine":
         count = len(ref.args) if ref.args is not None else ref.arity
@@ -174,6 +179,12 @@ class Arrangement:
         elif verb == "drop" and op.detail.if_exists:
             _put(outline.drops, ref)
             _put(outline.asks, ref)
+        elif verb == "write" and op.detail.facet in ("null", "default") and ref.of:
+            outline.makes.setdefault(Key("fillable", "", ref.of[0].name), set()).add(ref.of[0].schema or "")
+            self._need(outline, ref, soft=op.soft)
+        elif verb == "write" and op.detail.each_row:  # rows that rather come when columns need not be filled
+            outline.asks.setdefault(Key("fillable", "", ref.name), set()).add(ref.schema or "")
+            self._need(outline, ref, soft=op.soft)
         elif verb == "write" and op.detail.facet == "type":
             outline.makes.setdefault(Key("type of", ref.of[0].name if ref.of else "", ref.name), set()).add("")
             self._need(outline, ref, soft=op.soft)

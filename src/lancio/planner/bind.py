@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lancio.catalog.model import BEFORE, Catalog, Name, Object, Site, Version
+from lancio.catalog.model import BEFORE, Catalog, Gone, Name, Object, Site, Version
 from lancio.errors import SyntaxRefused
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
 from lancio.reading import directives, operations
+from lancio.reading.model import ANY_SCHEMA
 from lancio.reading.queries import name_in_text
 from lancio.reading.relations import INHERITS, PARTITION, object_name
 
@@ -118,6 +119,8 @@ class Binder:
 
     def schemas(self, ref: Ref) -> tuple[str, ...]:
         """The schemas that a name is looked for in."""
+        if ref.schema == ANY_SCHEMA:
+            return tuple(each.name.name for each in self.catalog.objects.values() if each.name.kind == "schema")
         if ref.schema:
             return (ref.schema,)
         path, schemas = self._searched
@@ -407,7 +410,9 @@ class Binder:
         if strength == "hard" and found.former is not None and (found.alike or name_only):
             self.edge(site, found.former, "read-after-write", "hard", says, kind)
             strength = "order"
-        others = {each.file: each for each in found.also if each.file not in (maker.file, site.file)}
+        made_with = self.catalog.find(Name("extension", "", found.extension)) if found.extension else found
+        also = made_with.also if made_with is not None else ()
+        others = {each.file: each for each in also if each.file not in (maker.file, site.file)}
         if strength == "hard" and others:
             strength = "order"
             for each in others.values():
@@ -416,10 +421,8 @@ class Binder:
 
     def asked_for(self, found: Object, op: Op) -> bool:
         """Whether the operation stands under a test that the object is there."""
-        return any(
-            guard.ref is not None and guard.truth == "exists" and self.resolve(guard.ref) is found
-            for guard in op.guards
-        )
+        asked = (self.resolve(guard.ref) for guard in op.guards if guard.ref is not None and guard.truth == "exists")
+        return any(each is not None and (each is found or each.parent == found.id) for each in asked)
 
     def conditions(self, op: Op) -> list[str]:
         """The objects that must be there for the operation to run at all, as kind and name."""
@@ -468,6 +471,7 @@ class Binder:
             if owner is None:
                 return  # a missing relation is a requirement of its own, and a built-in one has what it has
             if ref.name == "*":
+                owner.cells.setdefault("columns", Version(owner.maker)).readers.append(self.site(op))
                 for column in self.catalog.parts("column", owner):
                     self._read_now.append(column)
                     # What `*` stands for is decided by what is there: another order gives another result, no failure.
@@ -529,10 +533,12 @@ class Binder:
         if table is None or table.label not in ("table", "partitioned table"):
             return
         columns = tuple(op.ref.name.split(", "))
-        unique = self.unique_key(table, columns, partial=op.detail.partial)
-        if unique is not None:
-            self.need(unique, op)
-        elif not maybe and not table.open:
+        keys = self.unique_keys(table, columns, partial=op.detail.partial)
+        for each in keys:
+            self.need(each, op, strength="hard" if len(keys) == 1 else "order")
+        if keys:
+            return
+        if not maybe and not table.open:
             self.lack(
                 "unique key", f"a unique key on {table.name.full} ({op.ref.name})", op,
                 "there is no unique or exclusion constraint matching the ON CONFLICT specification",
@@ -678,6 +684,9 @@ class Binder:
             self.lock(parent, _make_lock(ref.kind, detail), site)
         name = self.new_name(op, parent)
         existing = self.catalog.find(name)
+        if existing is not None and existing.facts.get("perhaps") == "gone":
+            self.catalog.remove(existing, site)
+            existing = None
         if existing is not None and not detail.implied:
             self.made_again(existing, op, maybe=maybe)
             return
@@ -702,6 +711,9 @@ class Binder:
             self.placed_by_path(made, site)
         if name.kind == "column" and parent is not None:
             self.typed(made)
+            for reader in parent.cells["columns"].readers if "columns" in parent.cells else ():
+                # It took all columns, or filled those that there were.
+                self.edge(site, reader, "write-after-read", "order", made.says, "column")
             self.inherited(parent, name.name, detail, site)
         self._made_now.append(made)
         self.bound.made.append(made.id)
@@ -710,8 +722,11 @@ class Binder:
         if detail.references is not None and (target := self.resolve(detail.references[0])) is not None:
             self.lock(target, "SHARE ROW EXCLUSIVE", site)
             target.dependents.add(made.id)
-            if (unique := self.unique_key(target, detail.references[1])) is not None:
-                self.need(unique, op)
+            keys = self.unique_keys(target, detail.references[1])
+            for unique in keys:
+                self.need(unique, op, strength="hard" if len(keys) == 1 else "order")
+            if keys:
+                unique = keys[0]
                 unique.dependents.add(made.id)
                 self.fitting_types(
                     op, parent, detail.columns_of, target, detail.references[1] or unique.detail.columns_of
@@ -743,6 +758,27 @@ class Binder:
             made.placed_by = schema.maker
             self.edge(site, schema.maker, "read-after-write", "set", schema.says, "schema")
 
+    def castable_default(self, column: Object, op: Op) -> None:
+        """A column's default must be gone before the column gets an enum for a type, or another one."""
+        now = op.detail.columns[0] if op.detail.columns else None
+        if now is None or not column.detail.columns:
+            return
+        self.typed(column)
+        old = self.catalog.objects.get(column.type_id or 0)
+        new = self.resolve(now.type) if now.type is not None else None
+        enums = [each for each in (old, new) if each is not None and each.detail.contype == "enum"]
+        if not enums or old is new or (new is None and _comparable(now.type_name, "text")):
+            return
+        version = column.cells.get("default")
+        if column.detail.columns[0].default:
+            if self.guarded(op) is True and not op.soft:
+                message = (
+                    f'default for column "{column.name.name}" cannot be cast automatically to type {now.type_name}'
+                )
+                self.lack("default", f"no default of {column.says}", op, message)
+        elif version is not None:
+            self.edge(self.site(op), version.maker, "read-after-write", "hard", f"{column.says} (default)", "column")
+
     def fitting_types(
         self, op: Op, table: Object | None, columns: tuple[str, ...], target: Object, keys: tuple[str, ...]
     ) -> None:
@@ -773,22 +809,22 @@ class Binder:
         for each in (freed, *others):
             self.edge(site, each, "write-after-write", strength, f"name {name.full}", name.kind)
 
-    def unique_key(self, table: Object, columns: tuple[str, ...], *, partial: bool = False) -> Object | None:
-        """The constraint or index that makes these columns unique; without columns, the primary key.
+    def unique_keys(self, table: Object, columns: tuple[str, ...], *, partial: bool = False) -> list[Object]:
+        """The constraints or indexes that make these columns unique; without columns, the primary key.
 
-        `partial`: an index over some of the rows will do.
+        The one that a foreign key would take comes first. `partial`: an index over some of the rows will do.
         """
+        found = []
         for each in self.catalog.parts("constraint", table):
-            if each.label == "primary key" and not columns:
-                return each
-            if each.label in ("primary key", "unique") and columns and set(each.detail.columns_of) == set(columns):
-                return each
+            wanted = set(each.detail.columns_of) == set(columns) if columns else each.label == "primary key"
+            if each.label in ("primary key", "unique") and wanted:
+                found.append(each)
         for child in sorted(table.children):
             index = self.catalog.objects[child]
             fits = partial or not index.detail.partial
             if index.label == "index" and columns and fits and set(index.detail.keys) == set(columns):
-                return index
-        return None
+                found.append(index)
+        return found
 
     def new_name(self, op: Op, parent: Object | None) -> Name:
         """The full name of an object that is made."""
@@ -828,7 +864,7 @@ class Binder:
                 for each in self.catalog.objects.values():
                     if existing.id in each.dependents:  # it stands on what its new definition names
                         each.dependents.discard(existing.id)
-                        each.released.append(site)
+                        each.released.append((site, existing.id))
                 self._made_now.append(existing)
             former = self.catalog.former.get(existing.name) if existing.former is not None else None
             if former is not None and self.misfit(former.detail, existing, detail):
@@ -1038,6 +1074,8 @@ class Binder:
             self.need(found, op, "ROW EXCLUSIVE" if "truncate" not in op.detail.events else "ACCESS EXCLUSIVE")
             if set(op.detail.events) & {"delete", "truncate"} and found.maker.file != self.current:
                 self.bound.destroys.append((f"{op.detail.events[0]}s rows of {found.name.full}", site))
+            if op.detail.each_row and "insert" in op.detail.events:
+                self.inserted(found, op)
             self.fire(found, op.detail.events, op)
             return
         if facet == "touched":
@@ -1047,6 +1085,33 @@ class Binder:
             self.catalog.adopt(found, table)
             found.detail = found.detail._replace(columns_of=op.detail.columns_of)
         self.rewrite(found, facet, op)
+
+    def inserted(self, table: Object, op: Op) -> None:
+        """Rows that are certain: each column that they do not fill must take NULL, or have a default."""
+        site = self.site(op)
+        table.cells.setdefault("columns", Version(table.maker)).readers.append(site)
+        fills = any("insert" in each.detail.events for each in self.catalog.parts("trigger", table))
+        given, nothing = set(op.detail.columns_of), set(op.detail.keys)
+        if not given | nothing:
+            return
+        for column in self.catalog.parts("column", table):
+            described = column.detail.columns[0] if column.detail.columns else None
+            if column.name.name in given or described is None:
+                continue
+            default = described.default or described.identity or described.generated
+            facet = "null"
+            if default and column.name.name not in nothing:
+                facet = "default" if described.not_null else ""
+            elif described.not_null:
+                if not fills and self.guarded(op) is True and not op.soft:
+                    says = f"a value, or a default, for {column.says}, which is NOT NULL"
+                    message = f'null value in column "{column.name.name}" of relation "{table.name.name}"'
+                    self.lack("value", says, op, f"{message} violates not-null constraint")
+                continue
+            if facet in column.cells:  # it was not so from the beginning
+                self.edge(
+                    site, column.cells[facet].maker, "read-after-write", "hard", f"{column.says} ({facet})", "column"
+                )
 
     def _unknown(self, relation: Ref) -> bool:
         owner = self.resolve(relation)
@@ -1071,12 +1136,14 @@ class Binder:
             held = [each.id for each in views if each.label in _HOLD_TYPES]
             self._dropped.append((found.says, "alter the type of", site, held))
             self.behind_release(found, site, _HOLD_TYPES)
+            self.castable_default(found, op)
             found.retyped.append((_type_name(found), site))
             found.detail = found.detail._replace(columns=op.detail.columns)
             self.typed(found)
         for reader in readers:  # it runs with either; only a name that is gone would stop it
             self.edge(site, reader, "write-after-read", "order", found.says, found.name.kind)
         found.cells[facet] = Version(site)
+        self.described(found, facet, op, site)
         if facet == "rls":
             word = op.detail.message
             if word in ("AT_EnableRowSecurity", "AT_DisableRowSecurity"):
@@ -1085,11 +1152,32 @@ class Binder:
         if found.maker.file != self.current:
             self.bound.changed.setdefault((found.id, facet), (found.says, found.name.kind, site))
 
+    def described(self, found: Object, facet: str, op: Op, site: Site) -> None:
+        """Keep what is known of a column true: whether it takes NULL, and whether it has a default."""
+        if found.name.kind != "column" or not found.detail.columns or facet not in ("null", "default"):
+            return
+        set_now = op.detail.message != "dropped"
+        column = found.detail.columns[0]
+        if facet == "null":
+            column = column._replace(not_null=set_now)
+            table = self.catalog.objects.get(found.parent or 0)
+            if set_now and table is not None and "columns" in table.cells:
+                for reader in table.cells["columns"].readers:
+                    self.edge(site, reader, "write-after-read", "order", found.says, "column")
+        else:
+            column = column._replace(default=set_now, identity=False, generated=False)
+        found.detail = found.detail._replace(columns=(column, *found.detail.columns[1:]))
+
     def drop(self, op: Op) -> None:
         """An object goes; its name is free from here on."""
         ref, detail = op.ref, op.detail
         found = self.resolve(ref)
         truth = self.guarded(op)
+        if found is not None and truth is None and not op.soft:
+            # Whether it runs is not known: what may be gone is still asked for, and may be made again.
+            found.facts["perhaps"] = "gone"
+            self.edge(self.site(op), found.maker, "read-after-write", "order", found.says, found.name.kind)
+            return
         if found is None:
             if detail.if_exists:
                 self.gone_before(op)
@@ -1156,19 +1244,34 @@ class Binder:
 
     def behind_release(self, found: Object, site: Site, labels: frozenset[str] | None = None) -> None:
         """What is dropped or changed without CASCADE must stay behind who took away what had stood on it."""
-        released = list(found.released)
+        released = [
+            changed_by
+            for changed_by, dependent in found.released
+            if dependent in self.catalog.objects and dependent not in found.dependents
+        ]
         for each in found.dependents:
             gone = self.catalog.gone.get(each)
             if gone is None or (labels is not None and gone.label not in labels):
                 continue
-            # What the same file made again, or another one drops as well, is no matter of that file alone.
-            again = (gone.name, gone.by.file) in self.catalog.remade
-            if not again and not any(other.file != gone.by.file for other in gone.also):
+            if self.alone_released(found, each, gone):
                 released.append(gone.by)
         for each_site in released:
             self.edge(
                 site, each_site, "write-after-write", "hard", f"nothing to stand on {found.says}", found.name.kind
             )
+
+    def alone_released(self, found: Object, dependent: int, gone: Gone) -> bool:
+        """Whether only the file that dropped a dependent could have: without it, that would still stand there.
+
+        It is not where another file drops it as well, or what bears its name later, or where that stands on the same.
+        """
+        if gone.maker.file == gone.by.file or any(other.file != gone.by.file for other in gone.also):
+            return False
+        last = self.catalog.last[gone.name]
+        if last != dependent and self.catalog.gone[last].by.file != gone.by.file:
+            return False
+        now = self.catalog.find(gone.name)
+        return now is None or now.id not in found.dependents
 
     def standing_on(self, table: Object, column: str) -> list[Object]:
         """The constraints, indexes and owned sequences of a table that involve a column: they go with it."""

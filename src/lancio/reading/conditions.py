@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancio.reading import queries, tree
-from lancio.reading.model import Guard, Ref, RowFact
+from lancio.reading.model import ANY_SCHEMA, Guard, Ref, RowFact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,9 @@ _CATALOGS: dict[str, tuple[str, str, str, str]] = {
     "pg_language": ("language", "lanname", "", ""),
     "pg_enum": ("label", "enumlabel", "", "enumtypid"),
 }
+_RANKS = {"pg_namespace": 1, "pg_class": 2, "pg_type": 2}
+"""Of several catalogs in one query, the one with the highest rank (3) holds what is asked for."""
+
 _INFORMATION: dict[str, tuple[str, str, str, str]] = {
     "tables": ("relation", "table_name", "table_schema", ""),
     "views": ("relation", "table_name", "table_schema", ""),
@@ -133,14 +136,14 @@ def asked(node: Tree | None, evaluate: Evaluate) -> Ref | None:
     name, select = tree.unwrap(node)
     if name != "SelectStmt":
         return None
-    shape = None
+    shape, rank = None, 0
     for range_var in _relations(select.get("fromClause", ())):
         relation = range_var.get("relname", "")
         schema = range_var.get("schemaname")
         if schema == "information_schema":
             shape = _INFORMATION.get(relation) or shape
-        elif schema in (None, "pg_catalog") and relation in _CATALOGS and (shape is None or relation != "pg_namespace"):
-            shape = _CATALOGS[relation]
+        elif schema in (None, "pg_catalog") and relation in _CATALOGS and _RANKS.get(relation, 3) > rank:
+            shape, rank = _CATALOGS[relation], _RANKS.get(relation, 3)
     if shape is None:
         return None
     kind, name_column, schema_column, relation_column = shape
@@ -151,12 +154,13 @@ def asked(node: Tree | None, evaluate: Evaluate) -> Ref | None:
             return None  # something else is asked as well
     if name_column not in values:
         return None
-    schema = values.get(schema_column) if schema_column else None
+    schema = values.get(schema_column, ANY_SCHEMA) if schema_column else None
     if not relation_column:
         return Ref(kind, values[name_column], schema)  # type: ignore[arg-type]
-    if relation_column not in values:
+    named = values.get(relation_column) or values.get("typname" if kind == "label" else "relname")
+    if named is None:
         return None
-    relation = queries.name_in_text("relation", values[relation_column])
+    relation = queries.name_in_text("relation", named)
     if schema:
         relation = Ref("relation", relation.name, schema)
     if kind == "label":

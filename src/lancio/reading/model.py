@@ -33,6 +33,10 @@ class Span(NamedTuple):
     line: int
 
 
+ANY_SCHEMA = "*"
+"""The schema of what a query on the catalogs asks for without naming one."""
+
+
 class Ref(NamedTuple):
     """An object as the text names it.
 

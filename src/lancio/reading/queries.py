@@ -59,7 +59,7 @@ def variables(names: Iterable[str], types: dict[str, Ref] | None = None) -> Scop
 
 
 # Names that stand for a value without being a column.
-_PSEUDO = frozenset(("new", "old", "excluded", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "value"))
+_PSEUDO = frozenset(("excluded", "tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "value"))
 
 
 def select(reader: Reader, node: Tree, scope: Scope | None = None) -> Query:
@@ -568,7 +568,10 @@ def insert(reader: Reader, fields: Tree, scope: Scope | None = None) -> Query:
     if source:
         statement(reader, source, own)
     certain = "valuesLists" in tree.unwrap(source)[1] and "onConflictClause" not in fields
-    reader.emit("write", target, at, Detail(facet="rows", events=("insert",), each_row=certain))
+    nothing = _nothing(columns, tree.unwrap(source)[1]) if certain else frozenset()
+    given = tuple(column for column in columns if column not in nothing)
+    detail = Detail(facet="rows", events=("insert",), each_row=certain, columns_of=given, keys=tuple(sorted(nothing)))
+    reader.emit("write", target, at, detail)
     _inserted(reader, target, columns, tree.unwrap(source)[1] if source else {}, at)
     for row in constant_rows(target, columns, tree.unwrap(source)[1] if source else {}):
         reader.emit("rows", Ref("row", target.name, target.schema, of=(target,)), at, Detail(row=row))
@@ -615,6 +618,16 @@ def constant_rows(
             if value is not None:
                 values.append((column, value))
         yield RowFact(table, tuple(values))
+
+
+def _nothing(columns: tuple[str, ...], source: Tree) -> frozenset[str]:
+    """The columns that get NULL in one of the rows."""
+    return frozenset(
+        column
+        for row in source.get("valuesLists", ())
+        for column, cell in zip(columns, tree.items(row), strict=False)
+        if cell.get("A_Const", {}).get("isnull")
+    )
 
 
 def _inserted(reader: Reader, table: Ref, columns: tuple[str, ...], source: Tree, at: int) -> None:

@@ -448,14 +448,16 @@ def _alter(reader: Reader, table: Ref, command: Tree, scope: Scope, at: int) -> 
         reader.emit("write", column, at, Detail(facet="type", columns=(_column(reader, definition),)))
         queries.expression(reader, definition.get("raw_default"), scope)
     elif subtype == "AT_ColumnDefault":
-        reader.emit("write", column, at, Detail(facet="default"))
+        reader.emit("write", column, at, Detail(facet="default", message="" if command.get("def") else "dropped"))
         with reader.inside(holder=column):
             _expression_of(reader, command.get("def"), scope, f"the default of {table}.{name}")
         queries.constant_of(reader, column, command.get("def"), at)
     elif subtype in ("AT_SetNotNull", "AT_DropNotNull"):
-        reader.emit("write", column, at, Detail(facet="null", message=subtype))
+        message = "dropped" if subtype == "AT_DropNotNull" else ""
+        reader.emit("write", column, at, Detail(facet="null", message=message))
     elif subtype in ("AT_AddIdentity", "AT_SetIdentity", "AT_DropIdentity", "AT_SetExpression", "AT_DropExpression"):
-        reader.emit("write", column, at, Detail(facet="default"))
+        message = "dropped" if subtype in ("AT_DropIdentity", "AT_DropExpression") else ""
+        reader.emit("write", column, at, Detail(facet="default", message=message))
         if subtype == "AT_AddIdentity":
             _owned_sequence(reader, table, name, at)
         if subtype == "AT_SetExpression":

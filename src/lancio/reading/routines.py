@@ -342,9 +342,16 @@ class PlBody:
             queries.type_name(self.reader, type_name)
 
     def statements(self, nodes: list[Node]) -> None:
-        """Read statements one after the other."""
-        for node in nodes:
+        """Read statements one after the other; behind one that may leave, the rest stands under its conditions."""
+        for index, node in enumerate(nodes):
+            self.left = conditions.UNKNOWN
             self.statement(node)
+            if node.kind in _LEAVING and not node.using:
+                return  # what stands behind it is never reached
+            if _leaves(node):
+                with self.reader.inside(guards=self.left if node.kind == "if" else conditions.UNKNOWN):
+                    self.statements(nodes[index + 1 :])
+                return
 
     def statement(self, node: Node) -> None:
         """Read one statement."""
@@ -376,7 +383,10 @@ class PlBody:
             if kind == "dynamic":
                 self.forget(_assigned(node.body))
                 self.branch(node.body)
-        elif kind in ("loop", "while", "for"):
+        elif kind == "loop":  # its first round runs in any case
+            self.forget(_assigned(node.body))
+            self.statements(node.body)
+        elif kind in ("while", "for"):
             self.expression(node.value)
             self.expressions(node.using)
             self.forget((*node.target, *_assigned(node.body)))
@@ -442,6 +452,7 @@ class PlBody:
         return bool(self.branches)
 
     branches = 0
+    left: tuple[Guard, ...] = ()
     whether = False
     """Whether what was selected last is whether a row is there, and not a value of it."""
 
@@ -467,6 +478,9 @@ class PlBody:
             self.branch(body, otherwise + true)
             self.asked, self.into = asked, into
             otherwise += tuple(guard for guard in false if guard.ref is not None) or conditions.UNKNOWN
+        # What stands behind `IF … THEN RETURN; END IF;` runs where the condition does not hold.
+        alone = len(node.arms) == 1 and node.otherwise is None and node.arms[0][1][-1:]
+        behind = otherwise if alone and alone[0].kind in _LEAVING else conditions.UNKNOWN
         if node.otherwise is not None:
             refusal = _refusal(node.otherwise)
             if refusal is not None and len(node.arms) == 1:
@@ -474,6 +488,7 @@ class PlBody:
                 for row in self.present(found):
                     self.need_row(row, message, node.arms[0][0].start)
             self.branch(node.otherwise, otherwise)
+        self.left = behind
 
     def refused(self, condition: Tree | None, raised: Node, at: int, outer: tuple[Guard, ...]) -> None:
         """A branch that only raises: what the condition misses is a requirement, in the file's own words."""
@@ -697,6 +712,22 @@ def _touched(op: Op) -> bool:
     return any(HOLE in each.name or HOLE in (each.schema or "") for each in refs) or any(
         HOLE in part for part in op.detail.columns_of
     )
+
+
+_LEAVING = frozenset(("return", "exit", "continue"))
+"""Statements behind which a sequence does not go on; EXIT and CONTINUE may have a condition."""
+
+
+def _leaves(node: Node, *, of: frozenset[str] = _LEAVING) -> bool:
+    """Whether a statement may leave the sequence that it stands in."""
+    if node.kind in of:
+        return True
+    if node.kind in ("loop", "while", "for", "foreach", "query", "dynamic"):
+        of = of & {"return"}  # EXIT and CONTINUE leave the loop, not what stands around it
+    inner = [*node.body, *(node.otherwise or ())]
+    for _, body in (*node.arms, *node.handlers):
+        inner += body
+    return any(_leaves(each, of=of) for each in inner)
 
 
 def _assigned(nodes: Iterable[Node]) -> list[str]:

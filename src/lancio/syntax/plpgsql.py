@@ -456,7 +456,8 @@ class _Parser:
             if self.accept("execute"):
                 return Node("execute", 0, value=self.until("using", ";"), using=self.using(";"))
             return self.sql(self.at)
-        self.accept("next")
+        if self.accept("next"):  # adds a row and goes on
+            return Node("other", 0, value=self.until(";"))
         return Node("return", 0, value=self.until(";"))
 
     def perform(self) -> Node:
@@ -504,8 +505,8 @@ class _Parser:
         return Node("other", 0, using=tuple(found))
 
     def exit(self) -> Node:
+        node = Node(self.word(), 0)
         self.at += 1
-        node = Node("other", 0)
         self.until("when", ";")
         if self.accept("when"):
             node.using = (self.until(";"),)

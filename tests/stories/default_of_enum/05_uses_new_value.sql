@@ -1,0 +1,1 @@
+UPDATE score SET source = 'ANNOTATION';

@@ -1,0 +1,1 @@
+ALTER TABLE model ALTER COLUMN settings DROP NOT NULL;

@@ -1,0 +1,1 @@
+INSERT INTO model (id, name) VALUES (1, 'first');

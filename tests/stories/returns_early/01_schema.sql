@@ -1,0 +1,2 @@
+CREATE SCHEMA store;
+CREATE TABLE store.bucket (id integer, max_size integer);

@@ -1,0 +1,1 @@
+CREATE TYPE store.kind AS ENUM ('plain');
