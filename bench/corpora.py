@@ -206,6 +206,9 @@ def score(history: History, truth: Truth, result: Result) -> None:
 
 CLASSES = (
     ("name taken", r"already exists|already an object"),
+    ("not null", r"null value in column"),
+    ("default", r"default for column"),
+    ("view", r"of view column|from view|specified more than once"),
     ("data", r"violates|null values?|duplicate key|cannot be cast|invalid input syntax|more than one row|out of range"),
     ("label", r"enum"),
     ("stood on", r"depend on it|cannot drop|used by a view or rule"),
@@ -226,6 +229,9 @@ CLASSES = (
 REASONS = {
     "name taken": "a name has to be free first: a file that drops or renames its bearer was not seen as needed",
     "data": "the rows that are there decide, and they come from a file that was not seen to make them so",
+    "not null": "a column may be NULL from a file on that was not seen as needed",
+    "default": "a column's default stands in the way of its other type, and the file that takes it away was not seen",
+    "view": "the columns that a view has had stand in the way of its new ones",
     "label": "an enum value was not seen as needed",
     "stood on": "something that stands on the object has to go first",
     "key": "a foreign key or ON CONFLICT needs a unique key that was not seen",

@@ -134,6 +134,22 @@ def test_it_begins_on_the_schema_of_the_database_without_its_rows(place, databas
             connection.execute("DROP OWNED BY rehearsed_owner; DROP ROLE rehearsed_owner")
 
 
+def test_roles_of_the_database_are_lent_to_the_scratch_server_and_taken_back(memory, server, database):
+    asked = "SELECT count(*) FROM pg_roles WHERE rolname = 'lent_role'"
+    with psycopg.connect(database, autocommit=True) as connection, psycopg.connect(memory.conninfo) as there:
+        connection.execute("CREATE TABLE t ()")
+        connection.execute("CREATE ROLE lent_role")
+        try:
+            with rehearse.begun(memory, postgres.resolve(database), connection) as begin:
+                assert "lent_role" in begin.roles
+                assert there.execute(asked).fetchone() == (1,)
+            there.rollback()
+            assert there.execute(asked).fetchone() == (0,)
+            assert connection.execute(asked).fetchone() == (1,)
+        finally:
+            connection.execute("DROP ROLE lent_role")
+
+
 def lancio(*words):
     out, err = io.StringIO(), io.StringIO()
     status = main.run(words, Terminal(out, err, {}))

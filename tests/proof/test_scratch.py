@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lancio.errors import ServerError
+from lancio.errors import ConnectionLost, ServerError
 from lancio.proof import scratch
 
 
@@ -74,6 +74,15 @@ def test_a_role_that_may_not_make_databases_is_told_so(server):
     finally:
         with server.connect() as connection:
             connection.execute("DROP ROLE scratch_nobody")
+
+
+def test_a_connection_that_is_lost_is_an_error_of_ours(server):
+    def killed() -> None:
+        with scratch.server(server.url()) as made, made.connect(made.create()) as connection:
+            connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(ConnectionLost):
+        killed()
 
 
 def left_behind() -> set[Path]:

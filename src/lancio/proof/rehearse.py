@@ -79,6 +79,8 @@ class Start:
     name: str
     said: str
     notes: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    """Roles that were made on the scratch server, since the schema names them."""
 
 
 # --- where it begins --------------------------------------------------------------------------------------------------
@@ -105,8 +107,9 @@ def start(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
     if server.major != major:
         what = f"{target.display} runs PostgreSQL {major}, the scratch server {server.major}"
         notes.append(f"{what}: what differs between them is not rehearsed")
-    notes += _copied(server, name, target, connection, dump, psql)
-    return Start(name, f"the schema of {target.display}, without rows", tuple(notes))
+    roles, refused = _copy_roles(server, connection)
+    notes += refused + _copied(server, name, target, dump, psql)
+    return Start(name, f"the schema of {target.display}, without rows", tuple(notes), tuple(roles))
 
 
 def _program(server: Scratch, name: str) -> str | None:
@@ -118,11 +121,8 @@ def _has_state(connection: psycopg.Connection[Any]) -> bool:
     return bool(replay.held(connection) - {("schema", "public")})
 
 
-def _copied(
-    server: Scratch, name: str, target: Target, connection: psycopg.Connection[Any], dump: str, psql: str
-) -> list[str]:
+def _copied(server: Scratch, name: str, target: Target, dump: str, psql: str) -> list[str]:
     """Copy the schema; what could not be copied comes back as sentences."""
-    _copy_roles(server, connection)
     programs = server.installation.environment() if server.installation else {"PATH": os.environ.get("PATH", "")}
     there = conninfo.make_conninfo(server.conninfo, dbname=name)
     dumped = _tool([dump, "--schema-only"], target.conninfo, programs)
@@ -153,11 +153,20 @@ def _tool(
     )
 
 
-def _copy_roles(server: Scratch, connection: psycopg.Connection[Any]) -> None:
+def _copy_roles(server: Scratch, connection: psycopg.Connection[Any]) -> tuple[list[str], list[str]]:
+    """Make the roles that the scratch server lacks: those that were made, and a sentence for each other one."""
     wanted = {row[0] for row in connection.execute(QUERIES["roles"].encode())}
+    made, refused = [], []
     with psycopg.connect(server.conninfo, autocommit=True) as there:
         for role in sorted(wanted - {row[0] for row in there.execute(QUERIES["roles"].encode())}):
-            there.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+            try:
+                there.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+                made.append(role)
+            except psycopg.Error as error:
+                if error.sqlstate is None:  # the connection, not the role
+                    raise
+                refused.append(f"the role {role} cannot be made on the scratch server: {error.diag.message_primary}")
+    return made, refused
 
 
 # --- the rehearsal ----------------------------------------------------------------------------------------------------
@@ -346,9 +355,14 @@ def _owner(catalog: Catalog, id_: int) -> str:
 
 @contextlib.contextmanager
 def begun(server: Scratch, target: Target, connection: psycopg.Connection[Any]) -> Iterator[Start]:
-    """`start`, with its database dropped at the end."""
+    """`start`, with its database and roles dropped at the end."""
     begin = start(server, target, connection)
     try:
         yield begin
     finally:
         server.drop(begin.name)
+        with psycopg.connect(server.conninfo, autocommit=True) as there:
+            for role in begin.roles:
+                # What a file gave it elsewhere on that server keeps it there.
+                with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
+                    there.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))

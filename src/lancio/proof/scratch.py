@@ -140,6 +140,8 @@ def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> 
         scratch = stack.enter_context(own) if url is None else at(url)
         try:
             yield scratch
+        except psycopg.Error as error:
+            raise postgres.interrupted(postgres.resolve(scratch.conninfo), error) from error
         finally:
             with _undisturbed():
                 scratch.clear()
