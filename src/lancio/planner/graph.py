@@ -168,6 +168,7 @@ def _contradictions(
     if loops:
         return []
     findings = []
+    order = ", ".join(files[each][0].name for each in proposed)
     for index, requirements in unmet.items():
         left = {(each.kind, each.object) for each in again[index].missing()}
         met = [each for each in requirements if (each.kind, each.object) not in left and each.kind != "name"]
@@ -185,7 +186,6 @@ def _contradictions(
             ),
             None,
         )
-        order = ", ".join(files[each][0].name for each in proposed)
         findings.append(
             Finding(
                 "order",
