@@ -3,65 +3,73 @@
 
 -- name: effect
 -- One row: the number the next transaction will have, how many rows each catalog has, and the rows written since $1 by
--- name and definition, as one hash: the same file over the same catalog writes the same.
-WITH written (kind, said) AS (
-    SELECT 'schema', concat_ws(' ', nspname, nspacl) FROM pg_namespace AS c WHERE oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+-- name and definition, as one hash: the same file over the same catalog writes the same. One look at each catalog.
+WITH seen (kind, rows, said) AS (
+    SELECT 1, count(*), array_agg(concat_ws(' ', nspname, nspacl)) FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_namespace AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'extension', concat_ws(' ', extname, extversion) FROM pg_extension AS c
-    WHERE oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 2, count(*), array_agg(concat_ws(' ', extname, extversion)) FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_extension AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'relation', concat_ws(' ', oid::regclass, relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl,
-               relreplident, CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid)
-                                  WHEN relkind IN ('i', 'I') THEN pg_get_indexdef(oid) END)
-    FROM pg_class AS c
-    WHERE oid >= 16384 AND relkind <> 't' AND relnamespace <> 'pg_toast'::regnamespace AND age(c.xmin) <= age($1::text::xid)
+    SELECT 3, count(*),
+           array_agg(concat_ws(' ', oid::regclass, relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl,
+                               relreplident, CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid)
+                                                  WHEN relkind IN ('i', 'I') THEN pg_get_indexdef(oid) END))
+           FILTER (WHERE relkind <> 't' AND relnamespace <> 'pg_toast'::regnamespace AND age(c.xmin) <= age($1::text::xid))
+    FROM pg_class AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'column', concat_ws(' ', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-               a.attidentity, to_jsonb(a) ->> 'attgenerated')
-    FROM pg_attribute AS a JOIN pg_class AS r ON r.oid = a.attrelid
-    WHERE a.attrelid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped AND r.relkind NOT IN ('t', 'i', 'I')
-      AND r.relnamespace <> 'pg_toast'::regnamespace AND age(a.xmin) <= age($1::text::xid)
+    SELECT 4, count(*), array_agg((
+               SELECT concat_ws(' ', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                                a.attidentity, to_jsonb(a) ->> 'attgenerated')
+               FROM pg_class AS r
+               WHERE r.oid = a.attrelid AND r.relkind NOT IN ('t', 'i', 'I') AND r.relnamespace <> 'pg_toast'::regnamespace))
+           FILTER (WHERE a.attnum > 0 AND NOT a.attisdropped AND age(a.xmin) <= age($1::text::xid))
+    FROM pg_attribute AS a WHERE attrelid >= 16384
     UNION ALL
-    SELECT 'default', concat_ws(' ', c.adrelid::regclass, a.attname, pg_get_expr(c.adbin, c.adrelid))
-    FROM pg_attrdef AS c JOIN pg_attribute AS a ON a.attrelid = c.adrelid AND a.attnum = c.adnum
-    WHERE c.oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 5, count(*), array_agg((
+               SELECT concat_ws(' ', c.adrelid::regclass, a.attname, pg_get_expr(c.adbin, c.adrelid))
+               FROM pg_attribute AS a WHERE a.attrelid = c.adrelid AND a.attnum = c.adnum))
+           FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_attrdef AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'constraint', concat_ws(' ', nullif(conrelid, 0)::regclass, nullif(contypid, 0)::regtype, conname,
-               pg_get_constraintdef(oid), convalidated)
-    FROM pg_constraint AS c WHERE oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 6, count(*), array_agg(concat_ws(' ', nullif(conrelid, 0)::regclass, nullif(contypid, 0)::regtype, conname,
+                                            pg_get_constraintdef(oid), convalidated))
+           FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_constraint AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'routine', concat_ws(' ', oid::regprocedure, prorettype::regtype, prosecdef, provolatile, proconfig, proacl, md5(prosrc))
-    FROM pg_proc AS c WHERE oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 7, count(*), array_agg(concat_ws(' ', oid::regprocedure, prorettype::regtype, prosecdef, provolatile, proconfig,
+                                            proacl, md5(prosrc)))
+           FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_proc AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'type', concat_ws(' ', oid::regtype, typtype, typdefault, typnotnull) FROM pg_type AS c
-    WHERE oid >= 16384 AND typtype IN ('e', 'd', 'r') AND age(c.xmin) <= age($1::text::xid)
+    SELECT 8, count(*), array_agg(concat_ws(' ', oid::regtype, typtype, typdefault, typnotnull))
+           FILTER (WHERE typtype IN ('e', 'd', 'r') AND age(c.xmin) <= age($1::text::xid))
+    FROM pg_type AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'label', concat_ws(' ', enumtypid::regtype, enumlabel) FROM pg_enum AS c
-    WHERE oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 9, count(*), array_agg(concat_ws(' ', enumtypid::regtype, enumlabel)) FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_enum AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'trigger', concat_ws(' ', tgrelid::regclass, pg_get_triggerdef(oid), tgenabled) FROM pg_trigger AS c
-    WHERE oid >= 16384 AND NOT tgisinternal AND age(c.xmin) <= age($1::text::xid)
+    SELECT 10, count(*), array_agg(concat_ws(' ', tgrelid::regclass, pg_get_triggerdef(oid), tgenabled))
+           FILTER (WHERE NOT tgisinternal AND age(c.xmin) <= age($1::text::xid))
+    FROM pg_trigger AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'policy', concat_ws(' ', polrelid::regclass, polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
-    FROM pg_policy AS c WHERE age(c.xmin) <= age($1::text::xid)
+    SELECT 11, count(*), array_agg(concat_ws(' ', polrelid::regclass, polname, polcmd, pg_get_expr(polqual, polrelid),
+                                             pg_get_expr(polwithcheck, polrelid)))
+           FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_policy AS c
     UNION ALL
-    SELECT 'rule', concat_ws(' ', ev_class::regclass, rulename) FROM pg_rewrite AS c
-    WHERE oid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 12, count(*), array_agg(concat_ws(' ', ev_class::regclass, rulename)) FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_rewrite AS c WHERE oid >= 16384
     UNION ALL
-    SELECT 'comment', concat_ws(' ', classoid::regclass, objsubid, md5(description)) FROM pg_description AS c
-    WHERE objoid >= 16384 AND age(c.xmin) <= age($1::text::xid)
+    SELECT 13, count(*), array_agg(concat_ws(' ', classoid::regclass, objsubid, md5(description)))
+           FILTER (WHERE age(c.xmin) <= age($1::text::xid))
+    FROM pg_description AS c WHERE objoid >= 16384
 )
 SELECT (txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text AS next,
-       ARRAY[
-           (SELECT count(*) FROM pg_namespace WHERE oid >= 16384), (SELECT count(*) FROM pg_extension WHERE oid >= 16384),
-           (SELECT count(*) FROM pg_class WHERE oid >= 16384), (SELECT count(*) FROM pg_attribute WHERE attrelid >= 16384),
-           (SELECT count(*) FROM pg_attrdef WHERE oid >= 16384), (SELECT count(*) FROM pg_constraint WHERE oid >= 16384),
-           (SELECT count(*) FROM pg_proc WHERE oid >= 16384), (SELECT count(*) FROM pg_type WHERE oid >= 16384),
-           (SELECT count(*) FROM pg_enum WHERE oid >= 16384), (SELECT count(*) FROM pg_trigger WHERE oid >= 16384),
-           (SELECT count(*) FROM pg_policy), (SELECT count(*) FROM pg_rewrite WHERE oid >= 16384),
-           (SELECT count(*) FROM pg_description WHERE objoid >= 16384)] AS counts,
-       (SELECT md5(coalesce(string_agg(concat_ws(' ', w.kind, w.said), E'\n' ORDER BY concat_ws(' ', w.kind, w.said) COLLATE "C"), ''))
-        FROM written AS w) AS written
+       array_agg(s.rows ORDER BY s.kind) AS counts,
+       md5(coalesce(string_agg((SELECT string_agg(u.said, E'\n' ORDER BY u.said COLLATE "C") FROM unnest(s.said) AS u (said)),
+                               E'\n' ORDER BY s.kind), '')) AS written
+FROM seen AS s
 
 -- name: next
 SELECT (txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text
