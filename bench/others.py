@@ -32,6 +32,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -238,13 +239,17 @@ class Score:
     """What one way is worth on one history, or on all."""
 
     shares: dict[str, Share] = field(default_factory=dict)
+    kinds: dict[str, Share] = field(default_factory=dict)
+    """Of the direct pairs, by what PostgreSQL's sentence tells of the need."""
+
     unread: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
     backward: int = 0
 
     def add(self, other: Score, history: str) -> None:
-        for name, share in other.shares.items():
-            self.shares.setdefault(name, corpora.Share()).add(share)
+        for mine, theirs in ((self.shares, other.shares), (self.kinds, other.kinds)):
+            for name, share in theirs.items():
+                mine.setdefault(name, corpora.Share()).add(share)
         self.unread |= {f"{history}/{file}": message for file, message in other.unread.items()}
         for what, count in other.skipped.items():
             self.skipped[what] = self.skipped.get(what, 0) + count
@@ -259,7 +264,12 @@ def scored(history: History, truth: Truth, answer: Answer) -> Score:
     at = {facts.name: place for place, facts in enumerate(history.graph.files)}
     backward = {(each.file, each.needs) for each in answer.edges if at[each.needs] > at[each.file]}
     shares = {name: result.shares[name] for name in MEASURES}
-    return Score(shares, dict(answer.unread), dict(answer.skipped), len(backward))
+    missed = Counter(miss.kind for miss in result.misses if miss.measure == "direct")
+    asked_of = Counter(
+        corpora.class_of(truth.messages.get(pair, "")) for pair in truth.direct if pair[1] in truth.left_out
+    )
+    kinds = {kind: corpora.Share(count - missed[kind], count) for kind, count in asked_of.items()}
+    return Score(shares, kinds, dict(answer.unread), dict(answer.skipped), len(backward))
 
 
 def read(path: Path, preamble: Path | None, variables: dict[str, str]) -> History:
@@ -302,7 +312,7 @@ def percent(share: Share) -> str:
 
 
 def tables(scores: dict[str, dict[str, Score]], pooled: dict[str, Score]) -> str:
-    """Two tables of Markdown: recall and precision for each history, and all measures pooled."""
+    """Markdown: recall and precision for each history; all measures pooled; recall by the kind of need."""
     rows = [["history", "direct pairs", *pooled], ["---"] * (len(pooled) + 2)]
     for history, ways in (*scores.items(), ("pooled", pooled)):
         cells = [f"{percent(each.shares['direct'])} / {percent(each.shares['precision'])}" for each in ways.values()]
@@ -311,13 +321,17 @@ def tables(scores: dict[str, dict[str, Score]], pooled: dict[str, Score]) -> str
     for way, score in pooled.items():
         shares = [f"{percent(share)} of {share.of}" for share in score.shares.values()]
         more.append([way, *shares, str(score.backward), str(len(score.unread))])
-    return "\n\n".join("\n".join(f"| {' | '.join(row)} |" for row in each) for each in (rows, more))
+    most = sorted(next(iter(pooled.values())).kinds.items(), key=lambda item: (-item[1].of, item[0]))
+    kinds = [["need", "direct pairs", *pooled], ["---"] * (len(pooled) + 2)]
+    kinds += [[kind, str(all_.of), *(percent(each.kinds[kind]) for each in pooled.values())] for kind, all_ in most]
+    return "\n\n".join("\n".join(f"| {' | '.join(row)} |" for row in each) for each in (rows, more, kinds))
 
 
 def as_dict(score: Score) -> dict[str, Any]:
     """One score as JSON."""
     return {
         "shares": {name: {"hit": share.hit, "of": share.of} for name, share in score.shares.items()},
+        "kinds": {name: {"hit": share.hit, "of": share.of} for name, share in score.kinds.items()},
         "unread": score.unread,
         "skipped": score.skipped,
         "backward": score.backward,

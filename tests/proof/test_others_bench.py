@@ -81,14 +81,20 @@ def test_a_chain_said_as_hard_has_full_recall_and_the_precision_of_chance(bench,
     names = tuple(f"{number}.sql" for number in range(1, 6))
     needs = frozenset({(2, 1), (3, 1)})
     none = frozenset()
-    truth = Truth(names, frozenset(range(1, 6)), needs, needs, none, none, none)
+    said = {(2, 1): 'relation "a" does not exist', (3, 1): 'column "x" does not exist'}
+    truth = Truth(names, frozenset(range(1, 6)), needs, needs, none, none, none, messages=said)
     score = bench.scored(read, truth, bench.chain(read))
     measured = {name: (share.hit, share.of) for name, share in score.shares.items()}
     assert measured["direct"] == (2, 2)
     assert measured["precision"] == (1, 4)
     assert measured["ordered"] == (10, 10)
     turned = bench.Answer((bench.edge("1.sql", "2.sql"),))
-    assert bench.scored(read, truth, turned).backward == 1
+    scored = bench.scored(read, truth, turned)
+    assert scored.backward == 1
+    assert {kind: (share.hit, share.of) for kind, share in scored.kinds.items()} == {
+        "relation": (0, 1),
+        "column": (0, 1),
+    }
     assert bench.tables({"h": {"chain": score}}, {"chain": score}).splitlines()[2] == "| h | 2 | 100.0 / 25.0 |"
 
 
