@@ -183,6 +183,14 @@ def test_an_error_stands_where_the_text_is_wrong(text: str, place: str, message:
     assert text.encode()[caught.value.position :].startswith(place.encode())
 
 
+@pytest.mark.parametrize("end", ["'offen", '"offen', "/* offen", "$$offen", "U&'\\00'"])
+def test_a_text_that_is_looked_at_in_pieces_may_end_in_the_middle_of_a_string(end: str) -> None:
+    text = "SELECT 1; SELECT 2; " + "SELECT -(-1); " * parser.MAX_DEPTH + f"SELECT {end}"
+    with pytest.raises(parser.ParseError) as caught:
+        parser.parse(text.encode())
+    assert text[caught.value.position :].startswith(end) or "Unicode" in caught.value.message
+
+
 def test_a_refusal_shows_the_line_and_points_at_the_place_behind_accents() -> None:
     text = "SELECT 1;\nSELECT 'ééé' FROM t WERE a = 1 b;\n"
     with pytest.raises(SyntaxRefused) as caught:

@@ -162,7 +162,9 @@ def _pieces(text: bytes) -> Iterator[tuple[int, int]]:
     library = _library()
     result = library.pg_query_split_with_scanner(text)
     try:
-        starts = [result.statements[at].contents.location for at in range(1, result.count)]
+        # It counts first and notes the places then: where the scanner fails there is a count and no place.
+        count = 0 if result.error else result.count
+        starts = [result.statements[at].contents.location for at in range(1, count)]
     finally:
         library.pg_query_free_split_result(result)
     return pairwise((0, *starts, len(text)))
