@@ -72,7 +72,7 @@ QUERIES = [
     ("SELECT set_config('search_path', 'app', true)", ["set setting search_path"]),
     ("CREATE UNIQUE INDEX i ON s.t USING gin (a, lower(b) x.ops) INCLUDE (c) WHERE d > 0",
      ["read relation s.t", "read column s.t.a", "read column s.t.b", "call routine lower(…)", "read opclass x.ops",
-      "read column s.t.c", "read column s.t.d", "read access method gin", "make relation s.i"]),
+      "read column s.t.d", "read column s.t.c", "read access method gin", "make relation s.i"]),
     ("CREATE TEMP TABLE x (a int); INSERT INTO x VALUES (1); DROP TABLE x", []),
     ("GRANT SELECT (a) ON t TO r; GRANT EXECUTE ON FUNCTION f(int) TO PUBLIC",
      ["read role r", "alter relation t", "read column t.a", "alter routine f(integer)"]),

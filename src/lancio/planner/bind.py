@@ -87,8 +87,10 @@ class Binder:
         self._statement = -1
         self.heirs: dict[int, list[int]] = {}  # tables that inherit from a table, partitions among them
         self.partitions: dict[int, list[int]] = {}
+        self._keyless: list[tuple[Object, tuple[str, ...], Op]] = []  # foreign keys whose key was not there yet
+        self.transitions: set[str] = set()  # names that triggers give to the rows they hand over
         self._dropped: list[tuple[str, str, Site, list[int]]] = []  # by this statement, and what stood on each
-        self._truths: dict[int, bool | None] = {}  # conditions of this statement, by the branch they stand at
+        self._truths: dict[tuple[int, Ref | None], bool | None] = {}  # what this statement's conditions found
         self._left: set[int] = set()  # objects that this statement found and left alone
         self._places: dict[Site, Place] = {}
         self._searched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # a path, and its schemas
@@ -239,6 +241,15 @@ class Binder:
                 says, done, site, [self.catalog.objects[each] for each in dependents if each in self.catalog.objects]
             )
         self._dropped.clear()
+        for target, columns, op in self._keyless:  # the key may have come behind the reference to it
+            if not self.unique_keys(target, columns):
+                listed = ", ".join(columns)
+                says = (
+                    f"a unique key on {target.name.full} ({listed})" if columns else f"a primary key of {target.says}"
+                )
+                message = f'there is no unique constraint matching given keys for referenced table "{target.name.name}"'
+                self.lack("unique key", says, op, message)
+        self._keyless.clear()
         self._made_now, self._read_now, self._held_now = [], [], []
         self._left.clear()
         self._calls.clear()
@@ -308,29 +319,31 @@ class Binder:
         known = True
         for guard in op.guards:
             # A condition is asked once, when its branch is entered; what the branch does may make it untrue.
-            if id(guard) not in self._truths:
-                self._truths[id(guard)] = self.truth(guard, op)
-            truth = self._truths[id(guard)]
+            asked = guard.asked, guard.ref
+            if asked not in self._truths:
+                self._truths[asked] = self.there(guard, op)
+            there = self._truths[asked]
+            truth = None if there is None or guard.truth == "unknown" else there is (guard.truth == "exists")
             if truth is False:
                 return False
             known = known and truth is True
         return True if known else None
 
-    def truth(self, guard: Guard, op: Op) -> bool | None:
-        """Whether one condition holds here."""
+    def there(self, guard: Guard, op: Op) -> bool | None:
+        """Whether what a condition asks for is there; None where that cannot be known."""
         ref = guard.ref
-        if ref is None or guard.truth == "unknown":
+        if ref is None:
             return None
         found = self.resolve(ref)
         if found is not None:
             if found.maker.file != self.current:
                 self.edge(self.site(op), found.maker, "read-after-write", "set", found.says, found.name.kind)
-            return guard.truth == "exists"
+            return True
         if self.builtin(ref):
-            return guard.truth == "exists"
+            return True
         if ref.kind == "role" and not self.catalog.live:
             return None  # roles are the server's: which ones it has, no folder says
-        return guard.truth == "missing"
+        return False
 
     # Reading.
 
@@ -456,6 +469,8 @@ class Binder:
             says, kind = f"extension {extension}", "extension"
         if maybe or (kind, says) in self.bound.requirements:
             return
+        if self._depth and ref.schema is None and ref.name in self.transitions:
+            return  # rows that a trigger hands to its function
         if strength == "hard":
             strength = self.firm
         self.bound.requirements[kind, says] = Requirement(
@@ -560,6 +575,8 @@ class Binder:
         if not version.readers or version.readers[-1].file != site.file:
             version.readers.append(site)
         self.made_by(column, site, self.firm)
+        if "type" in column.cells:  # what stands on it would be in the way of who changes its type
+            self.edge(site, column.cells["type"].maker, "read-after-write", "order", f"{column.says} (type)", "column")
         for stem in column.stems:
             self.edge(site, stem, "read-after-write", self.firm, column.says, "column")
 
@@ -732,12 +749,7 @@ class Binder:
                     op, parent, detail.columns_of, target, detail.references[1] or unique.detail.columns_of
                 )
             elif not maybe and not target.open and target.label in ("table", "partitioned table"):
-                columns = ", ".join(detail.references[1])
-                says = (
-                    f"a unique key on {target.name.full} ({columns})" if columns else f"a primary key of {target.says}"
-                )
-                message = f'there is no unique constraint matching given keys for referenced table "{target.name.name}"'
-                self.lack("unique key", says, op, message)
+                self._keyless.append((target, detail.references[1], op))
         if name.kind == "relation":
             self.columns(made, detail, site)
             self.copied(made, detail, site)
@@ -748,6 +760,8 @@ class Binder:
                 self.catalog.add(Name("label", name.schema, label.name, name.name), "label", site, made)
         elif name.kind == "extension":
             self.members(made, detail, op, maybe=maybe)
+        elif name.kind == "trigger":
+            self.transitions.update(detail.columns_of)
         if name.kind == "routine" and detail.body:
             self.bodies[made.id] = site
 
@@ -766,9 +780,10 @@ class Binder:
         self.typed(column)
         old = self.catalog.objects.get(column.type_id or 0)
         new = self.resolve(now.type) if now.type is not None else None
-        enums = [each for each in (old, new) if each is not None and each.detail.contype == "enum"]
-        if not enums or old is new or (new is None and _comparable(now.type_name, "text")):
+        if old is new and (old is not None or _assignable(_type_name(column), now.type_name)):
             return
+        if any(each is not None and each.detail.contype != "enum" for each in (old, new)) or _is_text(now.type_name):
+            return  # what a cast between other types does is theirs to know
         version = column.cells.get("default")
         if column.detail.columns[0].default:
             if self.guarded(op) is True and not op.soft:
@@ -1166,6 +1181,10 @@ class Binder:
                     self.edge(site, reader, "write-after-read", "order", found.says, "column")
         else:
             column = column._replace(default=set_now, identity=False, generated=False)
+            for each in self.catalog.objects.values():  # what the default before it called or counted by
+                if found.id in each.dependents and (each.name.kind == "routine" or each.label == "sequence"):
+                    each.dependents.discard(found.id)
+                    each.released.append((site, found.id))
         found.detail = found.detail._replace(columns=(column, *found.detail.columns[1:]))
 
     def drop(self, op: Op) -> None:
@@ -1423,6 +1442,21 @@ def _comparable(one: str, other: str) -> bool:
     """Whether PostgreSQL compares values of two types; True where a type is not known."""
     first, second = (_bare(each.split("(")[0].strip()) for each in (one, other))
     return not first or not second or first == second or any({first, second} <= family for family in _FAMILIES)
+
+
+def _is_text(type_name: str) -> bool:
+    return _comparable(type_name, "text")
+
+
+_PLAIN = frozenset(("boolean", "bytea", "uuid", "inet", "cidr", "interval", "time without time zone"))
+_JSON = frozenset(("json", "jsonb"))
+
+
+def _assignable(before: str, now: str) -> bool:
+    """Whether PostgreSQL casts a default of one built-in type to another by itself; True where that is not known."""
+    one, other = (_bare(each.split("(")[0].strip()) for each in (before, now))
+    known = _PLAIN | _JSON | frozenset().union(*_FAMILIES)
+    return not {one, other} <= known or _comparable(one, other) or _is_text(other) or {one, other} == _JSON
 
 
 def _accepts(routine: Object, arity: int) -> bool:

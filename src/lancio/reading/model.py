@@ -69,6 +69,8 @@ class Guard(NamedTuple):
 
     ref: Ref | None
     truth: Truth
+    asked: int = 0
+    """Which of the file's conditions asks it: both branches of an IF go by one answer."""
 
 
 class Column(NamedTuple):
@@ -105,7 +107,7 @@ class Detail(NamedTuple):
     to: str = ""  # rename: the new name; move: the new schema
     facet: str = "definition"  # alter, write: which cell
     references: tuple[Ref, tuple[str, ...]] | None = None  # make of a foreign key: table and columns
-    columns_of: tuple[str, ...] = ()  # make of a constraint, index, trigger: the columns it stands on
+    columns_of: tuple[str, ...] = ()  # make of a constraint, index: the columns; of a trigger: its transition tables
     base: str = ""  # make of an index: what PostgreSQL's own name for it is built from, beside the table's
     contype: str = ""  # make of a constraint: primary key, unique, foreign key, check, exclude, not null
     routine: Ref | None = None  # make of a trigger: what it executes

@@ -464,6 +464,9 @@ def create_trigger(reader: Reader, fields: Tree) -> None:
         events=names,
         replace=bool(fields.get("replace")),
         each_row=bool(fields.get("row")),
+        columns_of=tuple(
+            each.get("TriggerTransition", {}).get("name", "") for each in fields.get("transitionRels", ())
+        ),
     )
     reader.emit("make", Ref("trigger", fields.get("trigname", ""), table.schema, of=(table,)), at, detail)
 

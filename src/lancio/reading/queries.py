@@ -153,6 +153,12 @@ def _output_name(node: Tree | None) -> str:
     if name == "TypeCast":
         inner = _output_name(fields.get("arg"))
         return inner if inner != "?column?" else tree.last(fields.get("typeName", {}).get("names"))
+    if name == "SubLink":
+        kind = fields.get("subLinkType", "")
+        targets = tree.unwrap(fields.get("subselect"))[1].get("targetList") or [{}]
+        first = targets[0].get("ResTarget", {})
+        named = first.get("name") or _output_name(first.get("val"))
+        return {"EXISTS_SUBLINK": "exists", "ARRAY_SUBLINK": "array", "EXPR_SUBLINK": named}.get(kind, "?column?")
     if name == "A_Indirection":
         last = fields.get("indirection", [{}])[-1]
         return tree.text_of(last) or _output_name(fields.get("arg"))

@@ -337,26 +337,22 @@ def create_index(reader: Reader, fields: Tree) -> None:
     at = tree.location(fields.get("relation", {}))
     reader.emit("read", table, at)
     scope = Scope(sources={table.name: Source(relation=table)})
-    words: list[str] = []
+    elements = [each.get("IndexElem", {}) for each in fields.get("indexParams", ())]
+    included = [each.get("IndexElem", {}).get("name", "") for each in fields.get("indexIncludingParams", ())]
+    keys = [element.get("name", "") for element in elements]
+    base = "_".join(_numbered([*map(_index_word, elements), *included]))
+    name = fields.get("idxname") or object_name(table.name, base, "idx")
     columns: list[str] = [*_columns_in(fields.get("whereClause"))]
-    keys: list[str] = []
-    index = Ref("relation", fields.get("idxname", ""), table.schema) if fields.get("idxname") else None
-    for each in fields.get("indexParams", ()):
-        element = each.get("IndexElem", {})
-        keys.append(element.get("name", ""))
-        with reader.inside(holder=index):
-            words.append(_index_element(reader, element, scope, table))
-        columns += [element["name"]] if element.get("name") else _columns_in(element.get("expr"))
-    for each in fields.get("indexIncludingParams", ()):
-        included = each.get("IndexElem", {})
-        reader.emit("read", Ref("column", included.get("name", ""), of=(table,)), at)
-        words.append(included.get("name", ""))
-        columns.append(included.get("name", ""))
-    with reader.inside(holder=index):
+    with reader.inside(holder=Ref("relation", name, table.schema)):
+        for element in elements:
+            _index_element(reader, element, scope, table)
+            columns += [element["name"]] if element.get("name") else _columns_in(element.get("expr"))
         queries.expression(reader, fields.get("whereClause"), scope)
+    for each in included:
+        reader.emit("read", Ref("column", each, of=(table,)), at)
+        columns.append(each)
     method = fields.get("accessMethod", "btree")
     reader.emit("read", Ref("access method", method), at)
-    name = fields.get("idxname") or object_name(table.name, "_".join(_numbered(words)), "idx")
     detail = Detail(
         label="index",
         if_not_exists=bool(fields.get("if_not_exists")),
@@ -365,7 +361,7 @@ def create_index(reader: Reader, fields: Tree) -> None:
         keys=tuple(keys) if fields.get("unique") and all(keys) else (),
         partial="whereClause" in fields,
         concurrently=bool(fields.get("concurrent")),
-        base="_".join(_numbered(words)),
+        base=base,
         implied=not fields.get("idxname"),
         like=(table,),
     )
@@ -384,7 +380,7 @@ def _numbered(words: list[str]) -> list[str]:
     return out
 
 
-def _index_element(reader: Reader, element: Tree, scope: Scope, table: Ref) -> str:
+def _index_element(reader: Reader, element: Tree, scope: Scope, table: Ref) -> None:
     if element.get("name"):
         reader.emit("read", Ref("column", element["name"], of=(table,)), -1)
     queries.expression(reader, element.get("expr"), scope)
@@ -394,6 +390,10 @@ def _index_element(reader: Reader, element: Tree, scope: Scope, table: Ref) -> s
     collation = tree.strings(element.get("collation"))
     if collation:
         reader.emit("read", tree.any_name("collation", collation))
+
+
+def _index_word(element: Tree) -> str:
+    """What an index's element brings into the name that PostgreSQL gives the index."""
     if element.get("name"):
         return str(element["name"])
     name, fields = tree.unwrap(element.get("expr"))

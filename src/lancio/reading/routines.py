@@ -79,7 +79,8 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
 def _own_path(options: list[Tree]) -> tuple[str, ...] | None:
     for element in options:
         setting = element.get("DefElem", {}).get("arg", {}).get("VariableSetStmt", {})
-        if setting.get("name", "").lower() == "search_path":
+        # FROM CURRENT keeps the path that stands here: no other one.
+        if setting.get("name", "").lower() == "search_path" and setting.get("args"):
             values = (tree.constant(each) for each in setting.get("args", ()))
             return tuple(part.strip() for value in values if value is not None for part in value.split(","))
     return None
@@ -473,7 +474,7 @@ class PlBody:
             refusal = _refusal(body)
             if refusal is not None:
                 self.refused(found, refusal, condition.start, otherwise)
-            true, false = conditions.facts(found, self.evaluate)
+            true, false = self.stamped(conditions.facts(found, self.evaluate))
             asked, into = self.asked, self.into
             self.branch(body, otherwise + true)
             self.asked, self.into = asked, into
@@ -489,6 +490,12 @@ class PlBody:
                     self.need_row(row, message, node.arms[0][0].start)
             self.branch(node.otherwise, otherwise)
         self.left = behind
+
+    def stamped(self, facts: conditions.Facts) -> conditions.Facts:
+        """The facts of one condition, marked as such."""
+        self.reader.conditions += 1
+        true, false = (tuple(guard._replace(asked=self.reader.conditions) for guard in each) for each in facts)
+        return true, false
 
     def refused(self, condition: Tree | None, raised: Node, at: int, outer: tuple[Guard, ...]) -> None:
         """A branch that only raises: what the condition misses is a requirement, in the file's own words."""
