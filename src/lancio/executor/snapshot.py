@@ -55,7 +55,10 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
             if name not in ("server", "installable")
         }
         probes = dict.fromkeys(
-            requirement.probe for facts in graph.files for requirement in facts.requires if requirement.probe
+            probe
+            for facts in graph.files
+            for probe in (*(each.probe for each in facts.requires), *facts.questions)
+            if probe
         )
         answers = {probe: _ask(connection, probe) for probe in probes}
     return Live(

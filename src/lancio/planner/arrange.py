@@ -44,6 +44,7 @@ class Outline:
     need_rows: list[tuple[str, RowFact]] = field(default_factory=list)
     sets: set[tuple[str, str]] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)  # tables that its foreign keys point to
+    taken: set[Key] = field(default_factory=set)  # names that it gives by RENAME, which must be free
     plainly: set[Key] = field(default_factory=set)  # of `makes`, what fails where it is there already
 
 
@@ -198,6 +199,7 @@ class Arrangement:
             if verb in ("drop", "rename", "move"):
                 _put(outline.drops, ref)
                 if verb == "rename":
+                    outline.taken.add(key(ref._replace(name=op.detail.to))[0])
                     _put(outline.makes, ref.__class__(ref.kind, op.detail.to, ref.schema, of=ref.of))
                 elif verb == "move":
                     _put(outline.makes, ref.__class__(ref.kind, ref.name, op.detail.to))
@@ -298,6 +300,8 @@ class Arrangement:
                     rather |= {
                         maker for maker, _ in makers.get(each_key, ()) if each_key in self.outlines[maker].plainly
                     }
+            for each_key in outline.taken:
+                rather.update(droppers.get(each_key, ()))
             for dropped in outline.drops:
                 rather.update(users.get(dropped, ()))
                 for view in standing.get(dropped, ()):  # it stands in the way until it is dropped itself

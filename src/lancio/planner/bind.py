@@ -19,11 +19,11 @@ from lancio.reading.queries import name_in_text
 from lancio.reading.relations import INHERITS, PARTITION, object_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lancio.catalog.profile import Profile
     from lancio.planner.model import Check, Effect, Hazard, Strength
-    from lancio.reading.model import Detail, FileOps, Guard, Kind, Op, Ref
+    from lancio.reading.model import Detail, FileOps, Guard, Kind, Op, Ref, RowFact
     from lancio.reading.source import Migration
 
 SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast", "pg_temp"))
@@ -53,6 +53,7 @@ class Bound:
     rows: dict[str, None] = field(default_factory=dict)
     locks: dict[str, tuple[int, int]] = field(default_factory=dict)
     settings: dict[str, None] = field(default_factory=dict)
+    questions: dict[str, None] = field(default_factory=dict)  # about rows, for a live database
     opaque: list[Opaque] = field(default_factory=list)
     destroys: list[tuple[str, Site]] = field(default_factory=list)
     effects: tuple[Effect, ...] = ()  # what it made, as it was when the file ended
@@ -66,11 +67,19 @@ class Bound:
 class Binder:
     """Binds files one after the other over one catalog.
 
-    `files` are the migrations that sites point into, whatever order they are bound in.
+    `files` are the migrations that sites point into, whatever order they are bound in; `answers` what a live database
+    said to questions about rows.
     """
 
-    def __init__(self, catalog: Catalog, profile: Profile, files: Sequence[tuple[Migration, FileOps]]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        profile: Profile,
+        files: Sequence[tuple[Migration, FileOps]],
+        answers: Mapping[str, bool | None] | None = None,
+    ) -> None:
         self.catalog = catalog
+        self.answers = answers or {}
         self.profile = profile
         self.files = files
         self.edges: dict[tuple[int, int, Hazard, Strength], dict[tuple[str, int], Because]] = {}
@@ -334,6 +343,8 @@ class Binder:
         ref = guard.ref
         if ref is None:
             return None
+        if guard.row is not None:
+            return self.row_there(guard.row)
         found = self.resolve(ref)
         if found is not None:
             if found.maker.file != self.current:
@@ -344,6 +355,16 @@ class Binder:
         if ref.kind == "role" and not self.catalog.live:
             return None  # roles are the server's: which ones it has, no folder says
         return False
+
+    def row_there(self, row: RowFact) -> bool | None:
+        """Whether a table has such a row: False where the database has none, and no file before made one."""
+        table = self.resolve(row.table)
+        if table is None:
+            return None
+        question = probe(table.name.full, row)
+        self.bound.questions[question] = None
+        made = any(not contradicts(fact, row) for fact, _ in table.rows)
+        return False if not made and self.answers.get(question) is False else None
 
     # Reading.
 
@@ -896,7 +917,11 @@ class Binder:
             if existing.name.kind == "routine" and detail.body:
                 self.bodies[existing.id] = site
             return
-        if maybe or existing.maker.file == self.current:
+        self.taken(existing, site, soft=maybe)
+
+    def taken(self, existing: Object, site: Site, *, soft: bool) -> None:
+        """A name that is to be given is somebody's."""
+        if soft or existing.maker.file == self.current:
             return
         says = f"the name {existing.name.full} to be free"
         self.bound.requirements.setdefault(
@@ -1245,6 +1270,9 @@ class Binder:
         if not op.detail.cascade:
             for each in (found, *(self.catalog.objects[part] for part in found.children)):
                 self.behind_release(each, site)
+        references = found.detail.references if found.label == "foreign key" else None
+        if references is not None and (target := self.resolve(references[0])) is not None:
+            self.lock(target, "ACCESS EXCLUSIVE", site)  # its triggers go, too
         twin = self.twin(found)
         gone = self.catalog.remove(found, site)
         if twin is not None:
@@ -1324,6 +1352,9 @@ class Binder:
         self.need(found, op, "ACCESS EXCLUSIVE")
         to = op.detail.to
         name = found.name._replace(schema=to) if op.verb == "move" else found.name._replace(name=to)
+        taken = self.catalog.find(name)
+        if taken is not None and taken is not found and "perhaps" not in taken.facts and self.guarded(op) is True:
+            self.taken(taken, site, soft=op.soft)
         self.free_for(name, site)
         says = found.says
         for version in found.cells.values():

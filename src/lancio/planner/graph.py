@@ -326,6 +326,7 @@ def _facts(
         impact=declared_.impact,
         after_run=declared_.after_run,
         opaque=tuple(bound.opaque),
+        questions=tuple(bound.questions),
         minimum_version=declared_.minimum,
         ops=ops,
         remains=tuple(_effect(each) for each in made if not each.extension),

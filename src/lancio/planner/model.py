@@ -149,6 +149,7 @@ class FileFacts:
     opaque: tuple[Opaque, ...]
     minimum_version: int = 0  # server_version_num that it declares to require
     ops: FileOps | None = field(default=None, repr=False, compare=False)
+    questions: tuple[str, ...] = ()  # about rows that its conditions ask for: each a SELECT of one boolean
     remains: tuple[Effect, ...] = ()  # of `creates`, what no later file drops or renames, under its name then
     standing: tuple[Check, ...] = ()  # of `checks`, what still holds after all files have run: `lancio verify` asks it
 

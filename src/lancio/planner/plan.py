@@ -449,7 +449,7 @@ class _Answers:
         """Every requirement of the steps that neither the database nor an earlier step meets."""
         profile = profiles.load(self.live.major)
         files = [(facts.migration, facts.ops) for facts in pending if facts.ops is not None]
-        binder = Binder(self.live.catalog.copy(), profile, files)
+        binder = Binder(self.live.catalog.copy(), profile, files, self.live.answers)
         found: list[Missing] = []
         asked: set[tuple[str, str]] = set()
         for index, facts in enumerate(pending):

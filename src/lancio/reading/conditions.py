@@ -40,9 +40,21 @@ def facts(node: Tree | None, evaluate: Evaluate) -> Facts:
     if name == "SubLink" and fields.get("subLinkType") == "EXISTS_SUBLINK":
         found = asked(fields.get("subselect"), evaluate)
         if found is None:
-            return UNKNOWN, UNKNOWN
+            return _row_asked(fields.get("subselect"), evaluate)
         return (Guard(found, "exists"),), (Guard(found, "missing"),)
     return UNKNOWN, UNKNOWN
+
+
+def _row_asked(query: Tree | None, evaluate: Evaluate) -> Facts:
+    """`EXISTS (SELECT … FROM account WHERE email = 'x')`: a fact that only the database knows."""
+    rows = wanted_rows(tree.unwrap(query)[1], evaluate)
+    if len(rows) != 1 or not rows[0].values:
+        return UNKNOWN, UNKNOWN
+    table = rows[0].table
+    if table.schema in ("pg_catalog", "information_schema") or table.name.startswith("pg_"):
+        return UNKNOWN, UNKNOWN
+    ref = Ref("row", table.name, table.schema, of=(table,))
+    return (Guard(ref, "exists", row=rows[0]),), (Guard(ref, "missing", row=rows[0]),)
 
 
 def _alone(query: Tree | None) -> Tree | None:

@@ -71,6 +71,8 @@ class Guard(NamedTuple):
     truth: Truth
     asked: int = 0
     """Which of the file's conditions asks it: both branches of an IF go by one answer."""
+    row: RowFact | None = None
+    """The row whose presence is asked for, where `ref` is one."""
 
 
 class Column(NamedTuple):

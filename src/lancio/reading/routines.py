@@ -505,7 +505,7 @@ class PlBody:
                 self.need_row(row, message, at)
             for true, _ in conditions.alternatives(condition, self.evaluate):
                 for guard in true:
-                    if guard.ref is not None and guard.truth == "missing":
+                    if guard.ref is not None and guard.row is None and guard.truth == "missing":
                         self.reader.emit("read", guard.ref, at, Detail(message=message))
 
     def need_row(self, row: RowFact, message: str, at: int) -> None:

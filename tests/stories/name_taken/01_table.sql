@@ -1,0 +1,1 @@
+CREATE TABLE pair (id integer, old_value integer, new_value bigint);

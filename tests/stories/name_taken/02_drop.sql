@@ -1,0 +1,1 @@
+ALTER TABLE pair DROP COLUMN old_value;

@@ -1,0 +1,1 @@
+ALTER TABLE pair RENAME COLUMN new_value TO old_value;
