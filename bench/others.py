@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from lancio.proof.leave_one_out import Truth
 
 HERE = Path(__file__).resolve().parent / "others"
+NEEDS = {"cascade": "no sentence kept"}
+"""Where a class of `corpora.py` means something else for a direct pair."""
+
 MEASURES = ("direct", "closure", "precision", "hazards", "ordered")
 
 
@@ -323,7 +326,10 @@ def tables(scores: dict[str, dict[str, Score]], pooled: dict[str, Score]) -> str
         more.append([way, *shares, str(score.backward), str(len(score.unread))])
     most = sorted(next(iter(pooled.values())).kinds.items(), key=lambda item: (-item[1].of, item[0]))
     kinds = [["need", "direct pairs", *pooled], ["---"] * (len(pooled) + 2)]
-    kinds += [[kind, str(all_.of), *(percent(each.kinds[kind]) for each in pooled.values())] for kind, all_ in most]
+    kinds += [
+        [NEEDS.get(kind, kind), str(all_.of), *(percent(each.kinds[kind]) for each in pooled.values())]
+        for kind, all_ in most
+    ]
     return "\n\n".join("\n".join(f"| {' | '.join(row)} |" for row in each) for each in (rows, more, kinds))
 
 
