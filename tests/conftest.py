@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: needs a running PostgreSQL (set by conftest from its fixtures)")
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
     config.addinivalue_line("markers", "embedded: starts embedded servers of its own (set postgres with it)")
+
+
+_CACHE = tempfile.TemporaryDirectory(prefix="lancio-cache-")
+
+
+def pytest_sessionstart() -> None:
+    """What the tests plan is kept in a folder of their own, not in the user's."""
+    os.environ.setdefault("LANCIO_CACHE", _CACHE.name)
+
+
+def pytest_sessionfinish() -> None:
+    _CACHE.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

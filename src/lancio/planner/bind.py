@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog.model import BEFORE, Catalog, Gone, Name, Object, Site, Version
 from lancio.errors import SyntaxRefused
+from lancio.planner import types
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
 from lancio.reading import directives, operations
@@ -199,8 +200,8 @@ class Binder:
         for schema in self.schemas(ref):
             overloads = self.catalog.overloads(schema, ref.name)
             if ref.args is not None:
-                wanted = [_bare(each) for each in ref.args]
-                overloads = [each for each in overloads if [_bare(arg) for arg in _arguments(each)] == wanted]
+                wanted = [types.bare(each) for each in ref.args]
+                overloads = [each for each in overloads if [types.bare(arg) for arg in _arguments(each)] == wanted]
             elif ref.arity is not None:
                 overloads = [each for each in overloads if _accepts(each, ref.arity)]
             if overloads:
@@ -801,9 +802,11 @@ class Binder:
         self.typed(column)
         old = self.catalog.objects.get(column.type_id or 0)
         new = self.resolve(now.type) if now.type is not None else None
-        if old is new and (old is not None or _assignable(_type_name(column), now.type_name)):
+        if old is new and (old is not None or types.assignable(_type_name(column), now.type_name)):
             return
-        if any(each is not None and each.detail.contype != "enum" for each in (old, new)) or _is_text(now.type_name):
+        if any(each is not None and each.detail.contype != "enum" for each in (old, new)) or types.is_text(
+            now.type_name
+        ):
             return  # what a cast between other types does is theirs to know
         version = column.cells.get("default")
         if column.detail.columns[0].default:
@@ -824,13 +827,13 @@ class Binder:
             there = self.catalog.part("column", target, key)
             if here is None or there is None:
                 continue
-            types = _type_name(here), _type_name(there)
-            if not _comparable(*types) and self.guarded(op) is True and not op.soft:
-                says = f"types that can be compared: {here.says} ({types[0]}), {there.says} ({types[1]})"
+            pair = _type_name(here), _type_name(there)
+            if not types.comparable(*pair) and self.guarded(op) is True and not op.soft:
+                says = f"types that can be compared: {here.says} ({pair[0]}), {there.says} ({pair[1]})"
                 self.lack("type", says, op, f"key columns {here.says} and {there.says} are of incompatible types")
             for one, other in ((here, there), (there, here)):
                 for before, changed_by in one.retyped:
-                    if not _comparable(before, _type_name(other)):
+                    if not types.comparable(before, _type_name(other)):
                         says = f"{one.says} (type)"
                         self.edge(self.site(op), changed_by, "read-after-write", "hard", says, "column")
 
@@ -936,8 +939,8 @@ class Binder:
     def misfit(self, before: Detail, existing: Object, now: Detail) -> str:
         """Why PostgreSQL would not let a definition take another one's place by OR REPLACE; "" if it would."""
         if existing.name.kind == "routine":
-            results = [_bare(each.removeprefix("SETOF ")) for each in (before.result, now.result)]
-            if all(results) and results[0] != results[1] and not any(map(_made_of_columns, results)):
+            results = [types.bare(each.removeprefix("SETOF ")) for each in (before.result, now.result)]
+            if all(results) and results[0] != results[1] and not any(map(types.made_of_columns, results)):
                 return "cannot change return type of existing function"
             names = before.columns_of, now.columns_of
             if len(names[0]) == len(names[1]) and names[0] != names[1]:
@@ -1443,51 +1446,12 @@ MAX_EVIDENCE = 40
 _MEMBER_WORDS = {"relation": "table", "routine": "function"}
 
 
-def _bare(type_name: str) -> str:
-    """A type's name without its schema."""
-    return type_name.rsplit(".", 1)[-1]
-
-
 def _arguments(routine: Object) -> list[str]:
     return routine.name.args.split(", ") if routine.name.args else []
 
 
-_FAMILIES = (
-    frozenset(("smallint", "integer", "bigint", "numeric", "real", "double precision")),
-    frozenset(("text", "character varying", "character", "name", "citext")),
-    frozenset(("date", "timestamp without time zone", "timestamp with time zone")),
-)
-"""Types that can be compared with one another."""
-
-
-def _made_of_columns(result: str) -> bool:
-    """A result whose columns are arguments: they are compared with those."""
-    return result in ("record", "trigger") or result.startswith("TABLE")
-
-
 def _type_name(column: Object) -> str:
     return column.detail.columns[0].type_name if column.detail.columns else ""
-
-
-def _comparable(one: str, other: str) -> bool:
-    """Whether PostgreSQL compares values of two types; True where a type is not known."""
-    first, second = (_bare(each.split("(")[0].strip()) for each in (one, other))
-    return not first or not second or first == second or any({first, second} <= family for family in _FAMILIES)
-
-
-def _is_text(type_name: str) -> bool:
-    return _comparable(type_name, "text")
-
-
-_PLAIN = frozenset(("boolean", "bytea", "uuid", "inet", "cidr", "interval", "time without time zone"))
-_JSON = frozenset(("json", "jsonb"))
-
-
-def _assignable(before: str, now: str) -> bool:
-    """Whether PostgreSQL casts a default of one built-in type to another by itself; True where that is not known."""
-    one, other = (_bare(each.split("(")[0].strip()) for each in (before, now))
-    known = _PLAIN | _JSON | frozenset().union(*_FAMILIES)
-    return not {one, other} <= known or _comparable(one, other) or _is_text(other) or {one, other} == _JSON
 
 
 def _accepts(routine: Object, arity: int) -> bool:
