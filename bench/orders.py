@@ -2,14 +2,13 @@
 
     python bench/orders.py FOLDER… [--preamble FILE]… [--orders 5] [--seed 0] [--scratch URL]
 
-Each FOLDER is one history; `--preamble` is given once a folder, in the same order (or not at all; `-` for none): SQL
-that runs before the first file. The files are run in their own order, and then in `--orders` others that the bonds of
-`lancio commute` allow: the first has each file as late as it may be, the others are drawn with the seed. Of each order
-it prints how many files stand elsewhere, how many of those fail that ran in their own order (or the other way round),
-and how many facts of the database differ: definitions of tables, columns, constraints, indexes, triggers, views,
-routines, policies, enums, privileges, and how many rows each table holds. Where a column stands in its table does not
-count. Ends with 1 if anything fails or differs.
-"""
+Each FOLDER is one history (without one, the packaged platform's own files); `--preamble` is given once a folder, in
+the same order (or not at all; `-` for none): SQL that runs before the first file. The files are run in their own
+order, and then in `--orders` others that the bonds of `lancio commute` allow: the first has each file as late as it
+may be, the others are drawn with the seed. Of each order it prints how many files stand elsewhere, how many of those
+fail that ran in their own order (or the other way round), and how many facts of the database differ: definitions of
+tables, columns, constraints, indexes, triggers, views, routines, policies, enums, privileges, and how many rows each
+table holds. Where a column stands in its table does not count. Ends with 1 if anything fails or differs."""
 
 from __future__ import annotations
 
@@ -17,6 +16,7 @@ import argparse
 import contextlib
 import random
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 OURS = "nspname !~ '^pg_' AND nspname <> 'information_schema'"
 FACTS = f"""
 SELECT 'column', n.nspname || '.' || c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod)
-       || a.attnotnull || a.attidentity::text || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || coalesce(a.attacl::text, '')
+       || a.attnotnull || a.attidentity::text || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+       || coalesce(a.attacl::text, '')
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}
@@ -143,12 +144,13 @@ def measure(folder: Path, preamble: bytes, server: Scratch, orders: int, seed: i
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--preamble", action="append", default=[])
     parser.add_argument("--orders", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scratch")
     given = parser.parse_args(arguments)
+    given.folders = given.folders or [Path(str(resources.files("lancio.registry") / "schema"))]
     if given.preamble and len(given.preamble) != len(given.folders):
         parser.error("--preamble is given once a folder, or not at all")
     preambles = [b"" if each == "-" else Path(each).read_bytes() for each in given.preamble]

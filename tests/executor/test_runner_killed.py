@@ -161,17 +161,19 @@ def test_a_crash_of_the_server_takes_back_what_was_not_on_the_disk_and_says_so(m
 
     try:
         told, crashing = [], crash()
-        with psycopg.connect(server.url(), autocommit=True) as connection:
-            with pytest.raises(ConnectionLost) as raised:  # noqa: PT012
-                for event in runner.apply(plans.plan(*files), connection, reconnect=again):
-                    if isinstance(event, events.StepApplied):
-                        told.append(event.migration)
-                        if len(told) in (1, 17):
-                            next(crashing)
+        with (  # noqa: PT012
+            psycopg.connect(server.url(), autocommit=True) as connection,
+            pytest.raises(ConnectionLost) as raised,
+        ):
+            for event in runner.apply(plans.plan(*files), connection, reconnect=again):
+                if isinstance(event, events.StepApplied):
+                    told.append(event.migration)
+                    if len(told) in (1, 17):
+                        next(crashing)
         with again() as connection:
             kept = list(ledger.read(connection))
-            tables = [name for n, name in enumerate(names)
-                      if connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"t{n}",)).fetchone()[0]]  # fmt: skip
+            there = [connection.execute("SELECT to_regclass(%s) IS NOT NULL", (f"t{n}",)) for n in range(len(names))]
+            tables = [name for name, found in zip(names, there, strict=True) if found.fetchone()[0]]
             lost = [name for name in told if name not in kept]
             assert kept == tables == names[: len(kept)]
             assert lost, "the crash came too late to take anything back"
