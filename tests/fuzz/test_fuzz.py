@@ -164,3 +164,37 @@ def test_a_case_that_raises_hangs_dies_or_takes_all_memory_is_found_and_those_be
 
 def test_the_same_number_gives_the_same_cases(known: mutations.Sources) -> None:
     assert made(3, 60, known) == made(3, 60, known) != made(4, 60, known)
+
+
+def doubled(first: str, step: str) -> str:
+    """A block in which every variable is twice as long as the one before."""
+    lines = (f"x{at + 1} {step.format(x=f'x{at}')};" for at in range(45))
+    return f"DO $$ DECLARE x0 {first}; {' '.join(lines)} BEGIN EXECUTE x45; END $$"
+
+
+LONG = 60_000
+FOUND = {
+    "a string left open in a text that is parsed in pieces": "SELECT 1;" + "SELECT -(-1);" * 200 + "'",
+    "a text that doubles": doubled("text := 'ab'", "text := {x} || {x}"),
+    "a quote that doubles": doubled("text := ''''", "text := quote_literal({x})"),
+    "a text that concat() doubles": doubled("text := 'ab'", "text := concat({x}, {x})"),
+    "a text that format() doubles": doubled("text := 'ab'", "text := format('%1$s%1$s', {x})"),
+    "an array that doubles": doubled("text[] := ARRAY['a']", "text[] := {x} || {x}"),
+    "format() of a number without end": f"DO $$ BEGIN EXECUTE format('%{'1' * 5000}$s', 'a'); END $$",
+    "empty lines before a mistake": "\n" * LONG + "'",
+    "COPY in every line before a mistake": "copy \n" * (LONG // 6) + "'",
+    "blanks in a directive": f"-- lancio: verify SELECT{' ' * LONG}1\nSELECT 1",
+    "blanks in a directive of yoyo": f"-- depends: a{' ' * LONG}b\nSELECT 1",
+    "blanks in a row": f"-- lancio: requires row t (a = 1{' ' * LONG}x)\nSELECT 1",
+    "brackets in a row": f"-- lancio: requires row {'(' * LONG}\nSELECT 1",
+    "a server version without end": f"-- lancio: requires server >= {'9' * 5000}\nSELECT 1",
+    "braces": "--" + "{{" * (LONG // 2),
+    "blanks behind braces": "--{{" + " " * LONG,
+    "defaults of a variable": "--${a:b" + ":-" * (LONG // 2),
+}
+
+
+@pytest.mark.parametrize("kind", ["text", "folder"])
+def test_what_once_raised_or_took_all_time_or_memory_does_not_any_more(kind: cases.Kind) -> None:
+    outcomes = run([Case(kind, name, {"a.sql": text.encode()}) for name, text in FOUND.items()])
+    assert {each.case.origin: each.failed or each.seconds for each in outcomes if each.failed or each.seconds > 1} == {}

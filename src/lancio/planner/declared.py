@@ -22,7 +22,7 @@ _DURATION = re.compile(r"^~?\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 MAX_DURATION_MS = 366 * 24 * 3_600_000
 _SERVICE = re.compile(r"^service\s+([\w.-]+)(?:\s+env\s+([A-Za-z_]\w*))?$")
-_SERVER = re.compile(r"^server\s*>=\s*(\d+)(?:\.(\d+))?$")
+_SERVER = re.compile(r"^server\s*>=\s*(\d{1,9})(?:\.(\d{1,9}))?$")
 
 
 @dataclass(frozen=True, slots=True)

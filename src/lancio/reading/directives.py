@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from lancio.reading.model import FileOps
     from lancio.reading.reader import Reader
 
-_LINE = re.compile(r"--\s*lancio:\s*([a-z][a-z-]*)\s*(.*?)\s*$")
+_LINE = re.compile(r"--\s*lancio:\s*([a-z][a-z-]*)\s*(.*)$")
 _SQITCH = re.compile(r"--\s*requires:\s*([\w./@:-]+)\s*$")
-_YOYO = re.compile(r"--\s*depends:\s*(.+?)\s*$")
+_YOYO = re.compile(r"--\s*depends:\s*(.+)$")
 _SIGNS = (b"lancio:", b"requires:", b"depends:")
 
 WORDS = frozenset(("requires", "wants", "creates", "after", "verify", "verify-once", "duration", "impact", "after-run",
@@ -45,7 +45,7 @@ def read(text: bytes, line: Callable[[int], int]) -> tuple[tuple[Directive, ...]
     for token in lexer.tokens(text):
         if token.kind != "line comment":
             continue
-        comment = text[token.start : token.end].decode()
+        comment = text[token.start : token.end].decode().rstrip()
         at = line(token.start)
         if match := _LINE.match(comment):
             if match[1] in WORDS:
@@ -73,7 +73,7 @@ def words(ops: FileOps, statement: int, line: int) -> str:
 
 
 _ROW = re.compile(r"row\s+(\S+?)\s*\((.+)\)$")
-_EQUAL = re.compile(r"""\s*([\w"]+)\s*=\s*('(?:[^']|'')*'|[\w.-]+)\s*(?:,|\s+and\s+|$)""", re.IGNORECASE)
+_EQUAL = re.compile(r"""\s*([\w"]+)\s*=\s*('(?:[^']|'')*'|[\w.-]+)(?:\s*,|\s+and\s+|\s*$)""", re.IGNORECASE)
 
 
 def subject(text: str) -> tuple[Ref, Detail] | None:
@@ -119,7 +119,7 @@ def _qualified(parts: list[str]) -> Ref | None:
 
 
 def _row(text: str) -> tuple[Ref, Detail] | None:
-    match = _ROW.match(text)
+    match = _ROW.match(text) if text.endswith(")") else None
     table = _qualified(_parts(match[1])) if match else None
     if match is None or table is None:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lancio.errors import SyntaxRefused
 from lancio.reading import directives, objects, queries, relations, routines, tree
 from lancio.reading.model import NOTHING, FileOps, Span, Statement
-from lancio.reading.placeholders import COPY_IN
+from lancio.reading.placeholders import copy_in
 from lancio.reading.places import line_of, pointed
 from lancio.reading.reader import Reader
 from lancio.reading.source import Migration
@@ -320,8 +320,8 @@ def refusal(migration: Migration, error: parser.ParseError) -> SyntaxRefused:
             remedy="Write in SQL what it does (\\i: put the text here; \\set: write the value; \\copy: use INSERT), "
             "or take the line out.",
         )
-    copy = COPY_IN.search(text)
-    if copy is not None and copy.start() <= at:
+    copy = copy_in(text)
+    if copy is not None and copy[0] <= at:
         return SyntaxRefused(
             f"{name}: COPY … FROM STDIN holds data, not SQL",
             where=where,

@@ -76,8 +76,8 @@ _SIGN = re.compile(rb"(?=[{$T:])(?:\{\{|\$[({A-Za-z_]|TEMPLATE: |(?<![:\"]):['\"
 _GAP = re.compile(
     rb"""
     (?=[{$/:])(?:  # looked at first: the rest is tried nowhere else
-    (?P<template>\{\{-?\s*(?P<action>[^\n]*?)\s*-?\}\})
-  | (?P<dollar>\$\{(?P<dname>[^{}\n:]+(?::(?!-)[^{}\n]+)?)(?::-(?P<default>[^{}\n]*))?\}
+    (?P<template>\{\{-?\s*+(?P<action>(?:(?!\{\{|\}\})[^\n])*+)\s*+-?\}\})
+  | (?P<dollar>\$\{(?P<dname>[^{}\n:]++(?::(?!-)[^{}\n]++)?+)(?::-(?P<default>[^{}\n]*+))?+\}
       |\$(?P<plain>[A-Za-z_]\w*)(?![\w$]))
   | (?P<parenthesis>\$\((?P<pname>[A-Za-z_]\w*)\))
   | (?P<river>/\*[ ]TEMPLATE:[ ](?P<rname>[A-Za-z_]\w*)[ ]\*/)
@@ -95,8 +95,21 @@ _PLAIN = re.compile(r"\.?([A-Za-z_]\w*(?:\.\w+)*)$")
 _SWITCH = re.compile(rb"(?mi)^--[ \t]*\+goose[ \t]+ENVSUB(?:ST)?[ \t]+(ON|OFF)[ \t]*\r?$")
 
 
-COPY_IN = re.compile(rb"(?i)^\s*copy\b[^;]*\bfrom\s+stdin\b", re.MULTILINE)
-"""Behind such a statement stand lines of data, which psql does not look into."""
+_COPY = re.compile(rb"(?mi)^[ \t\r\f\v]*copy\b")
+_FROM_STDIN = re.compile(rb"(?i)\bfrom\s+stdin\b")
+
+
+def copy_in(text: bytes) -> tuple[int, int] | None:
+    """The first COPY … FROM STDIN: behind it stand lines of data, which psql does not look into."""
+    looked = 0
+    for copy in _COPY.finditer(text):
+        if copy.start() < looked:  # of a statement that was looked through already
+            continue
+        end = text.find(b";", copy.end())
+        looked = end if end >= 0 else len(text)
+        if found := _FROM_STDIN.search(text, copy.end(), looked):
+            return copy.start(), found.end()
+    return None
 
 
 def gaps(text: bytes, habits: Habits) -> list[tuple[Gap, bool]]:
@@ -105,10 +118,10 @@ def gaps(text: bytes, habits: Habits) -> list[tuple[Gap, bool]]:
         return []
     quotes: _Quotes | None = None
     switched = list(_switched(text)) if habits.switched else []
-    copy = COPY_IN.search(text) if habits.psql else None
+    copy = copy_in(text) if habits.psql else None
     found: list[tuple[Gap, bool]] = []
     for match in _GAP.finditer(text):
-        if match.lastgroup == "psql" and (not habits.psql or (copy is not None and match.start() > copy.end())):
+        if match.lastgroup == "psql" and (not habits.psql or (copy is not None and match.start() > copy[1])):
             continue
         if match["plain"] is not None and not habits.switched:
             continue
@@ -131,7 +144,8 @@ def gaps(text: bytes, habits: Habits) -> list[tuple[Gap, bool]]:
 def _gap(match: re.Match[bytes]) -> Gap:
     form: Form = match.lastgroup  # type: ignore[assignment]
     if form == "template":
-        return Gap(form, template_name(match["action"].decode(errors="replace")), match.start(), match.end())
+        action = match["action"].decode(errors="replace").rstrip().removesuffix("-").rstrip()
+        return Gap(form, template_name(action), match.start(), match.end())
     group = next(each for each in _NAMES[form] if match[each] is not None)
     default = match["default"].decode(errors="replace") if match["default"] is not None else None
     return Gap(form, match[group].decode(errors="replace").strip(), *match.span(), _STYLES.get(group, ""), default)

@@ -27,6 +27,9 @@ MAX_DEPTH = 20
 MAX_ROUNDS = 2000
 """How many rounds of a loop over constants are followed, in one file's block."""
 
+MAX_TEXT = 1 << 18
+"""Characters of a text that is put together from constants: `b := a || a; c := b || b; …` doubles with each line."""
+
 
 def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
     """Read CREATE FUNCTION and CREATE PROCEDURE."""
@@ -263,9 +266,10 @@ class PlBody:
         if name == "A_Expr" and tree.strings(fields.get("name")) == ("||",):
             left, right = self.value(fields.get("lexpr")), self.value(fields.get("rexpr"))
             if isinstance(left, str) and isinstance(right, str):
-                return left + right
+                return left + right if len(left) + len(right) <= MAX_TEXT else None
             if isinstance(left, tuple) and right is not None:
-                return (*left, *((right,) if isinstance(right, str) else right))
+                both = (*left, *((right,) if isinstance(right, str) else right))
+                return both if len(both) <= MAX_ROUNDS else None
             return None
         if name == "FuncCall":
             return self.called(fields)
@@ -276,7 +280,7 @@ class PlBody:
         function = tree.last(fields.get("funcname"))
         arguments = [self.value(each) for each in fields.get("args", ())]
         texts = [each for each in arguments if isinstance(each, str)]
-        if len(texts) != len(arguments) or not texts:
+        if len(texts) != len(arguments) or not texts or sum(map(len, texts)) > MAX_TEXT:
             return None
         if function == "format":
             return _format(texts)
@@ -812,19 +816,23 @@ def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-_FORMAT = re.compile(r"%(?:(\d+)\$)?(-?\d*)([sIL%])")
+_FORMAT = re.compile(r"%(?:(\d{1,9})\$)?(-?\d*)([sIL%])")
 
 
 def _format(arguments: list[str]) -> str | None:
-    """What format() makes of constants; None where it would fail."""
+    """What format() makes of constants; None where it would fail, or where it is more than MAX_TEXT."""
     position = 0
+    left = MAX_TEXT
 
     def one(match: re.Match[str]) -> str:
-        nonlocal position
+        nonlocal position, left
         if match[3] == "%":
             return "%"
         position = int(match[1]) if match[1] else position + 1
         value = arguments[position]
+        left -= len(value)
+        if left < 0 or position == 0:
+            raise IndexError(position)
         if match[3] == "I":
             return quote_ident(value)
         return quote_literal(value) if match[3] == "L" else value
