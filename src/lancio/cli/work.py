@@ -131,6 +131,7 @@ def plan_of(
         graph,
         live,
         ledger={name: applied.checksum for name, applied in ledger.read(session.connection).items()},
+        begun=ledger.begun(session.connection),
         durations={name: round(took) for name, took in ledger.durations(session.connection).items()},
         environ=os.environ if environ is None else environ,
         to=to,

@@ -108,6 +108,13 @@ def durations(connection: Connection) -> dict[str, float]:
     return {row["migration"]: row["duration_ms"] for row in _all(connection, "durations")}
 
 
+def begun(connection: Connection) -> frozenset[str]:
+    """The files that some run sent and that are not applied: they failed, or the run ended before them."""
+    if not exists(connection):
+        return frozenset()
+    return frozenset(row["migration"] for row in _all(connection, "all_begun"))
+
+
 def runs(connection: Connection, limit: int = 20) -> list[Run]:
     """The latest runs, newest first; empty without a ledger."""
     if not exists(connection):

@@ -53,7 +53,9 @@ WITH own AS (
             WHERE o.locktype = 'advisory' AND o.objsubid = 1
               AND (o.classid::bigint << 32 | o.objid::bigint) = $10::bigint),
            $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
-           extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000, $6::jsonb,
+           extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000
+               -- what a statement took that could not run in this transaction
+               + coalesce(nullif(pg_catalog.current_setting('lancio.spent', true), '')::double precision, 0), $6::jsonb,
            coalesce((SELECT pg_catalog.jsonb_agg(
                pg_catalog.jsonb_build_object('relation', k.relation, 'mode', k.mode) ORDER BY k.relation, k.mode)
                FROM locked AS k), '[]')
@@ -105,6 +107,16 @@ SELECT number, at, kind, data FROM lancio.event WHERE run = $1::bigint AND numbe
 -- The median of what was measured: one slow night should not rule the forecast.
 SELECT migration, pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) AS duration_ms
 FROM lancio.step WHERE state = 'applied' AND duration_ms IS NOT NULL GROUP BY migration
+
+-- name: begun
+-- Whether an earlier run sent this file and did not come to its end.
+SELECT EXISTS (SELECT FROM lancio.event
+               WHERE kind = 'step-started' AND data ->> 'migration' = $1 AND run < $2::bigint)
+
+-- name: all_begun
+-- Files that a run sent and that have no row: failed, or cut off.
+SELECT DISTINCT e.data ->> 'migration' AS migration FROM lancio.event AS e
+WHERE e.kind = 'step-started' AND NOT EXISTS (SELECT FROM lancio.step AS s WHERE s.migration = e.data ->> 'migration')
 
 -- name: find_step
 SELECT id FROM lancio.step WHERE run = $1::bigint AND migration = $2

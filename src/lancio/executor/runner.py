@@ -44,6 +44,7 @@ from lancio.executor.session import (
 )
 from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose, masked
 from lancio.planner.model import Place
+from lancio.planner.rows import identifier
 from lancio.postgres import redact, secrets_of
 from lancio.syntax import lexer
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from lancio.executor.session import ServerMessage
-    from lancio.planner.model import Check, Plan, Step
+    from lancio.planner.model import Check, Effect, FileFacts, Plan, Step
     from lancio.reading.model import Statement
 
 LOCK_WAIT_SECONDS = 60.0
@@ -143,19 +144,19 @@ def plan_hash(plan: Plan) -> str:
     return hashlib.sha256(orjson.dumps(said)).hexdigest()
 
 
-def refuse_unsendable(name: str, statements: tuple[Statement, ...]) -> None:
-    """Refuse what would end or escape the step's transaction.
+def refuse_unsendable(facts: FileFacts) -> None:
+    """Refuse what would end or escape the step's transaction; a statement that is alone in its file is sent by itself.
 
     Raises:
         NoGo: with the place of the statement.
     """
-    for statement in _body(statements):
-        where = f"{name}:{statement.span.line}"
-        if statement.alone:
+    for statement in _body(facts.statements):
+        where = f"{facts.name}:{statement.span.line}"
+        if statement.alone and facts.lone is None:
             raise NoGo(
                 f"{statement.summary} cannot run in a transaction",
                 cause=statement.alone,
-                remedy="Each step is one transaction; run this statement by psql, in a file of its own.",
+                remedy="Each step is one transaction. Put this statement into a file of its own.",
                 where=where,
             )
         if statement.control and statement.control != "savepoint":
@@ -215,7 +216,7 @@ def _check(plan: Plan) -> None:
             commands=tuple(dict.fromkeys(command for item in blocking for command in item.commands)),
         )
     for step in plan.steps:
-        refuse_unsendable(step.facts.name, step.facts.statements)
+        refuse_unsendable(step.facts)
 
 
 def _body(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
@@ -283,6 +284,8 @@ class _Run:
     """Steps put together since the last one whose commit waits for the disk."""
     waited_at: float = 0.0
     """When that one was put together, on the monotonic clock."""
+    spent_ms: float = 0.0
+    """What the statement took that stands alone in the file at hand, in milliseconds."""
     unflushed: list[str] = field(default_factory=list)
     """Committed steps that a crash of the server could still take back, with their ledger rows."""
 
@@ -429,6 +432,10 @@ class _Run:
         if self.id is None:
             raise AssertionError("the run begins before its steps")
         name = step.facts.name
+        if step.facts.lone is not None:
+            wrong = yield from self._alone(position, step, step.facts.lone)
+            if wrong is not None:
+                return wrong
         composed = self.composed.pop(position, None)
         if composed is not None and self.work.in_flight:
             sent = composed  # it was sent while the step before was at work
@@ -523,6 +530,85 @@ class _Run:
             raise session.refusal(failure.error, f"{name} is applied, but the session could not be reset behind it")
         return None
 
+    # --- a statement that cannot run in a transaction -----------------------------------------------------------------
+
+    def _alone(
+        self, position: int, step: Step, statement: Statement
+    ) -> Generator[Event, None, tuple[_Sent, Failure] | None]:
+        """Send a file's only statement by itself; the value is None when it is done, else what failed.
+
+        That the file was begun is in the ledger before it is sent, and the file's row comes after it: in between, a
+        run that ends leaves the statement done, not done, or, of an index, half done. The next run looks.
+        """
+        name = step.facts.name
+        sent = _Sent(statements={0: (0, statement)}, commit=1)
+        sent.add(Command(statement.sql, keep=False))
+        clock = time.monotonic()
+        try:
+            self._keep_events()
+            made = next((each for each in step.facts.creates if each.kind == "relation"), None)
+            gone = next((each for each in step.facts.drops if each.kind == "relation"), None)
+            state = self._index_state(made or gone)
+            begun = self.work.ask(LEDGER_QUERIES["begun"], name, str(self.id))[0][0] == "t"
+            if made is not None and state == "f":
+                yield self._tell(self._remark(name, f"{made.object} was left invalid by an earlier attempt: made anew"))
+                session.collect(self.work, [Command(f"DROP INDEX CONCURRENTLY {_quoted(made.name)}")])
+            if begun and ((made is not None and state == "t") or (gone is not None and state == "")):
+                yield self._tell(self._remark(name, "an earlier run had done this before it ended"))
+                return None
+            # Nobody's reading or writing waits for such a statement, so it may wait for others.
+            self.work.ask(QUERIES["wait_for_locks"], "0")
+            failure: Failure | None = None
+            cancelled = False
+            for came in self.work.run(sent.commands, signals=self.signals):
+                if isinstance(came, Failure):
+                    failure = came
+                elif isinstance(came, Told):
+                    place = Place(name, line_of(statement, came.notice), statement.summary)
+                    yield self._tell(self._notice(name, came.notice, place))
+                elif (
+                    isinstance(came, Quiet)
+                    and not self.signals.name
+                    and (waiting := self._in_the_way(name, time.monotonic() - clock))
+                ):
+                    yield self._tell(waiting)
+                if self.signals.name and not cancelled:
+                    cancelled = True
+                    self.work.cancel()
+            if failure is not None:
+                session.collect(self.work, self.work.reset(f"{self.token}:{position - 1}"))
+        except Lost as lost:
+            yield from self._lost(position, step, sent, lost)
+            raise AssertionError("a lost connection ends the run") from lost
+        self.spent_ms = round((time.monotonic() - clock) * 1000, 3)
+        if failure is not None and cancelled and failure.error.sqlstate == "57014":
+            yield from self._interrupted(name, committed=False)
+        return None if failure is None else (sent, failure)
+
+    def _index_state(self, index: Effect | None) -> str:
+        """ "t" for a valid index, "f" for an invalid one, "" where there is none."""
+        rows = self.work.ask(QUERIES["index_state"], _quoted(index.name)) if index is not None else ()
+        return (rows[0][0] or "") if rows else ""
+
+    def _remark(self, name: str, message: str) -> Event:
+        return events.Notice(number=self._next(), run=self.id, migration=name, severity="NOTICE", message=message)
+
+    def _keep_events(self) -> None:
+        """Write the events so far, and wait for the disk."""
+        if self.id is not None and self.pending:
+            reset = self.work.reset(f"{self.token}:events")
+            commands = [Command("BEGIN"), *reset, ledger.add_events(self.id, self.pending), Command("COMMIT")]
+            if session.collect(self.work, commands) is None:
+                self.pending.clear()
+                self.written_at = time.monotonic()
+                self.unflushed = []
+            else:
+                self._roll_back()
+
+    def _half_done(self, name: str) -> bool:
+        """Whether a file's statement may have been carried out, or half so, though its step is not applied."""
+        return any(step.facts.name == name and step.facts.lone is not None for step in self.plan.steps)
+
     def _carry_events(self, sent: _Sent) -> None:
         """Let the step's ledger row carry the events so far, if it is time.
 
@@ -541,8 +627,8 @@ class _Run:
         if guarded:
             sent.add(self.work.guard(f"{self.token}:{position - 1}"))
         facts = step.facts
-        statements = _body(facts.statements)
-        own = facts.statements[0] if len(statements) < len(facts.statements) else None
+        statements = () if facts.lone is not None else _body(facts.statements)
+        own = facts.statements[0] if facts.lone is None and len(statements) < len(facts.statements) else None
         # The file's BEGIN may ask for an isolation level.
         sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
         first = len(sent.commands)
@@ -550,6 +636,8 @@ class _Run:
             if setting in self.settings:
                 sent.add(Command(QUERIES["setting"], (setting, self.settings[setting])))
         sent.settings = range(first, len(sent.commands))
+        if facts.lone is not None:
+            sent.add(Command(QUERIES["spent"], (str(self.spent_ms),)))
         if _DROPS.search(facts.migration.text):
             sent.add(Command(QUERIES["relations"], name="lancio_relations"))
         for ordinal, statement in enumerate(statements):
@@ -560,7 +648,7 @@ class _Run:
         sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
         lookups = not any(check.declared for check in facts.checks)
         sent.add(self.work.settle(durable=sent.durable, lookups=lookups))
-        lines = [(statement.span.line, statement.summary) for statement in statements]
+        lines = [(statement.span.line, statement.summary) for statement in _body(facts.statements)]
         says = [check.says for check in facts.checks]
         sent.ledger = sent.add(ledger.add_step(self.work, self.id, facts.migration, position, says, lines))
         for start in range(0, len(facts.checks), CHECKS_AT_ONCE):
@@ -581,7 +669,11 @@ class _Run:
         if position >= self._of or self.signals.name:
             return None
         step = self.plan.steps[position]
-        if step.facts.name in self.known or _DEALLOCATES.search(self.plan.steps[position - 1].facts.migration.text):
+        if (
+            step.facts.name in self.known
+            or step.facts.lone is not None
+            or _DEALLOCATES.search(self.plan.steps[position - 1].facts.migration.text)
+        ):
             return None
         following = self._compose(position + 1, step, guarded=True)
         if not sent.written:
@@ -661,6 +753,9 @@ class _Run:
             check = _check_at(checks, failure.error.position)
             named = f"the check {check.says!r}" if check else "a check"
             return _replaced(diagnosis, cause=f"{named} could not be asked: {diagnosis.cause}")
+        if sent.commit == 1 and sent.ledger < 0:
+            left = "An index that it was building is left invalid; running it again drops that and builds it anew."
+            return _replaced(diagnosis, cause=f"{diagnosis.cause} It ran outside of a transaction. {left}")
         if failure.index == sent.constraints:
             return _replaced(diagnosis, cause=f"A deferred constraint fails at the step's end: {diagnosis.cause}")
         if failure.index == sent.ledger:
@@ -685,7 +780,9 @@ class _Run:
         )
         yield self._finish("interrupted")
         stands = f"{len(self.applied)} of {len(names)} steps are applied"
-        if migration and not committed:
+        if migration and not committed and self._half_done(migration):
+            stands += f"; {migration} was stopped, and what it began is looked at when it runs again"
+        elif migration and not committed:
             stands += f"; {migration} was rolled back, nothing of it is left"
         raise Interrupted(
             f"stopped by {self.signals.name}: {stands}",
@@ -740,6 +837,10 @@ class _Run:
             remedy = "Check that the server runs, then run the same command again."
             kept = " or ".join([*taken_back, name])
             stands = f"A new connection found no ledger row: nothing of {kept} was kept."
+            if self._half_done(name):
+                stands = (
+                    f"A new connection found no ledger row of {name}: what it began is looked at when it runs again."
+                )
         else:
             remedy = "When the server answers again, run the same command: it goes on at the right step."
             stands = f"The server could not be asked, so whether {name} was committed is in doubt; the ledger knows."
@@ -910,6 +1011,12 @@ def _ledger_answer(answer: Answer | None) -> tuple[float, tuple[HeldLock, ...]]:
     duration, locks = answer.rows[0]
     held = tuple(HeldLock(each["relation"], each["mode"]) for each in orjson.loads(locks or "[]"))
     return round(float(duration or 0), 3), held
+
+
+def _quoted(full_name: str) -> str:
+    """A schema's object by its full name, as SQL."""
+    schema, _, name = full_name.partition(".")
+    return f"{identifier(schema)}.{identifier(name)}"
 
 
 def _replaced(diagnosis: Diagnosis, **changes: str) -> Diagnosis:

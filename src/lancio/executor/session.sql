@@ -47,6 +47,17 @@ SELECT pg_catalog.set_config('session_authorization', $1, true),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 120000
             THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) END
 
+-- name: index_state
+-- Whether an index is valid; no row where there is none. One of a partitioned table may be invalid for good reason.
+SELECT i.indisvalid FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+WHERE i.indexrelid = pg_catalog.to_regclass($1) AND c.relkind = 'i'
+
+-- name: wait_for_locks
+SELECT pg_catalog.set_config('lock_timeout', $1, false)
+
+-- name: spent
+SELECT pg_catalog.set_config('lancio.spent', $1, true)
+
 -- name: relations
 -- Names for relations that the step drops: afterwards the lock table knows them by number only.
 SELECT pg_catalog.set_config('lancio.relations', pg_catalog.json_object_agg(

@@ -114,6 +114,8 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
                 keys=tuple(row["columns"]) if row["unique"] and row["plain"] else (),
                 partial=row["partial"],
             )
+        if row["valid"] is False:
+            relation.facts["valid"] = "no"
         relation.facts["rls"] = "on" if row["rls"] else "off"
     for row in found["types"]:
         kind = _TYPES.get(row["kind"], "type")

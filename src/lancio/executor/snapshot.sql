@@ -34,7 +34,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
              WHERE k.place <= (to_jsonb(i) ->> 'indnkeyatts')::int OR NOT to_jsonb(i) ? 'indnkeyatts'
              ORDER BY k.place) AS columns,
-       i.indisunique AS "unique", i.indexprs IS NULL AND i.indimmediate AS plain,
+       i.indisvalid OR c.relkind = 'I' AS valid, i.indisunique AS "unique", i.indexprs IS NULL AND i.indimmediate AS plain,
        i.indpred IS NOT NULL AS partial
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Hazard = Literal["read-after-write", "write-after-read", "write-after-write"]
 Strength = Literal["hard", "late", "row", "set", "external", "order"]
 State = Literal["applied", "partly applied", "not applied", "unprovable"]
+LONE = frozenset(("CONCURRENTLY", "VACUUM"))
+"""Why a statement stands alone: those that may run again after they were cut off half-way."""
 RISKS = ("none", "low", "medium", "high")
 
 
@@ -157,6 +159,12 @@ class FileFacts:
     def name(self) -> str:
         """The file's path relative to its folder."""
         return self.migration.name
+
+    @property
+    def lone(self) -> Statement | None:
+        """The file's statement, where it is the only one and PostgreSQL runs it outside of a transaction alone."""
+        first = self.statements[0] if len(self.statements) == 1 else None
+        return first if first is not None and first.alone in LONE else None
 
 
 @dataclass(frozen=True, slots=True)

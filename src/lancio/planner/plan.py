@@ -17,7 +17,7 @@ from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requi
 from lancio.planner.rows import identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
@@ -48,13 +48,14 @@ def make(
     order: Order = "name",
     folder: str | None = None,
     psql: Callable[[str], str] | None = None,
+    begun: Collection[str] = (),
 ) -> Plan:
     """The plan for a live database.
 
     `ledger` maps the names of recorded files to the checksums they were applied with, `durations` to the milliseconds
-    they took; `to` ends the plan at a file, `only` names the files to run, `minimal` leaves out what `to` does not
-    need. `folder` is how a command names the folder, and `psql` gives the command that runs a file by psql. Nothing
-    here touches the database.
+    they took, and `begun` names files that were sent and are not recorded; `to` ends the plan at a file, `only` names
+    the files to run, `minimal` leaves out what `to` does not need. `folder` is how a command names the folder, and
+    `psql` gives the command that runs a file by psql. Nothing here touches the database.
     """
     del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
@@ -82,7 +83,7 @@ def make(
         for facts in chosen
         if facts.name not in done
     ]
-    answerer = _Answers(graph, live, by_name, commands, there)
+    answerer = _Answers(graph, live, by_name, commands, there, begun)
     missing = answerer.missing(pending)
     steps = tuple(
         Step(
@@ -299,7 +300,7 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
                 )
             )
         found += _enum_values(facts, live)
-        for statement in facts.statements:
+        for statement in facts.statements if facts.lone is None else ():
             if statement.alone:
                 place = Place(facts.name, statement.span.line, statement.summary)
                 found.append(
@@ -308,8 +309,7 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
                         "refusal",
                         f"{place}: {statement.alone} cannot run inside a transaction, and is not run yet",
                         place,
-                        "Run this file by psql, and then record it: files outside of a transaction come with a later "
-                        "version.",
+                        "Put it into a file of its own: CONCURRENTLY and VACUUM are run there by themselves.",
                     )
                 )
     return found
@@ -427,8 +427,10 @@ class _Answers:
         states: Mapping[str, FileState],
         commands: _Commands,
         there: Names,
+        begun: Collection[str],
     ) -> None:
         self.graph = graph
+        self.begun = begun
         self.live = live
         self.states = states
         self.commands = commands
@@ -456,7 +458,7 @@ class _Answers:
             bound = binder.file(index)
             found.extend(self._ownership(facts, binder.locks()))
             for requirement in bound.missing():
-                if self.met(requirement):
+                if self.met(requirement) or (requirement.kind == "name" and self.resumable(facts)):
                     continue
                 key = (requirement.kind, requirement.object)
                 self.unmet.setdefault(facts.name, set()).add(key)
@@ -476,6 +478,14 @@ class _Answers:
     def met(self, requirement: Requirement) -> bool:
         """Whether the database answers that it is so."""
         return bool(requirement.probe) and self.live.answers.get(requirement.probe) is True
+
+    def resumable(self, facts: FileFacts) -> bool:
+        """Whether what a lone statement makes is there because that very statement was cut off."""
+        if facts.lone is None:
+            return False
+        parts = [effect.name.partition(".") for effect in facts.creates]
+        made = [self.live.catalog.find(Name("relation", schema, name)) for schema, _, name in parts]
+        return facts.name in self.begun or any(each and each.facts.get("valid") == "no" for each in made)
 
     def _privileges(self, facts: FileFacts) -> list[Missing]:
         """Schemas that a step would make, and those that it would make something in: may this role?"""
