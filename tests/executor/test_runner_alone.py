@@ -140,3 +140,48 @@ def test_beside_other_statements_it_is_refused_with_what_to_do(database, tmp_pat
     assert "file of its own" in "".join(finding.remedy for finding in made.findings)
     with pytest.raises(NoGo):
         run(database, made)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TYPE new_kind AS ENUM ('b'); BEGIN; CREATE TABLE a (id integer); COMMIT; CREATE TABLE b (id integer);",
+        "BEGIN; CREATE TABLE a (id integer); COMMIT; START TRANSACTION; CREATE TABLE b (id integer); COMMIT;",
+    ],
+)
+def test_the_transactions_of_a_file_become_one(database, tmp_path, text):
+    made = planned(database, tmp_path / "m", text + " SELECT 1 / 0;")
+    with pytest.raises(StepFailed):
+        run(database, made)
+    run(database, planned(database, tmp_path / "m", text))
+    assert applied(database) == ["001.sql"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BEGIN; CREATE TABLE a (id integer);",
+        "CREATE TABLE a (id integer); COMMIT;",
+        "BEGIN; CREATE TABLE a (id integer); ROLLBACK; CREATE TABLE b (id integer);",
+        "BEGIN; BEGIN; CREATE TABLE a (id integer); COMMIT; COMMIT;",
+        "CREATE TABLE a (id integer); BEGIN; SET LOCAL work_mem = '1MB'; COMMIT; CREATE TABLE b (id integer);",
+        "CREATE TABLE a (id integer); BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT; SELECT 2;",
+        "CREATE TYPE t AS ENUM ('a'); BEGIN; ALTER TYPE t ADD VALUE 'b'; COMMIT; CREATE TABLE b (v t DEFAULT 'b');",
+    ],
+)
+def test_transactions_that_cannot_become_one_are_refused(database, tmp_path, text):
+    made = planned(database, tmp_path / "m", text)
+    assert not made.go
+    with pytest.raises(NoGo):
+        run(database, made)
+
+
+def test_the_isolation_level_of_a_file_comes_before_any_query_of_ours(database, tmp_path):
+    text = (
+        "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; "
+        "CREATE TABLE level AS SELECT current_setting('transaction_isolation') AS is_now; "
+        "DROP TABLE IF EXISTS other; COMMIT;"
+    )
+    run(database, planned(database, tmp_path / "m", text))
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT is_now FROM level").fetchone() == ("repeatable read",)

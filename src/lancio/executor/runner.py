@@ -43,7 +43,7 @@ from lancio.executor.session import (
     Told,
 )
 from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose, masked
-from lancio.planner.model import Place
+from lancio.planner.model import Place, folded
 from lancio.planner.rows import identifier
 from lancio.postgres import redact, secrets_of
 from lancio.syntax import lexer
@@ -64,6 +64,7 @@ CHECKS_AT_ONCE = 400
 
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
 _DROPS = re.compile(rb"drop", re.IGNORECASE)
+_EARLY = re.compile(r"(?i)set\s+transaction\b")
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
 EVENTS_EVERY_S = 0.5
 """Seconds between writings of events; what is told in between is lost with a killed runner, its steps are not."""
@@ -220,10 +221,9 @@ def _check(plan: Plan) -> None:
 
 
 def _body(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
-    """The statements between the file's own BEGIN and COMMIT; the step's take their place."""
-    if len(statements) >= 2 and statements[0].control == "begin" and statements[-1].control == "commit":
-        return statements[1:-1]
-    return statements
+    """The statements without the file's own BEGIN and COMMIT; the step's take their place."""
+    body = folded(statements)
+    return statements if body is None else body
 
 
 def _copies(sql: str) -> bool:
@@ -628,9 +628,13 @@ class _Run:
             sent.add(self.work.guard(f"{self.token}:{position - 1}"))
         facts = step.facts
         statements = () if facts.lone is not None else _body(facts.statements)
-        own = facts.statements[0] if facts.lone is None and len(statements) < len(facts.statements) else None
+        own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
         # The file's BEGIN may ask for an isolation level.
         sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
+        # PostgreSQL takes SET TRANSACTION before any query only, ours among them.
+        early = next((at for at, each in enumerate(statements) if not _EARLY.match(each.sql)), len(statements))
+        for ordinal, statement in enumerate(statements[:early]):
+            sent.statements[sent.add(Command(statement.sql, keep=False))] = (ordinal, statement)
         first = len(sent.commands)
         for setting in facts.settings:
             if setting in self.settings:
@@ -640,7 +644,7 @@ class _Run:
             sent.add(Command(QUERIES["spent"], (str(self.spent_ms),)))
         if _DROPS.search(facts.migration.text):
             sent.add(Command(QUERIES["relations"], name="lancio_relations"))
-        for ordinal, statement in enumerate(statements):
+        for ordinal, statement in enumerate(statements[early:], early):
             # The last one's result comes soon enough with what stands behind it.
             flush = ordinal < len(statements) - 1
             sent.statements[sent.add(Command(statement.sql, flush=flush, keep=False))] = (ordinal, statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -165,6 +166,28 @@ class FileFacts:
         """The file's statement, where it is the only one and PostgreSQL runs it outside of a transaction alone."""
         first = self.statements[0] if len(self.statements) == 1 else None
         return first if first is not None and first.alone in LONE else None
+
+
+_PLAIN_BEGIN = re.compile(r"(?is)\s*(?:begin|start)(?:\s+(?:work|transaction))?\s*;?\s*")
+_BOUND_TO_ITS_TRANSACTION = re.compile(r"(?is)\bset\s+local\b|\badd\s+value\b|\bset_config\b")
+
+
+def folded(statements: tuple[Statement, ...]) -> tuple[Statement, ...] | None:
+    """A file's statements without its own BEGIN and COMMIT, where one transaction may take the place of all of them.
+
+    None where it may not: pairs that do not close or nest, other control, an isolation level in the middle, and what
+    means something else in a longer transaction (SET LOCAL, a new enum value that is used behind its COMMIT).
+    """
+    controls = [each for each in statements if each.control and each.control != "savepoint"]
+    if len(controls) == 2 and (statements[0], statements[-1]) == tuple(controls):
+        whole = (controls[0].control, controls[1].control) == ("begin", "commit")
+        return statements[1:-1] if whole else None
+    if [each.control for each in controls] != ["begin", "commit"] * (len(controls) // 2):
+        return None
+    body = tuple(each for each in statements if each not in controls)
+    plain = all(_PLAIN_BEGIN.fullmatch(each.sql) for each in controls[::2])
+    bound = controls and any(_BOUND_TO_ITS_TRANSACTION.search(each.sql) for each in body)
+    return body if plain and not bound else None
 
 
 @dataclass(frozen=True, slots=True)

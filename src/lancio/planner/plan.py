@@ -13,7 +13,7 @@ from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
 from lancio.planner import needed, ways
 from lancio.planner.bind import Binder
-from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step
+from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step, folded
 from lancio.planner.rows import identifier
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             message = f"{place}: a read-only transaction cannot write its ledger row"
             found.append(Finding("transaction", "refusal", message, place, "Take READ ONLY away."))
-        elif controls and not whole:
+        elif controls and not whole and folded(facts.statements) is None:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             found.append(
                 Finding(
@@ -295,8 +295,8 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
                     "refusal",
                     f"{place}: {controls[0].summary} inside a file is not run yet",
                     place,
-                    "A file may have BEGIN as its first and COMMIT as its last statement; Lancio's own transaction "
-                    "takes their place. Split the file where it has more.",
+                    "A step is one transaction, and what stands here would mean something else in it (an isolation "
+                    "level, SET LOCAL, a new enum value behind its COMMIT). Split the file.",
                 )
             )
         found += _enum_values(facts, live)
