@@ -182,6 +182,10 @@ def test_the_isolation_level_of_a_file_comes_before_any_query_of_ours(database, 
         "CREATE TABLE level AS SELECT current_setting('transaction_isolation') AS is_now; "
         "DROP TABLE IF EXISTS other; COMMIT;"
     )
-    run(database, planned(database, tmp_path / "m", text))
+    other = (
+        "BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO level SELECT current_setting('transaction_isolation'); COMMIT;"
+    )
+    run(database, planned(database, tmp_path / "m", "SELECT 1;", text, other))
     with psycopg.connect(database) as connection:
-        assert connection.execute("SELECT is_now FROM level").fetchone() == ("repeatable read",)
+        found = connection.execute("SELECT is_now FROM level").fetchall()
+    assert found == [("repeatable read",), ("serializable",)]

@@ -65,6 +65,7 @@ CHECKS_AT_ONCE = 400
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
 _DROPS = re.compile(rb"drop", re.IGNORECASE)
 _EARLY = re.compile(r"(?i)set\s+transaction\b")
+_ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
 EVENTS_EVERY_S = 0.5
 """Seconds between writings of events; what is told in between is lost with a killed runner, its steps are not."""
@@ -673,6 +674,8 @@ class _Run:
         if position >= self._of or self.signals.name:
             return None
         step = self.plan.steps[position]
+        if _ISOLATED.search(step.facts.migration.text):
+            return None  # an isolation level must come before any query, the guard among them
         if (
             step.facts.name in self.known
             or step.facts.lone is not None
