@@ -174,6 +174,11 @@ def doubled(first: str, step: str) -> str:
 
 LONG = 60_000
 FOUND = {
+    "a long loop over many constants": "DO $$ DECLARE x text; BEGIN FOREACH x IN ARRAY ARRAY["
+    + ",".join(["'a'"] * 1900)
+    + "] LOOP "
+    + "EXECUTE format('CREATE TABLE %I (a int)', x); INSERT INTO t (a) SELECT a FROM u;" * 150
+    + " END LOOP; END $$",
     "a string left open in a text that is parsed in pieces": "SELECT 1;" + "SELECT -(-1);" * 200 + "'",
     "a text that doubles": doubled("text := 'ab'", "text := {x} || {x}"),
     "a quote that doubles": doubled("text := ''''", "text := quote_literal({x})"),

@@ -273,13 +273,6 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
     for facts in pending:
         controls = [statement for statement in facts.statements if statement.control]
         read_only = re.search(r"(?i)\bread\s+only\b", controls[0].sql) if controls else None
-        whole = (
-            len(controls) == 2
-            and controls[0].control == "begin"
-            and controls[1].control == "commit"
-            and facts.statements[0] is controls[0]
-            and facts.statements[-1] is controls[1]
-        )
         if read_only is None:
             spoken = (each for each in facts.statements if each.summary.startswith("SET"))
             found += [_set_read_only(facts, each) for each in spoken if _READ_ONLY.search(each.sql)]
@@ -287,7 +280,7 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             message = f"{place}: a read-only transaction cannot write its ledger row"
             found.append(Finding("transaction", "refusal", message, place, "Take READ ONLY away."))
-        elif controls and not whole and folded(facts.statements) is None:
+        elif controls and folded(facts.statements) is None:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             found.append(
                 Finding(

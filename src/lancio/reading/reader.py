@@ -41,6 +41,7 @@ class Reader:
         self.part_of: Ref | None = None
         self.holder: Ref | None = None  # the column, constraint or index whose expression is being read
         self.extension = ""  # the extension that the query asks pg_extension for
+        self.looped = 0  # statements read so far in the rounds of loops over constants
         self.conditions = 0  # how many conditions were read so far
         self.temporary: set[str] = set()  # relations that end with the session
         self.tolerant = False  # a failure of making what is there already is handled

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 20
 """How deep strings of SQL may stand in one another."""
 
-MAX_ROUNDS = 2000
-"""How many rounds of a loop over constants are followed, in one file's block."""
+MAX_LOOPED = 10_000
+"""How many statements are read in the rounds of loops over constants, in one file; behind that a loop's body is read
+once, without the values."""
 
 MAX_TEXT = 1 << 18
 """Characters of a text that is put together from constants: `b := a || a; c := b || b; …` doubles with each line."""
@@ -208,7 +209,6 @@ class PlBody:
         self.scope = queries.variables([*names, "found", "sqlstate", "sqlerrm", "new", "old"])
         self.asked: tuple[RowFact, ...] = ()
         self.into: tuple[str, ...] = ()
-        self.rounds = 0
         self.holes = False  # whether unknown parts of a text are passed over
 
     def run(self, text: str) -> None:
@@ -269,7 +269,7 @@ class PlBody:
                 return left + right if len(left) + len(right) <= MAX_TEXT else None
             if isinstance(left, tuple) and right is not None:
                 both = (*left, *((right,) if isinstance(right, str) else right))
-                return both if len(both) <= MAX_ROUNDS else None
+                return both if len(both) <= MAX_LOOPED else None
             return None
         if name == "FuncCall":
             return self.called(fields)
@@ -617,7 +617,8 @@ class PlBody:
         elif node.value is not None:
             self.sql(node.value)
             values = self.rows(node.value)
-        if values is None or not names or self.rounds + len(values) > MAX_ROUNDS:
+        work = len(values or ()) * _size(node.body)
+        if values is None or not names or self.reader.looped + work > MAX_LOOPED:
             self.forget(names)
             of_set = _set_of(node.value) if node.kind == "query" and node.value else None
             if of_set is not None:
@@ -626,7 +627,7 @@ class PlBody:
             self.forget(_assigned(node.body))
             self.branch(node.body)
             return
-        self.rounds += len(values)
+        self.reader.looped += work
         for value in values:
             self.bind(names[0], value)
             self.statements(node.body)
@@ -739,6 +740,17 @@ def _leaves(node: Node, *, of: frozenset[str] = _LEAVING) -> bool:
     for _, body in (*node.arms, *node.handlers):
         inner += body
     return any(_leaves(each, of=of) for each in inner)
+
+
+def _size(nodes: Iterable[Node]) -> int:
+    """How many statements stand in others, at all depths."""
+    count = 0
+    for node in nodes:
+        inner = [*node.body, *(node.otherwise or ())]
+        for _, body in (*node.arms, *node.handlers):
+            inner += body
+        count += 1 + _size(inner)
+    return count
 
 
 def _assigned(nodes: Iterable[Node]) -> list[str]:
