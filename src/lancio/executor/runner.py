@@ -249,6 +249,7 @@ class _Sent:
     guarded: bool = False  # begins with a guard, to be sent ahead of the end of the step before
     written: int = 0  # how many of the pending events its ledger row carries
     durable: bool = True  # its commit waits for the disk
+    alone: bool = False  # one statement outside of a transaction, and nothing else
 
     def add(self, command: Command) -> int:
         self.commands.append(command)
@@ -542,7 +543,8 @@ class _Run:
         run that ends leaves the statement done, not done, or, of an index, half done. The next run looks.
         """
         name = step.facts.name
-        sent = _Sent(statements={0: (0, statement)}, commit=1)
+        sent = _Sent(statements={0: (0, statement)}, commit=1, alone=True)
+        self.spent_ms = 0.0
         sent.add(Command(statement.sql, keep=False))
         clock = time.monotonic()
         try:
@@ -596,15 +598,24 @@ class _Run:
 
     def _keep_events(self) -> None:
         """Write the events so far, and wait for the disk."""
-        if self.id is not None and self.pending:
-            reset = self.work.reset(f"{self.token}:events")
-            commands = [Command("BEGIN"), *reset, ledger.add_events(self.id, self.pending), Command("COMMIT")]
-            if session.collect(self.work, commands) is None:
-                self.pending.clear()
-                self.written_at = time.monotonic()
-                self.unflushed = []
-            else:
-                self._roll_back()
+        if self.id is not None:
+            self._store(self.id)
+
+    def _store(self, run: int, *more: Command) -> None:
+        """Write the pending events, and more, in a transaction of the runner's own whose commit waits for the disk.
+
+        Raises:
+            Lost: the connection ended.
+        """
+        commands = [Command("BEGIN"), *self.work.reset()]
+        if self.pending:
+            commands.append(ledger.add_events(run, self.pending))
+        if session.collect(self.work, [*commands, *more, Command("COMMIT")]) is None:
+            self.pending.clear()
+            self.written_at = time.monotonic()
+            self.unflushed = []
+        else:
+            self._roll_back()
 
     def _half_done(self, name: str) -> bool:
         """Whether a file's statement may have been carried out, or half so, though its step is not applied."""
@@ -760,7 +771,7 @@ class _Run:
             check = _check_at(checks, failure.error.position)
             named = f"the check {check.says!r}" if check else "a check"
             return _replaced(diagnosis, cause=f"{named} could not be asked: {diagnosis.cause}")
-        if sent.commit == 1 and sent.ledger < 0:
+        if sent.alone:
             left = "An index that it was building is left invalid; running it again drops that and builds it anew."
             return _replaced(diagnosis, cause=f"{diagnosis.cause} It ran outside of a transaction. {left}")
         if failure.index == sent.constraints:
@@ -954,15 +965,8 @@ class _Run:
         self.outcome = outcome
         if self.id is None or self.work.lost:
             return
-        commands = [Command("BEGIN"), *self.work.reset()]
-        if self.pending:
-            commands.append(ledger.add_events(self.id, self.pending))
-        commands += [Command(LEDGER_QUERIES["finish_run"], (str(self.id), outcome)), Command("COMMIT")]
         with suppress(Lost):  # the steps are safe; the ledger shows a run without an end
-            if session.collect(self.work, commands) is None:
-                self.pending.clear()
-            else:
-                self._roll_back()
+            self._store(self.id, Command(LEDGER_QUERIES["finish_run"], (str(self.id), outcome)))
 
 
 def verification(checks: tuple[Check, ...]) -> Command:
