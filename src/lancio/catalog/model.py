@@ -124,6 +124,8 @@ class Catalog:
         self.objects: dict[int, Object] = {}
         self.names: dict[Name, int] = {}
         self.routines: dict[tuple[str, str], list[int]] = {}
+        self.schemas: dict[str, dict[int, None]] = {}  # what lies in each schema; "" for what lies in none
+        self.bases: dict[int, set[int]] = {}  # what an object stands on: `dependents`, the other way round
         self.freed: dict[Name, Site] = {}
         self.former: dict[Name, Former] = {}
         self.gone: dict[int, Gone] = {}  # what was dropped
@@ -166,14 +168,35 @@ class Catalog:
         self._enter(made)
         return made
 
+    def within(self, schema: str) -> list[Object]:
+        """All objects of a schema, in the order of their making; "" gives those that lie in none."""
+        return [self.objects[each] for each in sorted(self.schemas.get(schema, ()))]
+
+    def stands(self, dependent: int, base: Object) -> None:
+        """Note that an object stands on another one."""
+        base.dependents.add(dependent)
+        self.bases.setdefault(dependent, set()).add(base.id)
+
+    def stood_on(self, dependent: int) -> list[Object]:
+        """What an object stands on, as far as it is still there."""
+        return [self.objects[each] for each in sorted(self.bases.get(dependent, ())) if each in self.objects]
+
+    def release(self, dependent: int, base: Object, site: Site) -> None:
+        """Note who let an object stand on another one no longer."""
+        base.dependents.discard(dependent)
+        self.bases[dependent].discard(base.id)
+        base.released.append((site, dependent))
+
     def _enter(self, each: Object) -> None:
         self.names[each.name] = each.id
+        self.schemas.setdefault(each.name.schema, {})[each.id] = None
         if each.name.kind == "routine":
             self.routines.setdefault((each.name.schema, each.name.name), []).append(each.id)
 
     def _leave(self, each: Object) -> None:
         if self.names.get(each.name) == each.id:
             del self.names[each.name]
+        del self.schemas[each.name.schema][each.id]
         if each.name.kind == "routine":
             same = self.routines.get((each.name.schema, each.name.name), [])
             if each.id in same:
@@ -238,6 +261,8 @@ class Catalog:
         other._next = self._next
         other.names = dict(self.names)
         other.routines = {key: list(value) for key, value in self.routines.items()}
+        other.schemas = {key: dict(value) for key, value in self.schemas.items()}
+        other.bases = {key: set(value) for key, value in self.bases.items()}
         other.freed, other.former = dict(self.freed), dict(self.former)
         other.gone = {
             key: Gone(each.name, each.label, each.maker, each.by, list(each.also)) for key, each in self.gone.items()

@@ -162,7 +162,7 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         stands = catalog.find(_dependent(row))
         on = catalog.find(_stood_on(row))
         if stands is not None and on is not None and stands is not on:
-            on.dependents.add(stands.id)
+            catalog.stands(stands.id, on)
     return catalog
 
 

@@ -132,7 +132,7 @@ class Binder:
     def schemas(self, ref: Ref) -> tuple[str, ...]:
         """The schemas that a name is looked for in."""
         if ref.schema == ANY_SCHEMA:
-            return tuple(each.name.name for each in self.catalog.objects.values() if each.name.kind == "schema")
+            return tuple(each.name.name for each in self.catalog.within("") if each.name.kind == "schema")
         if ref.schema:
             return (ref.schema,)
         path, schemas = self._searched
@@ -241,11 +241,11 @@ class Binder:
                 continue  # a table's parts do not all hang on all that its statement names
             for read in self._read_now:
                 if read is not made:
-                    read.dependents.add(made.id)
+                    self.catalog.stands(made.id, read)
         for found, ref in self._held_now:
             holder = self.resolve(ref)
             if holder is not None and holder.parent != found.id:
-                found.dependents.add(holder.id)
+                self.catalog.stands(holder.id, found)
         for says, done, site, dependents in self._dropped:
             self.blocked(
                 says, done, site, [self.catalog.objects[each] for each in dependents if each in self.catalog.objects]
@@ -606,9 +606,7 @@ class Binder:
         """Every object of a kind in a schema: a soft edge on each that made one."""
         wanted = {"tables": ("table", "partitioned table"), "table": ("table", "partitioned table", "view")}
         labels = wanted.get(op.ref.name)
-        for each in list(self.catalog.objects.values()):
-            if op.ref.schema and each.name.schema != op.ref.schema:
-                continue
+        for each in self.catalog.within(op.ref.schema) if op.ref.schema else list(self.catalog.objects.values()):
             if labels and each.label not in labels:
                 continue
             if each.parent is None and each.name.kind in ("relation", "routine", "type"):
@@ -760,13 +758,13 @@ class Binder:
             made.facts["where"] = "\n".join(asked)
         if detail.references is not None and (target := self.resolve(detail.references[0])) is not None:
             self.lock(target, "SHARE ROW EXCLUSIVE", site)
-            target.dependents.add(made.id)
+            self.catalog.stands(made.id, target)
             keys = self.unique_keys(target, detail.references[1])
             for unique in keys:
                 self.need(unique, op, strength="hard" if len(keys) == 1 else "order")
             if keys:
                 unique = keys[0]
-                unique.dependents.add(made.id)
+                self.catalog.stands(made.id, unique)
                 self.fitting_types(
                     op, parent, detail.columns_of, target, detail.references[1] or unique.detail.columns_of
                 )
@@ -900,10 +898,8 @@ class Binder:
             return
         if detail.replace:
             if existing.label in FALLING:
-                for each in self.catalog.objects.values():
-                    if existing.id in each.dependents:  # it stands on what its new definition names
-                        each.dependents.discard(existing.id)
-                        each.released.append((site, existing.id))
+                for each in self.catalog.stood_on(existing.id):  # it stands on what its new definition names
+                    self.catalog.release(existing.id, each, site)
                 self._made_now.append(existing)
             former = self.catalog.former.get(existing.name) if existing.former is not None else None
             if former is not None and self.misfit(former.detail, existing, detail):
@@ -1209,10 +1205,9 @@ class Binder:
                     self.edge(site, reader, "write-after-read", "order", found.says, "column")
         else:
             column = column._replace(default=set_now, identity=False, generated=False)
-            for each in self.catalog.objects.values():  # what the default before it called or counted by
-                if found.id in each.dependents and (each.name.kind == "routine" or each.label == "sequence"):
-                    each.dependents.discard(found.id)
-                    each.released.append((site, found.id))
+            for each in self.catalog.stood_on(found.id):  # what the default before it called or counted by
+                if each.name.kind == "routine" or each.label == "sequence":
+                    self.catalog.release(found.id, each, site)
         found.detail = found.detail._replace(columns=(column, *found.detail.columns[1:]))
 
     def drop(self, op: Op) -> None:
@@ -1262,11 +1257,7 @@ class Binder:
             if each_id in self.catalog.gone:
                 self.catalog.gone[each_id].also.append(site)
         dependents = [self.catalog.objects.get(each) for each in sorted(found.dependents)] if op.detail.cascade else []
-        inside = (
-            [each for each in list(self.catalog.objects.values()) if each.name.schema == found.name.name]
-            if found.name.kind == "schema"
-            else []
-        )
+        inside = self.catalog.within(found.name.name) if found.name.kind == "schema" else []
         if found.name.kind == "column" and owner is not None:
             for each in self.standing_on(owner, found.name.name):
                 self.take_away(each, op, site)
@@ -1364,8 +1355,8 @@ class Binder:
             for reader in version.readers:
                 self.edge(site, reader, "write-after-read", "hard", says, found.name.kind)
         if found.name.kind == "schema":
-            for each in list(self.catalog.objects.values()):
-                if each.name.schema == found.name.name:
+            for each in self.catalog.within(found.name.name):
+                if each.name.schema == found.name.name:  # the parts of a table move with it
                     self.catalog.rename(each, each.name._replace(schema=to), site)
         if found.name.kind == "column" and found.parent in self.catalog.objects:
             for each in self.standing_on(self.catalog.objects[found.parent], found.name.name):

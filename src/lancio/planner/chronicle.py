@@ -228,8 +228,8 @@ class _Recorder(Binder):
         seen.add(found.id)
         self._touch(self.chronicle.reads, found, site)
         if found.label in ("view", "materialized view"):
-            for base in list(self.catalog.objects.values()):
-                if base.name.kind == "relation" and found.id in base.dependents:
+            for base in self.catalog.stood_on(found.id):
+                if base.name.kind == "relation":
                     self._seen(base, site, seen)
 
     def _filled(self, found: Object, events: tuple[str, ...], site: Site, seen: set[int]) -> None:
@@ -252,6 +252,6 @@ class _Recorder(Binder):
                 if pointing is not None and pointing.label == "foreign key" and pointing.parent is not None:
                     self._filled(self.catalog.objects[pointing.parent], events, site, seen)
         if found.label == "view":
-            for base in list(self.catalog.objects.values()):
-                if base.name.kind == "relation" and found.id in base.dependents:
+            for base in self.catalog.stood_on(found.id):
+                if base.name.kind == "relation":
                     self._filled(base, events, site, seen)
