@@ -272,28 +272,39 @@ _KEYWORDS = frozenset(
 )
 
 
+_PIECE = re.compile(
+    rb"""(?:[ \t\n\r\f\v]++|--[^\n\r]*+)*+
+    ((?![eEbBxX]'|[uU]&['"])[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*|"(?:[^"]|"")*"?|\.(?![0-9.])|(?<=\.)\*)""",
+    re.VERBOSE,
+)
+"""A word, a quoted name or a dot behind blanks: what an opening is made of."""
+
+
 def summary(sql: str) -> str:
     """The opening words of a statement and the first name behind them: `CREATE TABLE platform.databases`."""
     words: list[str] = []
     raw = sql.encode()
-    last_end = -1
-    for token in lexer.tokens(raw):
-        if token.kind in lexer.BLANK:
-            continue
-        piece = raw[token.start : token.end].decode()
-        glued = words and (piece == "." or words[-1].endswith(".")) and token.start == last_end
-        if glued:
+    at = last_end = 0
+    while True:
+        match = _PIECE.match(raw, at)
+        if match is None:  # the end of the opening, or a comment inside of it
+            ahead = (each.start for each in lexer.tokens(raw, at) if each.kind not in lexer.BLANK)
+            match = _PIECE.match(raw, next(ahead, len(raw))) if raw.find(b"/*", at) >= 0 else None
+        if match is None:
+            break
+        at = match.end()
+        piece = match[1].decode()
+        if words and (piece == "." or words[-1].endswith(".")) and match.start(1) == last_end:
             words[-1] += piece
-        elif token.kind == "word" and piece.lower() in _KEYWORDS:
+        elif piece.lower() in _KEYWORDS:
             words.append(piece.upper())
-        elif token.kind in ("word", "quoted") and _NAME.match(piece) and words:
+        elif _NAME.match(piece) and words:
             words.append(piece)
         else:
             break
-        last_end = token.end
+        last_end = at
         named = not (words[-1].isupper() and words[-1].lower() in _KEYWORDS)
-        following = raw[token.end : token.end + 1]
-        if (named and following != b"." and not words[-1].endswith(".")) or len(words) > 8:
+        if (named and raw[at : at + 1] != b"." and not words[-1].endswith(".")) or len(words) > 8:
             break
     return " ".join(words) or (sql.split() or [""])[0].upper()
 

@@ -44,6 +44,7 @@ class Reader:
         self.looped = 0  # statements read so far in the rounds of loops over constants
         self.conditions = 0  # how many conditions were read so far
         self.temporary: set[str] = set()  # relations that end with the session
+        self._names_temporary = b"pg_temp" in text
         self.tolerant = False  # a failure of making what is there already is handled
         self.check_bodies = True  # check_function_bodies
         self._beside: set[tuple[object, ...]] = set()
@@ -68,10 +69,8 @@ class Reader:
         """Note one operation."""
         if ref.schema == "pg_temp" and verb == "make":
             self.temporary.add(ref.name)
-        if (
-            self._is_temporary(ref)
-            or (ref.of and any(map(self._is_temporary, ref.of)))
-            or (detail.like and any(map(self._is_temporary, detail.like)))
+        if (self._names_temporary or self.temporary) and any(
+            map(self._is_temporary, (ref, *ref.of, *detail.like))
         ):
             return  # gone with the session: nothing that another file could need
         if self.tolerant and verb == "make":
@@ -108,7 +107,6 @@ class Reader:
         """Say that something here cannot be seen, and why."""
         self.emit("opaque", Ref("other", ""), location, Detail(reason=reason))
 
-    @contextmanager
     def inside(
         self,
         *,
@@ -120,9 +118,9 @@ class Reader:
         fixed: Span | None = None,
         part_of: Ref | None = None,
         holder: Ref | None = None,
-    ) -> Iterator[None]:
+    ) -> _Inside:
         """Read something that stands inside of the current statement."""
-        before = (self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of, self.holder)
+        inside = _Inside(self)
         self.part_of, self.holder = part_of or self.part_of, holder or self.holder
         self.when = when or self.when
         self.via = via if via is not None else self.via
@@ -133,11 +131,7 @@ class Reader:
         if fixed is not None:
             self.fixed = fixed
         self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
-            self.when, self.via, self.guards, self.soft, self.base, self.fixed, self.part_of, self.holder = before
+        return inside
 
     @contextmanager
     def collected(self) -> Iterator[list[Op]]:
@@ -153,3 +147,23 @@ class Reader:
         finally:
             self.ops = outer
             self.guards, self.soft, self.tolerant = around
+
+
+class _Inside:
+    """What surrounded the reader before, until the end of a block; a generator's context costs twice its time."""
+
+    __slots__ = ("_before", "_reader")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._before = (reader.when, reader.via, reader.guards, reader.soft, reader.base, reader.fixed, reader.part_of,
+                        reader.holder)  # fmt: skip
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        reader = self._reader
+        reader.depth -= 1
+        (reader.when, reader.via, reader.guards, reader.soft, reader.base, reader.fixed, reader.part_of,
+         reader.holder) = self._before  # fmt: skip

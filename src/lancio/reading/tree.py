@@ -141,13 +141,23 @@ def location(fields: Tree) -> int:
     return -1
 
 
-def walk(node: Any) -> Iterator[tuple[str, Tree]]:
+def walk(node: Any) -> list[tuple[str, Tree]]:
     """Every node below `node`, in the order of the text."""
+    found: list[tuple[str, Tree]] = []
+    _walk(node, found)
+    return found
+
+
+def _walk(node: Any, found: list[tuple[str, Tree]]) -> None:
     if isinstance(node, dict):
         for name, value in node.items():
-            if name[:1].isupper() and isinstance(value, dict):
-                yield name, value
-            yield from walk(value)
+            if isinstance(value, dict):
+                if name[:1].isupper():
+                    found.append((name, value))
+                _walk(value, found)
+            elif isinstance(value, list):
+                for each in value:
+                    _walk(each, found)
     elif isinstance(node, list):
         for each in node:
-            yield from walk(each)
+            _walk(each, found)
