@@ -84,11 +84,16 @@ class Object:
     type_id: int | None = None  # of a column: its type, where that is one that somebody made
     placed_by: Site | None = None  # who made the schema that it went to by the search_path
     released: list[tuple[Site, int]] = field(default_factory=list)  # who let go of it, and what by another definition
+    _said: tuple[Name | None, str, str] = (None, "", "")  # of a name and a label, what `says` gave
 
     @property
     def says(self) -> str:
         """The object as people say it: `table platform.projects`."""
-        return f"{self.label} {self.name.full}"
+        name, label, said = self._said
+        if name is not self.name or label is not self.label:
+            said = f"{self.label} {self.name.full}"
+            self._said = self.name, self.label, said
+        return said
 
     @property
     def maker(self) -> Site:

@@ -104,7 +104,7 @@ class Binder:
         self._left: set[int] = set()  # objects that this statement found and left alone
         self._places: dict[Site, Place] = {}
         self._searched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # a path, and its schemas
-        self.secured: set[int] = set()  # tables whose row level security files switched
+        self.secured: dict[int, set[int]] = {}  # by file, the tables whose row level security it switched
 
     # Places and edges.
 
@@ -225,7 +225,7 @@ class Binder:
         _, ops = self.files[index]
         self.current, self.bound = index, Bound()
         self.path = self.catalog.path
-        self._statement = -1
+        self._statement, self._placed = -1, None
         for op in ops.ops:
             if op.statement != self._statement:
                 self._end_statement()
@@ -269,7 +269,9 @@ class Binder:
         """Where we are; inside a called routine, the statement that calls."""
         if self._depth:
             return self._caller
-        return Site(self.current, op.statement, op.span.line)
+        if op is not self._placed:
+            self._placed, self._here = op, Site(self.current, op.statement, op.span.line)
+        return self._here
 
     def blocked(self, says: str, done: str, site: Site, dependents: list[Object]) -> None:
         """A DROP or a change of type under something that stands on it: PostgreSQL refuses it without CASCADE."""
@@ -282,7 +284,8 @@ class Binder:
             f"cannot {done} {says} because other objects depend on it",
         )  # fmt: skip
 
-    _caller = BEFORE
+    _caller = _here = BEFORE
+    _placed: Op | None = None  # the operation that `_here` is the site of
 
     def op(self, op: Op) -> None:
         """Bind one operation."""
@@ -441,6 +444,8 @@ class Binder:
         earlier one was). Where several files would make it (IF NOT EXISTS, OR REPLACE), none of them alone is needed.
         """
         maker = found.cells["exists"].maker if "exists" in found.cells else BEFORE
+        if maker.file < 0 and found.former is None and not found.also and not found.extension:
+            return  # it was there before
         says, kind = found.says, found.name.kind
         if strength == "hard" and found.former is not None and (found.alike or name_only):
             self.edge(site, found.former, "read-after-write", "hard", says, kind)
@@ -1186,7 +1191,7 @@ class Binder:
         if facet == "rls":
             word = op.detail.message
             if word in ("AT_EnableRowSecurity", "AT_DisableRowSecurity"):
-                self.secured.add(found.id)
+                self.secured.setdefault(site.file, set()).add(found.id)
                 found.facts["rls"] = "on" if word == "AT_EnableRowSecurity" else "off"
         if found.maker.file != self.current:
             self.bound.changed.setdefault((found.id, facet), (found.says, found.name.kind, site))

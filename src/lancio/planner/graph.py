@@ -302,6 +302,8 @@ def _facts(
     binder.bound = bound
     locks = binder.locks()
     risk, because = _risk(bound, locks)
+    remains = tuple(_effect(each) for each in made if not each.extension)
+    stands = remains == bound.effects and index not in binder.secured
     requirements = tuple(
         requirement
         for requirement in bound.requirements.values()
@@ -329,9 +331,9 @@ def _facts(
         questions=tuple(bound.questions),
         minimum_version=declared_.minimum,
         ops=ops,
-        remains=tuple(_effect(each) for each in made if not each.extension),
+        remains=remains,
         standing=(
-            *checks.created(made, _secured(binder, index)),
+            *(bound.checks if stands else checks.created(made, _secured(binder, index))),
             *(each for each in declared_.checks if not each.once),
         ),
     )
@@ -362,7 +364,8 @@ def _server(migration: Migration, ops: FileOps, declared_: Declared) -> list[Req
 
 def _secured(binder: Binder, index: int) -> list[Object]:
     """The tables whose row level security a file switched last."""
-    switched = (binder.catalog.objects[each] for each in sorted(binder.secured) if each in binder.catalog.objects)
+    here = sorted(binder.secured.get(index, ()))
+    switched = (binder.catalog.objects[each] for each in here if each in binder.catalog.objects)
     return [each for each in switched if each.cells["rls"].maker.file == index and each.facts.get("rls") == "on"]
 
 
