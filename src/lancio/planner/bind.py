@@ -7,7 +7,7 @@ requirement. The catalog may be empty (a folder on its own) or a live server's: 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lancio.catalog.model import BEFORE, Catalog, Gone, Name, Object, Site, Version
 from lancio.errors import SyntaxRefused
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lancio.catalog.profile import Profile
-    from lancio.planner.model import Check, Effect, Hazard, Strength
+    from lancio.planner.model import Hazard, Strength
     from lancio.reading.model import Detail, FileOps, Guard, Kind, Op, Ref, RowFact
     from lancio.reading.source import Migration
 
@@ -38,6 +38,9 @@ LOCKS = ("ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE",
 
 PARTS = frozenset(("column", "constraint", "trigger", "policy", "rule", "label"))
 """Objects that belong to another one and are named with it."""
+
+_LASTING = ("bodies", "heirs", "partitions", "transitions", "secured")
+"""What a binder keeps from file to file beside the catalog and the edges."""
 
 SCHEMALESS = frozenset(("schema", "extension", "role", "language", "server", "publication", "subscription",
                         "event trigger", "foreign data wrapper", "access method", "tablespace", "cast"))  # fmt: skip
@@ -57,8 +60,6 @@ class Bound:
     questions: dict[str, None] = field(default_factory=dict)  # about rows, for a live database
     opaque: list[Opaque] = field(default_factory=list)
     destroys: list[tuple[str, Site]] = field(default_factory=list)
-    effects: tuple[Effect, ...] = ()  # what it made, as it was when the file ended
-    checks: tuple[Check, ...] = ()
 
     def missing(self) -> list[Requirement]:
         """The requirements that nothing provides."""
@@ -105,6 +106,21 @@ class Binder:
         self._places: dict[Site, Place] = {}
         self._searched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # a path, and its schemas
         self.secured: dict[int, set[int]] = {}  # by file, the tables whose row level security it switched
+
+    def state(self) -> dict[str, Any]:
+        """All that the next files are bound over, but for the edges drawn so far: they are known by then.
+
+        Late edges may still get reasons at the end. The values are the binder's own, not copies.
+        """
+        late = {key: because for key, because in self.edges.items() if key[3] == "late"}
+        return {"catalog": vars(self.catalog), "late": late, **{name: getattr(self, name) for name in _LASTING}}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another binder's `state` was taken."""
+        vars(self.catalog).update(state["catalog"])
+        self.edges = state["late"]
+        for name in _LASTING:
+            setattr(self, name, state[name])
 
     # Places and edges.
 

@@ -180,7 +180,7 @@ def _is_query(text: str) -> bool:
 
 def contradictions(name: str, ops: FileOps, declared: Declared) -> list[Finding]:
     """What a file declares to create and its SQL does not; where a place cannot be seen through, nobody knows."""
-    if any(op.verb == "opaque" for op in ops.ops):
+    if not declared.creates or any(op.verb == "opaque" for op in ops.ops):
         return []
     findings = []
     for text, line in declared.creates:

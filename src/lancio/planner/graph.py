@@ -6,8 +6,9 @@ import gc
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lancio.catalog.model import BEFORE, Catalog, Name
 from lancio.planner import checks, declared, folders
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from lancio.catalog.profile import Profile
     from lancio.planner.bind import Bound
     from lancio.planner.declared import Behind, Declared
-    from lancio.planner.model import Lock
+    from lancio.planner.model import Check, Lock
     from lancio.reading.model import FileOps, Op
     from lancio.reading.source import Folder, Migration
 
@@ -40,6 +41,86 @@ def empty(profile: Profile) -> Catalog:
     return catalog
 
 
+@dataclass(slots=True)
+class Begun:
+    """The first files of a folder as they were bound: from there the binding can go on.
+
+    `facts` has each file as it was when it ended, `made` the objects that it made, `asked` the kinds and words of all
+    that it requires. The values are changed by going on.
+    """
+
+    state: dict[str, Any]
+    facts: list[FileFacts]
+    made: list[list[int]]
+    asked: list[set[tuple[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What only the end of all files says of one: what is late, what remains of it, what holds of it still."""
+
+    late: tuple[Requirement, ...]
+    remains: tuple[Effect, ...]
+    standing: tuple[Check, ...]
+
+
+@dataclass(slots=True)
+class Built:
+    """A graph in the parts that it is made of.
+
+    `facts` are the files as each was when it ended and `endings` what the end says otherwise, by place; `edges` are by
+    the file that they leave, without the late ones. Both begin behind the files that were given as `begun`.
+    """
+
+    folder: Folder
+    profile: Profile
+    facts: list[FileFacts]
+    endings: dict[int, Ending]
+    edges: list[list[Edge]]
+    late: list[Edge]
+    findings: list[Finding]
+
+    def graph(self) -> Graph:
+        """The whole."""
+        facts = ended(self.facts, self.endings)
+        edges = in_order(chain(chain.from_iterable(self.edges), self.late), [each.name for each in facts])
+        return whole(self.folder, self.profile.major, facts, edges, self.findings)
+
+
+def ended(facts: Iterable[FileFacts], endings: Mapping[int, Ending]) -> tuple[FileFacts, ...]:
+    """The files as they are when all of them have run."""
+    return tuple(_ended(each, endings[at]) if at in endings else each for at, each in enumerate(facts))
+
+
+def _ended(facts: FileFacts, ending: Ending) -> FileFacts:
+    requires = tuple(sorted((*facts.requires, *ending.late), key=_by_place)) if ending.late else facts.requires
+    return replace(facts, requires=requires, remains=ending.remains, standing=ending.standing)
+
+
+def in_order(edges: Iterable[Edge], names: Iterable[str]) -> tuple[Edge, ...]:
+    """Edges by the places of their files."""
+    position = {name: place for place, name in enumerate(names)}
+    return tuple(
+        sorted(edges, key=lambda edge: (position[edge.file], position[edge.needs], edge.hazard, edge.strength))
+    )
+
+
+def whole(
+    folder: Folder, major: int, facts: tuple[FileFacts, ...], edges: tuple[Edge, ...], findings: Iterable[Finding]
+) -> Graph:
+    """A graph of its parts."""
+    return Graph(
+        folder.path.name,
+        facts,
+        edges,
+        tuple(each for item in facts for each in item.opaque),
+        tuple(each for item in facts for each in item.requires if each.source == "missing"),
+        tuple(findings),
+        major,
+        folder.layout,
+    )
+
+
 def build(
     folder: Folder, profile: Profile, *, order: Order = "name", read: Callable[[Migration], FileOps] = operations.read
 ) -> Graph:
@@ -52,7 +133,7 @@ def build(
         SourceError: a file cannot be parsed.
     """
     with without_collecting():
-        return _build(folder, profile, order, read)
+        return parts(folder, profile, order=order, read=read).graph()
 
 
 @contextmanager
@@ -67,55 +148,221 @@ def without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _build(folder: Folder, profile: Profile, order: Order, read: Callable[[Migration], FileOps]) -> Graph:
-    files = [(migration, read(migration)) for migration in folder.migrations]
+def parts(
+    folder: Folder,
+    profile: Profile,
+    *,
+    order: Order = "name",
+    read: Callable[[Migration], FileOps] = operations.read,
+    begun: Begun | None = None,
+    keep: Callable[[Begun], None] | None = None,
+) -> Built:
+    """What `build` makes a graph of.
+
+    `begun` are the folder's first files, bound before: only the others are bound, as far as each file's name gives it
+    a place of its own. `keep` is given the same of all files but the last, before that one is bound.
+
+    Raises:
+        SourceError: a file cannot be parsed.
+    """
+    known = begun.facts if begun is not None else []
+    files: list[tuple[Migration, FileOps]] = [
+        (migration, known[place].ops or read(migration) if place < len(known) else read(migration))
+        for place, migration in enumerate(folder.migrations)
+    ]
     found = {migration.name: declared.read(migration, ops) for migration, ops in files}
     behind, misplaced = declared.behind(found, planned=folder.layout == "sqitch")
-    if order == "graph":
-        groups: list[list[int]] = [list(range(len(files)))]
-    else:
-        groups = []
-        position = 0
-        for group in folder.groups:
-            groups.append(list(range(position, position + len(group))))
-            position += len(group)
-    bound, sequence, loops, binder = _bind(files, groups, profile, behind)
+    binding = _Binding(profile, files, found, behind)
+    sequence = binding.run(_groups(folder, order), begun, keep)
     findings = [*folders.findings(folder), *(finding for each in found.values() for finding in each.findings)]
     findings += misplaced
     findings += [
         finding for each, ops in files for finding in declared.contradictions(each.name, ops, found[each.name])
     ]
-    findings += [_loop(files, loop) for loop in loops]
+    findings += [_loop(files, loop) for loop in binding.loops]
     if order == "name":
-        findings += _contradictions(files, sequence, bound, binder, behind)
+        findings += _contradictions(binding, sequence)
         findings += _out_of_order([files[index][0].name for index in sequence], behind)
-    return _graph(folder, files, bound, sequence, binder, found, behind, findings, profile)
+    endings = binding.endings(sequence)
+    return binding.built(folder, sequence, endings, findings)
 
 
-def _bind(
-    files: list[tuple[Migration, FileOps]], groups: list[list[int]], profile: Profile, behind: Places
-) -> tuple[dict[int, Bound], list[int], list[list[int]], Binder]:
-    """Bind group after group; inside a group the files arrange themselves."""
-    binder = Binder(empty(profile), profile, files)
-    bound: dict[int, Bound] = {}
-    loops: list[list[int]] = []
-    names = [migration.name for migration, _ in files]
-    arrangement = Arrangement([ops for _, ops in files]) if any(len(group) > 1 for group in groups) else None
+def _groups(folder: Folder, order: Order) -> list[list[int]]:
+    """The places of the files whose names put them in an order, group after group."""
+    if order == "graph":
+        return [list(range(len(folder.migrations)))]
+    groups: list[list[int]] = []
+    position = 0
+    for group in folder.groups:
+        groups.append(list(range(position, position + len(group))))
+        position += len(group)
+    return groups
 
-    def bind(index: int) -> None:
-        bound[index] = binder.file(index)
-        made = [binder.catalog.objects[each] for each in bound[index].made]
-        bound[index].effects = tuple(_effect(each) for each in made if not each.extension)
-        bound[index].checks = checks.created(made, _secured(binder, index))
 
-    for group in groups:
-        if len(group) == 1 or arrangement is None:
-            for index in group:
-                bind(index)
-        else:
-            _declared_order(arrangement, files, behind)
-            loops += arrangement.order(group, lambda index: names[index], bind)
-    return bound, list(bound), loops, binder
+class _Binding:
+    """All files of a folder, bound group after group; inside a group they arrange themselves.
+
+    Files are known by their places in the folder.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        files: list[tuple[Migration, FileOps]],
+        found: Mapping[str, Declared],
+        behind: Places,
+        *,
+        telling: bool = True,
+    ) -> None:
+        self.telling = telling  # whether the facts of each file are wanted
+        self.profile = profile
+        self.files = files
+        self.found = found
+        self.behind = behind
+        self.binder = Binder(empty(profile), profile, files)
+        self.bound: dict[int, Bound] = {}
+        self.facts: dict[int, FileFacts] = {}
+        self.made: dict[int, list[int]] = {}
+        self.asked: dict[int, set[tuple[str, str]]] = {}
+        self.loops: list[list[int]] = []
+        self.first = 0  # the files before were bound in another run
+
+    def run(
+        self, groups: list[list[int]], begun: Begun | None = None, keep: Callable[[Begun], None] | None = None
+    ) -> list[int]:
+        """Bind all files; the order that they got."""
+        names = [migration.name for migration, _ in self.files]
+        arrangement = Arrangement([ops for _, ops in self.files]) if any(len(group) > 1 for group in groups) else None
+        if begun is not None:
+            self.first = len(begun.facts)
+            self.binder.resume(begun.state)
+            for index, each in enumerate(zip(begun.facts, begun.made, begun.asked, strict=True)):
+                self.facts[index], self.made[index], self.asked[index] = each
+        for group in groups:
+            if len(group) == 1 or arrangement is None:
+                for index in group:
+                    if index == len(names) - 1 > 0 and index not in self.made and arrangement is None and keep:
+                        keep(self._begun())
+                    if index not in self.made:
+                        self._bind(index)
+            else:
+                _declared_order(arrangement, self.files, self.behind)
+                self.loops += arrangement.order(group, lambda index: names[index], self._bind)
+        return list(self.made)
+
+    def _begun(self) -> Begun:
+        return Begun(
+            self.binder.state(), list(self.facts.values()), list(self.made.values()), list(self.asked.values())
+        )
+
+    def _bind(self, index: int) -> None:
+        bound = self.bound[index] = self.binder.file(index)
+        self.made[index], self.asked[index] = bound.made, set(bound.requirements)
+        if self.telling:
+            self.facts[index] = self._facts(index, bound)
+
+    def required(self, index: int) -> list[Requirement]:
+        """What a file requires, by its places."""
+        known = self.bound[index].requirements.values() if index in self.bound else self.facts[index].requires
+        return sorted(known, key=_by_place)
+
+    def missing(self) -> dict[int, list[Requirement]]:
+        """By file, the requirements that nothing provides."""
+        found = {index: [each for each in self.required(index) if each.source == "missing"] for index in self.made}
+        return {index: each for index, each in found.items() if each}
+
+    def _facts(self, index: int, bound: Bound) -> FileFacts:
+        """One file as it is when it ends."""
+        migration, ops = self.files[index]
+        said = self.found[migration.name]
+        made = self._standing(index)
+        effects = tuple(_effect(each) for each in made)
+        created = checks.created(made, self._secured(index))
+        changes = [
+            Effect(f"{says} ({facet})", kind, says, site.line)
+            for (_, facet), (says, kind, site) in bound.changed.items()
+        ]
+        drops = [Effect(says, kind, name, site.line) for says, kind, name, site in bound.dropped]
+        locks = self.binder.locks()
+        risk, because = _risk(bound, locks)
+        requirements = tuple(
+            requirement
+            for requirement in bound.requirements.values()
+            if requirement.kind not in _TOP or requirement.source == "missing"
+        )
+        return FileFacts(
+            migration=migration,
+            statements=ops.statements,
+            requires=tuple(sorted((*requirements, *_server(migration, ops, said)), key=_by_place)),
+            creates=effects,
+            changes=tuple(changes),
+            drops=tuple(drops),
+            rows=tuple(bound.rows),
+            locks=locks,
+            checks=(*created, *said.checks),
+            settings=tuple(sorted(bound.settings)),
+            services=said.services,
+            risk=risk,
+            risk_because=because,
+            declared_risk=said.risk,
+            duration_ms=said.duration_ms,
+            impact=said.impact,
+            after_run=said.after_run,
+            opaque=tuple(bound.opaque),
+            questions=tuple(bound.questions),
+            minimum_version=said.minimum,
+            ops=ops,
+            remains=effects,
+            standing=(*created, *_lasting(said)),
+        )
+
+    def _standing(self, index: int) -> list[Object]:
+        """What a file made and is there now, without the members of extensions."""
+        objects = self.binder.catalog.objects
+        made = (objects[each] for each in self.made[index] if each in objects)
+        return [each for each in made if not each.extension]
+
+    def _secured(self, index: int) -> list[Object]:
+        """The tables whose row level security a file switched last."""
+        objects = self.binder.catalog.objects
+        switched = (objects[each] for each in sorted(self.binder.secured.get(index, ())) if each in objects)
+        return [each for each in switched if each.cells["rls"].maker.file == index and each.facts.get("rls") == "on"]
+
+    def endings(self, sequence: list[int]) -> dict[int, Ending]:
+        """By place in the sequence, what the end says otherwise than the file's own end did."""
+        late = self.binder.late()
+        found: dict[int, Ending] = {}
+        for place, index in enumerate(sequence):
+            facts = self.facts[index]
+            made = self._standing(index)
+            remains = tuple(_effect(each) for each in made)
+            called: dict[tuple[str, str], Requirement] = {}
+            for requirement in late.get(index, ()):
+                key = requirement.kind, requirement.object
+                if key not in self.asked[index] and (requirement.kind not in _TOP or requirement.source == "missing"):
+                    called.setdefault(key, requirement)
+            if remains == facts.remains and not called and index not in self.binder.secured:
+                continue
+            created = checks.created(made, self._secured(index))
+            standing = (*created, *_lasting(self.found[facts.name]))
+            found[place] = Ending(tuple(called.values()), remains, standing)
+        return found
+
+    def built(self, folder: Folder, sequence: list[int], endings: dict[int, Ending], findings: list[Finding]) -> Built:
+        """The parts of the graph."""
+        edges = _edges(self.binder, self.files, self.behind)
+        place = {self.files[index][0].name: at for at, index in enumerate(sequence)}
+        leaving: list[list[Edge]] = [[] for _ in sequence[self.first :]]
+        for each in edges:
+            if each.strength != "late":
+                leaving[place[each.file] - self.first].append(each)
+        late = [each for each in edges if each.strength == "late"]
+        return Built(folder, self.profile, [self.facts[index] for index in sequence], endings, leaving, late, findings)
+
+
+def _lasting(said: Declared) -> tuple[Check, ...]:
+    """The declared verifications that hold for good."""
+    return tuple(each for each in said.checks if not each.once)
 
 
 def _declared_order(arrangement: Arrangement, files: list[tuple[Migration, FileOps]], behind: Places) -> None:
@@ -153,24 +400,21 @@ def _loop(files: list[tuple[Migration, FileOps]], loop: list[int]) -> Finding:
     )
 
 
-def _contradictions(
-    files: list[tuple[Migration, FileOps]],
-    sequence: list[int],
-    bound: dict[int, Bound],
-    binder: Binder,
-    behind: Places,
-) -> list[Finding]:
+def _contradictions(binding: _Binding, sequence: list[int]) -> list[Finding]:
     """Needs that the order of the names leaves unmet, though a later file would meet them."""
-    unmet = {index: each.missing() for index, each in bound.items() if each.missing()}
-    if not unmet or len(files) < 2 or not _somebody_makes(chain.from_iterable(unmet.values()), files, binder.catalog):
+    files, unmet = binding.files, binding.missing()
+    names = {name.name for name in (*binding.binder.catalog.names, *binding.binder.catalog.freed)}
+    if not unmet or len(files) < 2 or not _somebody_makes(chain.from_iterable(unmet.values()), files, names):
         return []
-    again, proposed, loops, _ = _bind(files, [sorted(sequence)], binder.profile, behind)
-    if loops:
+    again = _Binding(binding.profile, files, binding.found, binding.behind, telling=False)
+    proposed = again.run([sorted(sequence)])
+    if again.loops:
         return []
+    still = again.missing()
     findings = []
     order = ", ".join(files[each][0].name for each in proposed)
     for index, requirements in unmet.items():
-        left = {(each.kind, each.object) for each in again[index].missing()}
+        left = {(each.kind, each.object) for each in still.get(index, ())}
         met = [each for each in requirements if (each.kind, each.object) not in left and each.kind != "name"]
         if not met:
             continue
@@ -179,7 +423,7 @@ def _contradictions(
         provider = next(
             (
                 now.provider
-                for now in again[index].requirements.values()
+                for now in again.required(index)
                 if now.provider is not None
                 and now.kind == first.kind
                 and wanted in (now.object.split(" ", 1)[-1], now.object.rpartition(".")[2])
@@ -203,12 +447,12 @@ _NAMED = frozenset(("relation", "schema", "type", "role"))
 """Kinds of requirements that are met by an object of their name and by nothing else."""
 
 
-def _somebody_makes(unmet: Iterable[Requirement], files: list[tuple[Migration, FileOps]], catalog: Catalog) -> bool:
+def _somebody_makes(unmet: Iterable[Requirement], files: list[tuple[Migration, FileOps]], names: set[str]) -> bool:
     """Whether another order could meet any of these: not where nothing of such a name is ever made.
 
-    Binding once more costs as much as the first time, and most of what is unmet stands outside of the folder.
+    `names` are those that the catalog knows. Binding once more costs as much as the first time, and most of what is
+    unmet stands outside of the folder.
     """
-    names = {name.name for name in (*catalog.names, *catalog.freed)}
     names.update(name for _, ops in files for name in _makes(ops.ops))
     return any(
         each.kind not in _NAMED or any(ending in names for ending in _endings(each.object))
@@ -233,41 +477,6 @@ def _endings(text: str) -> Iterator[str]:
     return (text[match.end() :] for match in re.finditer(r"^|[ .]", text))
 
 
-def _graph(
-    folder: Folder,
-    files: list[tuple[Migration, FileOps]],
-    bound: dict[int, Bound],
-    sequence: list[int],
-    binder: Binder,
-    found: dict[str, Declared],
-    behind: Places,
-    findings: list[Finding],
-    profile: Profile,
-) -> Graph:
-    late = binder.late()
-    facts = []
-    for index in sequence:
-        migration, ops = files[index]
-        for requirement in late.get(index, ()):
-            known = bound[index].requirements.get((requirement.kind, requirement.object))
-            if known is None:
-                bound[index].requirements[requirement.kind, requirement.object] = requirement
-        facts.append(_facts(migration, ops, bound[index], binder, found[migration.name], index))
-    edges = _edges(binder, files, behind)
-    position = {migration.name: place for place, migration in enumerate(files[index][0] for index in sequence)}
-    edges.sort(key=lambda edge: (position[edge.file], position[edge.needs], edge.hazard, edge.strength))
-    return Graph(
-        folder.path.name,
-        tuple(facts),
-        tuple(edges),
-        tuple(each for item in facts for each in item.opaque),
-        tuple(each for item in facts for each in item.requires if each.source == "missing"),
-        tuple(findings),
-        profile.major,
-        folder.layout,
-    )
-
-
 def _edges(binder: Binder, files: list[tuple[Migration, FileOps]], behind: Places) -> list[Edge]:
     edges = [
         Edge(
@@ -288,55 +497,6 @@ def _edges(binder: Binder, files: list[tuple[Migration, FileOps]], behind: Place
 
 
 _TOP = frozenset(("column", "constraint", "label"))
-
-
-def _facts(
-    migration: Migration, ops: FileOps, bound: Bound, binder: Binder, declared_: Declared, index: int
-) -> FileFacts:
-    catalog = binder.catalog
-    made = [catalog.objects[each] for each in bound.made if each in catalog.objects]
-    changes = [
-        Effect(f"{says} ({facet})", kind, says, site.line) for (_, facet), (says, kind, site) in bound.changed.items()
-    ]
-    drops = [Effect(says, kind, name, site.line) for says, kind, name, site in bound.dropped]
-    binder.bound = bound
-    locks = binder.locks()
-    risk, because = _risk(bound, locks)
-    remains = tuple(_effect(each) for each in made if not each.extension)
-    stands = remains == bound.effects and index not in binder.secured
-    requirements = tuple(
-        requirement
-        for requirement in bound.requirements.values()
-        if requirement.kind not in _TOP or requirement.source == "missing"
-    )
-    return FileFacts(
-        migration=migration,
-        statements=ops.statements,
-        requires=tuple(sorted((*requirements, *_server(migration, ops, declared_)), key=_by_place)),
-        creates=bound.effects,
-        changes=tuple(changes),
-        drops=tuple(drops),
-        rows=tuple(bound.rows),
-        locks=locks,
-        checks=(*bound.checks, *declared_.checks),
-        settings=tuple(sorted(bound.settings)),
-        services=declared_.services,
-        risk=risk,
-        risk_because=because,
-        declared_risk=declared_.risk,
-        duration_ms=declared_.duration_ms,
-        impact=declared_.impact,
-        after_run=declared_.after_run,
-        opaque=tuple(bound.opaque),
-        questions=tuple(bound.questions),
-        minimum_version=declared_.minimum,
-        ops=ops,
-        remains=remains,
-        standing=(
-            *(bound.checks if stands else checks.created(made, _secured(binder, index))),
-            *(each for each in declared_.checks if not each.once),
-        ),
-    )
 
 
 _KIND_ORDER = ("schema", "relation", "type", "extension", "routine")
@@ -360,13 +520,6 @@ def _server(migration: Migration, ops: FileOps, declared_: Declared) -> list[Req
         for each in ops.directives
         if declared_.minimum and each.word == "requires" and each.text.startswith("server")
     ]
-
-
-def _secured(binder: Binder, index: int) -> list[Object]:
-    """The tables whose row level security a file switched last."""
-    here = sorted(binder.secured.get(index, ()))
-    switched = (binder.catalog.objects[each] for each in here if each in binder.catalog.objects)
-    return [each for each in switched if each.cells["rls"].maker.file == index and each.facts.get("rls") == "on"]
 
 
 def _effect(each: Object) -> Effect:

@@ -69,9 +69,7 @@ class Reader:
         """Note one operation."""
         if ref.schema == "pg_temp" and verb == "make":
             self.temporary.add(ref.name)
-        if (self._names_temporary or self.temporary) and any(
-            map(self._is_temporary, (ref, *ref.of, *detail.like))
-        ):
+        if (self._names_temporary or self.temporary) and any(map(self._is_temporary, (ref, *ref.of, *detail.like))):
             return  # gone with the session: nothing that another file could need
         if self.tolerant and verb == "make":
             detail = detail._replace(if_not_exists=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lancio.reading.model import Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from lancio.reading.model import Kind
     from lancio.syntax.parser import Tree
