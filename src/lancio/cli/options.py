@@ -58,10 +58,9 @@ class Source:
         Raises:
             SourceError: the folder or one of its files cannot be read.
         """
-        from lancio.reading import layouts
-        from lancio.reading.source import read_folder
+        from lancio.reading import cache, known, layouts
 
-        folder = read_folder(self.path, layout=self.layout, variables=self.variables)
+        folder = known.read_folder(self.path, layout=self.layout, variables=self.variables, kept=cache.usual())
         context = click.get_current_context(silent=True)
         if folder.layout != "flat" and context is not None:
             terminal_of(context).talk(f"Layout {folder.layout}: {layouts.SAYS[folder.layout]}.")

@@ -46,13 +46,14 @@ class Begun:
     """The first files of a folder as they were bound: from there the binding can go on.
 
     `facts` has each file as it was when it ended, `made` the objects that it made, `asked` the kinds and words of all
-    that it requires. The values are changed by going on.
+    that it requires; `names` are those that any of them gives to an object. The values are changed by going on.
     """
 
     state: dict[str, Any]
     facts: list[FileFacts]
     made: list[list[int]]
     asked: list[set[tuple[str, str]]]
+    names: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +139,18 @@ def build(
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Nearly all that planning makes stays until its end: looking for garbage in between takes a third of its time."""
+    """Nearly all that planning makes stays until its end: looking for garbage in between takes a third of its time.
+
+    What is there at the end counts as old, so that it is not looked through right then either.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
 
 
@@ -226,6 +232,7 @@ class _Binding:
         self.asked: dict[int, set[tuple[str, str]]] = {}
         self.loops: list[list[int]] = []
         self.first = 0  # the files before were bound in another run
+        self._named: set[str] = set()  # the names that those give
 
     def run(
         self, groups: list[list[int]], begun: Begun | None = None, keep: Callable[[Begun], None] | None = None
@@ -235,13 +242,14 @@ class _Binding:
         arrangement = Arrangement([ops for _, ops in self.files]) if any(len(group) > 1 for group in groups) else None
         if begun is not None:
             self.first = len(begun.facts)
+            self._named = begun.names
             self.binder.resume(begun.state)
             for index, each in enumerate(zip(begun.facts, begun.made, begun.asked, strict=True)):
                 self.facts[index], self.made[index], self.asked[index] = each
         for group in groups:
             if len(group) == 1 or arrangement is None:
                 for index in group:
-                    if index == len(names) - 1 > 0 and index not in self.made and arrangement is None and keep:
+                    if keep is not None and index == len(names) - 1 > self.first and arrangement is None:
                         keep(self._begun())
                     if index not in self.made:
                         self._bind(index)
@@ -252,8 +260,16 @@ class _Binding:
 
     def _begun(self) -> Begun:
         return Begun(
-            self.binder.state(), list(self.facts.values()), list(self.made.values()), list(self.asked.values())
+            self.binder.state(),
+            list(self.facts.values()),
+            list(self.made.values()),
+            list(self.asked.values()),
+            self.names(len(self.facts)),
         )
+
+    def names(self, upto: int) -> set[str]:
+        """The names that the first files give to objects, now or when a routine is called."""
+        return self._named.union(*(_makes(ops.ops) for _, ops in self.files[self.first : upto]))
 
     def _bind(self, index: int) -> None:
         bound = self.bound[index] = self.binder.file(index)
@@ -403,8 +419,7 @@ def _loop(files: list[tuple[Migration, FileOps]], loop: list[int]) -> Finding:
 def _contradictions(binding: _Binding, sequence: list[int]) -> list[Finding]:
     """Needs that the order of the names leaves unmet, though a later file would meet them."""
     files, unmet = binding.files, binding.missing()
-    names = {name.name for name in (*binding.binder.catalog.names, *binding.binder.catalog.freed)}
-    if not unmet or len(files) < 2 or not _somebody_makes(chain.from_iterable(unmet.values()), files, names):
+    if not unmet or len(files) < 2 or not _somebody_makes(chain.from_iterable(unmet.values()), binding):
         return []
     again = _Binding(binding.profile, files, binding.found, binding.behind, telling=False)
     proposed = again.run([sorted(sequence)])
@@ -447,13 +462,13 @@ _NAMED = frozenset(("relation", "schema", "type", "role"))
 """Kinds of requirements that are met by an object of their name and by nothing else."""
 
 
-def _somebody_makes(unmet: Iterable[Requirement], files: list[tuple[Migration, FileOps]], names: set[str]) -> bool:
+def _somebody_makes(unmet: Iterable[Requirement], binding: _Binding) -> bool:
     """Whether another order could meet any of these: not where nothing of such a name is ever made.
 
-    `names` are those that the catalog knows. Binding once more costs as much as the first time, and most of what is
-    unmet stands outside of the folder.
+    Binding once more costs as much as the first time, and most of what is unmet stands outside of the folder.
     """
-    names.update(name for _, ops in files for name in _makes(ops.ops))
+    catalog = binding.binder.catalog
+    names = {name.name for name in (*catalog.names, *catalog.freed)} | binding.names(len(binding.files))
     return any(
         each.kind not in _NAMED or any(ending in names for ending in _endings(each.object))
         for each in unmet

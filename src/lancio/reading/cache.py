@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import fields, is_dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,17 +141,33 @@ def key(*parts: str) -> str:
 
 
 class _Packer(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, apart: Callable[[object], object]) -> None:
+    def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=5)
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind: Any = type(obj)
+        values = _values_of(kind)
+        return (kind, values(obj)) if values is not None else NotImplemented
+
+
+class _PackerApart(_Packer):
+    """Asked for each value: only where some are not to be packed."""
+
+    def __init__(self, file: io.BytesIO, apart: Callable[[object], object]) -> None:
+        super().__init__(file)
         self._apart = apart
 
     def persistent_id(self, obj: object) -> object:
         return self._apart(obj)
 
-    def reducer_override(self, obj: Any) -> Any:
-        if is_dataclass(obj) and not isinstance(obj, type):
-            return type(obj), tuple(getattr(obj, each.name) for each in fields(obj))
-        return NotImplemented
+
+@cache
+def _values_of(kind: Any) -> Callable[[object], tuple[object, ...]] | None:
+    """What gives the values of a dataclass's fields; None for any other class."""
+    if not is_dataclass(kind):
+        return None
+    found = attrgetter(*(each.name for each in fields(kind)))
+    return found if len(fields(kind)) > 1 else lambda value: (found(value),)
 
 
 class _Unpacker(pickle.Unpickler):
@@ -173,10 +190,10 @@ def _nothing(_: object) -> None:
     return None
 
 
-def pack(value: object, apart: Callable[[object], object] = _nothing) -> bytes:
+def pack(value: object, apart: Callable[[object], object] | None = None) -> bytes:
     """A value as bytes; `apart` gives a plain value for what is not to be packed, and None for the rest."""
     file = io.BytesIO()
-    _Packer(file, apart).dump(value)
+    (_Packer(file) if apart is None else _PackerApart(file, apart)).dump(value)
     return file.getvalue()
 
 

@@ -61,6 +61,14 @@ class Migration:
         return hashlib.sha256(self.text).hexdigest()
 
     @cached_property
+    def identity(self) -> str:
+        """All that is said of it, in one text: two migrations of one identity are the same in every graph."""
+        down = self.down.name if self.down is not None else None
+        filled = self.filled.pieces if self.filled is not None else None
+        written = hashlib.sha256(self.source).hexdigest() if self.source is not None else ""
+        return repr((self.name, self.number, self.transaction, self.after, down, filled, written, self.digest))
+
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of the tokens, in hex.
 
@@ -119,7 +127,39 @@ def read_folder(path: Path, *, layout: Name | None = None, variables: Mapping[st
             not UTF-8 or cannot be read, a place that nothing fills, or two files that one file system would take
             for the same.
     """
-    found, texts = _find(path)
+    return read(path, layout=layout, variables=variables).folder
+
+
+Sign = tuple[int, int, int, int]
+"""What the file system says of a file or a folder: inode, size, times of the last change of the text and of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A folder as it was read, and what decided how: folders and files by their paths below it, as they were then.
+
+    `plain`: each text is the whole of a file, and nothing in it is filled.
+    """
+
+    folder: Folder
+    folders: dict[str, Sign]
+    files: dict[str, Sign]
+    plain: bool
+
+
+def sign(path: str) -> Sign:
+    """What the file system says of a file or folder now.
+
+    Raises:
+        OSError: it is not there, or may not be looked at.
+    """
+    info = os.stat(path)  # noqa: PTH116  # half the time of a Path's
+    return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def read(path: Path, *, layout: Name | None = None, variables: Mapping[str, str] | None = None) -> Reading:
+    """`read_folder`, and what it looked at."""
+    found, texts, folders = _find(path)
     arranged = layouts.arrange(found, layout)
     if not arranged.entries:
         raise SourceError(
@@ -129,7 +169,7 @@ def read_folder(path: Path, *, layout: Name | None = None, variables: Mapping[st
         )
     _no_two_of_one_name([entry.file for entry in arranged.entries])
     migrations, unused = _migrations(texts, arranged, variables or {})
-    return Folder(
+    folder = Folder(
         path,
         migrations,
         arranged.layout,
@@ -139,6 +179,8 @@ def read_folder(path: Path, *, layout: Name | None = None, variables: Mapping[st
         arranged.twins,
         unused,
     )
+    plain = arranged.parted is None and all(each.source is None for each in migrations)
+    return Reading(folder, folders, texts.signs, plain)
 
 
 class _Texts(dict[str, bytes]):
@@ -147,14 +189,23 @@ class _Texts(dict[str, bytes]):
     def __init__(self, root: Path) -> None:
         super().__init__()
         self.root = root
+        self.signs: dict[str, Sign] = {}
 
     def __missing__(self, name: str) -> bytes:
-        self[name] = _text(self.root / name, name)
+        self.look(name)
+        self[name] = read_text(self.root, name)
         return self[name]
 
+    def look(self, name: str) -> None:
+        """Note how a file looks before it is read."""
+        try:
+            self.signs[name] = sign(f"{self.root}/{name}")
+        except OSError as error:
+            raise _unreadable(name, error) from error
 
-def _find(path: Path) -> tuple[Found, _Texts]:
-    """The files below a folder, sorted."""
+
+def _find(path: Path) -> tuple[Found, _Texts, dict[str, Sign]]:
+    """The files below a folder, sorted, and the folders that they are in."""
     if path.is_file():
         raise SourceError(
             f"{path} is a file, not a folder",
@@ -168,7 +219,8 @@ def _find(path: Path) -> tuple[Found, _Texts]:
             remedy="Name the folder that holds the .sql files.",
         )
     try:
-        names = sorted(_below(path), key=lambda each: each.split("/"))
+        below, folders = _below(path)
+        names = sorted(below, key=lambda each: each.split("/"))
     except OSError as error:
         raise SourceError(f"{path} cannot be read", cause=str(error.strerror), remedy="Check its rights.") from error
     found = [name for name in names if name.endswith(".sql")]
@@ -187,16 +239,22 @@ def _find(path: Path) -> tuple[Found, _Texts]:
             )
     texts = _Texts(path)
     other = tuple(name for name in names if not name.endswith(".sql"))
-    return layouts.Found(path, tuple(found), other, texts.__getitem__), texts
+    for name in other:  # plans and settings of other tools are among them
+        texts.look(name)
+    return layouts.Found(path, tuple(found), other, texts.__getitem__), texts, folders
 
 
-def _below(path: Path) -> list[str]:
-    """The files below a folder as relative paths with `/`; what begins with `.` or `_` is not looked at."""
+def _below(path: Path) -> tuple[list[str], dict[str, Sign]]:
+    """The files and folders below a folder, by relative paths with `/`; `.` and `_` begin names not looked at."""
     found: list[str] = []
+    folders: dict[str, Sign] = {}
+    root = str(path)
     waiting = [""]
     while waiting:
         above = waiting.pop()
-        with os.scandir(path / above) as entries:
+        where = f"{root}/{above}" if above else root
+        folders[above] = sign(where)
+        with os.scandir(where) as entries:
             for entry in entries:
                 if entry.name[0] in "._":
                     continue
@@ -205,7 +263,7 @@ def _below(path: Path) -> list[str]:
                     waiting.append(name)
                 elif entry.is_file():
                     found.append(name)
-    return found
+    return found, folders
 
 
 def _no_two_of_one_name(names: list[str]) -> None:
@@ -271,11 +329,21 @@ def _down(entry: Entry, parted: markers.Parted, root: Path) -> Down | None:
     return None if parted.down is None else Down(entry.file, root / entry.file, parted.down)
 
 
-def _text(path: Path, name: str) -> bytes:
+def _unreadable(name: str, error: OSError) -> SourceError:
+    return SourceError(f"{name} cannot be read", cause=str(error.strerror), remedy="Check its rights.")
+
+
+def read_text(root: Path, name: str) -> bytes:
+    """The text of a file below a folder: UTF-8 without a byte-order mark or a zero byte.
+
+    Raises:
+        SourceError: it is not that, or cannot be read.
+    """
     try:
-        text = path.read_bytes()
+        with open(f"{root}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  # a Path costs as much again
+            text = file.read()
     except OSError as error:
-        raise SourceError(f"{name} cannot be read", cause=str(error.strerror), remedy="Check its rights.") from error
+        raise _unreadable(name, error) from error
     text = text.removeprefix(b"\xef\xbb\xbf")
     try:
         text.decode()
@@ -285,7 +353,7 @@ def _text(path: Path, name: str) -> bytes:
             f"{name} is not UTF-8",
             where=f"{name}:{line}",
             cause=f"The byte 0x{text[error.start]:02x} in line {line} belongs to another encoding.",
-            remedy=f"Save it as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > fixed.sql",
+            remedy=f"Save it as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 {name.rpartition('/')[2]} > fixed.sql",
         ) from None
     if (zero := text.find(b"\0")) >= 0:
         line = text.count(b"\n", 0, zero) + 1
