@@ -468,7 +468,8 @@ def _somebody_makes(unmet: Iterable[Requirement], binding: _Binding) -> bool:
     Binding once more costs as much as the first time, and most of what is unmet stands outside of the folder.
     """
     catalog = binding.binder.catalog
-    names = {name.name for name in (*catalog.names, *catalog.freed)} | binding.names(len(binding.files))
+    names = {name.name for name in chain(catalog.names, catalog.freed) if name.kind in _NAMED}
+    names |= binding.names(len(binding.files))
     return any(
         each.kind not in _NAMED or any(ending in names for ending in _endings(each.object))
         for each in unmet
@@ -477,14 +478,14 @@ def _somebody_makes(unmet: Iterable[Requirement], binding: _Binding) -> bool:
 
 
 def _makes(ops: Iterable[Op]) -> Iterator[str]:
-    """The names that operations give to objects, now or when a routine is called."""
+    """The names that operations give to objects of these kinds, now or when a routine is called."""
     for op in ops:
         if op.verb in ("make", "rename", "move"):
-            yield op.ref.name
-            yield op.detail.to
-            for column in op.detail.columns:
-                yield column.name
-            yield from _makes(op.detail.body)
+            if op.ref.kind in _NAMED:
+                yield op.ref.name
+                yield op.detail.to
+            if op.detail.body:
+                yield from _makes(op.detail.body)
 
 
 def _endings(text: str) -> Iterator[str]:
