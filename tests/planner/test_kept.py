@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from lancio.catalog import profile
 from lancio.errors import SyntaxRefused
 from lancio.planner import graph, kept, model
-from lancio.reading import cache
+from lancio.reading import cache, known
 from lancio.reading.source import read_folder
 from lancio.render import json
 
@@ -142,3 +143,47 @@ def test_a_file_that_does_not_parse_is_refused_each_time(folder: Path, ours: cac
     for _ in range(2):
         with pytest.raises(SyntaxRefused):
             build(folder, ours)
+
+
+EDITS = (
+    "CREATE TABLE extra (id int PRIMARY KEY, users_id int REFERENCES users);", "DROP TABLE IF EXISTS extra CASCADE;",
+    "ALTER TABLE users ADD COLUMN IF NOT EXISTS email text NOT NULL DEFAULT '';", "ALTER TABLE users RENAME TO people;",
+    "ALTER TABLE IF EXISTS people RENAME TO users;", "CREATE OR REPLACE VIEW names AS SELECT id FROM users;",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT id FROM users';", "DROP FUNCTION IF EXISTS f();",
+    "ALTER TABLE users ENABLE ROW LEVEL SECURITY;", "CREATE POLICY own ON users USING (true);", "-- a word",
+    "CREATE TYPE mood AS ENUM ('low', 'high');", "SELECT * FROM missing;", "INSERT INTO users (id) VALUES (1);",
+    "-- lancio: after 002_view.sql", "-- lancio: duration 2s", "CREATE SCHEMA IF NOT EXISTS app;",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(40 if os.environ.get("LANCIO_PROOF") == "1" else 6))
+def test_after_any_changes_the_graph_is_the_one_that_is_made_anew(folder: Path, ours: cache.Cache, seed: int) -> None:
+    dice = random.Random(seed)
+    for turn in range(12):
+        files = sorted(folder.iterdir())
+        at = dice.choice((files[-1], files[-1], dice.choice(files)))
+        kind = dice.choice(("edit", "edit", "edit", "add", "drop", "same number", "nothing"))
+        if kind == "edit":
+            at.write_text(f"{at.read_text()}\n{dice.choice(EDITS)}")
+        elif kind == "add":
+            (folder / f"{turn + 3:03}_more.sql").write_text(dice.choice(EDITS))
+        elif kind == "same number":
+            (folder / f"{at.name[:3]}_twin{turn}.sql").write_text(dice.choice(EDITS))
+        elif kind == "drop" and len(files) > 1:
+            at.unlink()
+        found = kept.build(known.read_folder(folder, kept=ours), P18, kept=ours)
+        assert said(found) == said(graph.build(read_folder(folder), P18)), (seed, turn, kind)
+
+
+def test_of_a_history_whose_end_changed_the_end_alone_is_bound(
+    folder: Path, ours: cache.Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(folder, ours)
+    bound = []
+    bind = graph.Binder.file
+    monkeypatch.setattr(graph.Binder, "file", lambda self, index: bound.append(index) or bind(self, index))
+    (folder / "002_view.sql").write_text("CREATE VIEW others AS SELECT id FROM users;")
+    build(folder, ours)
+    (folder / "003_more.sql").write_text("DROP VIEW others;")
+    build(folder, ours)
+    assert bound == [1, 1, 2]

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lancio.catalog import model as catalog
 from lancio.planner import graph, model
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lancio.planner.model import Edge, FileFacts, Finding, Graph
     from lancio.reading.cache import Cache
     from lancio.reading.source import Folder
+
+T = TypeVar("T")
 
 VALUES = (*cache.VALUES, model.Place, model.Because, model.Edge, model.Requirement, model.Opaque, model.Finding,
           model.Effect, model.Lock, model.Service, model.Check, model.FileFacts, graph.Ending, catalog.Object,
@@ -84,22 +86,23 @@ class _History:
 
     def graph(self) -> Graph:
         """The graph: from what is kept, or from what that has of the first files, or made anew."""
-        head, edges = self._get("graph"), self._get("edges")
-        if head is None or edges is None or edges.get("of") != _hash(head["rest"], *head["said"]):
+        kept = self._get("graph", _Files)
+        edges = self._get("edges", _Edges)
+        if kept is None or edges is None or edges.of != _hash(kept.rest, *kept.said):
             return self._made(None, _Segments())
-        segments = _Segments(head["counts"], head["facts"], edges["leaving"])
-        if head["rest"] == self._rest and head["said"] == self._said:
-            found = self._put_together(segments, head["end"], edges["late"])
+        segments = _Segments(kept.counts, kept.facts, edges.leaving)
+        if kept.rest == self._rest and kept.said == self._said:
+            found = self._put_together(segments, kept.end, edges.late)
             return found if found is not None else self._made(None, _Segments())
-        begun, first = self._begun(head["said"], segments)
+        begun, first = self._begun(kept.said, segments)
         return self._made(begun, first)
 
-    def _get(self, name: str) -> dict[str, Any] | None:
+    def _get(self, name: str, kind: type[T]) -> T | None:
         packed = self._kept.get(f"{name}-{self._key}")
-        found = cache.unpack(packed, ()) if packed is not None else None
-        return found if isinstance(found, dict) else None
+        found = cache.unpack(packed, (kind,)) if packed is not None else None
+        return found if isinstance(found, kind) else None
 
-    def _put(self, name: str, value: dict[str, Any]) -> None:
+    def _put(self, name: str, value: object) -> None:
         self._kept.put(f"{name}-{self._key}", cache.pack(value))
 
     # An unchanged folder.
@@ -134,26 +137,25 @@ class _History:
     def _begun(self, said: list[str], segments: _Segments) -> tuple[Begun | None, _Segments]:
         """The first files as they were bound before, and what is kept of them; None where that is nothing to go on."""
         nothing = None, _Segments()
-        kept = self._get("begun")
-        count = kept["count"] if kept is not None else 0
+        kept = self._get("begun", _First)
+        count = kept.count if kept is not None else 0
         first = segments.first(count)
         if kept is None or first is None or any(len(group) > 1 for group in self._folder.groups):
             return nothing
-        if self._said[:count] != said[:count] or kept["of"] != _hash(*self._said[:count]):
+        if self._said[:count] != said[:count] or kept.of != _hash(*self._said[:count]):
             return nothing
-        state, facts = cache.unpack(kept["state"], VALUES), self._unpacked(first.facts)
+        state, facts = cache.unpack(kept.state, VALUES), self._unpacked(first.facts)
         if state is None or facts is None or any(map(_placed_by_itself, facts)):
             return nothing
         if [each.name for each in facts] != [each.name for each in self._folder.migrations[:count]]:
             return nothing
-        return graph.Begun(state, facts, kept["made"], kept["asked"], kept["names"]), first
+        return graph.Begun(state, facts, kept.made, kept.asked, kept.names), first
 
     def _keep(self, begun: Begun) -> None:
         """Keep the binding of all files but the last."""
         count = len(begun.facts)
-        state = cache.pack(begun.state)
-        kept = {"of": _hash(*self._said[:count]), "count": count, "state": state}
-        self._put("begun", {**kept, "made": begun.made, "asked": begun.asked, "names": begun.names})
+        of, state = _hash(*self._said[:count]), cache.pack(begun.state)
+        self._put("begun", _First(of, count, state, begun.made, begun.asked, begun.names))
 
     # Making.
 
@@ -174,12 +176,43 @@ class _History:
                 first.add(built.facts[low:high], built.edges[low - start : high - start])
         late = cache.pack(built.late)
         ending = cache.pack((built.endings, built.findings))
-        head = {"rest": self._rest, "said": self._said, "counts": first.counts, "facts": first.facts, "end": ending}
-        self._put("graph", head)
-        self._put("edges", {"of": _hash(self._rest, *self._said), "leaving": first.leaving, "late": late})
+        self._put("graph", _Files(self._rest, self._said, first.counts, first.facts, ending))
+        self._put("edges", _Edges(_hash(self._rest, *self._said), first.leaving, late))
         if begun is None:
             return built.graph()
         return self._later(graph.ended(built.facts, built.endings), built.findings, first.leaving, late)
+
+
+@dataclass(slots=True)
+class _Files:
+    """What is kept as *graph*: what was said of the folder and of each file, and the files in segments."""
+
+    rest: str
+    said: list[str]
+    counts: list[int]
+    facts: list[bytes]
+    end: bytes
+
+
+@dataclass(slots=True)
+class _Edges:
+    """What is kept as *edges*: `of` is a hash of what *graph* says of folder and files."""
+
+    of: str
+    leaving: list[bytes]
+    late: bytes
+
+
+@dataclass(slots=True)
+class _First:
+    """What is kept as *begun*; `of` is a hash of what is said of the first files."""
+
+    of: str
+    count: int
+    state: bytes
+    made: list[list[int]]
+    asked: list[set[tuple[str, str]]]
+    names: set[str]
 
 
 @dataclass(slots=True)

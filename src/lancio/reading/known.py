@@ -8,6 +8,7 @@ shortly before it was read may have been changed once more without a trace: it i
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,8 @@ def read_folder(
     whole = _Whole(path, layout, variables)
     now = time.time_ns()
     packed = kept.get(name)
-    notes = cache.unpack(packed, (layouts.After,)) if packed is not None else None
-    if isinstance(notes, dict):
+    notes = cache.unpack(packed, (layouts.After, Notes)) if packed is not None else None
+    if isinstance(notes, Notes):
         found = _found(notes, path, whole, now)
         if found is not None:
             folder, fresh = found
@@ -57,6 +58,20 @@ def read_folder(
     reading = source.read(path, layout=layout, variables=variables)
     kept.put(name, cache.pack(_notes(reading, now)))
     return reading.folder
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is kept of a folder: how it looked when it was read (and when that was), and what was found.
+
+    `rest` are the fields of the Folder behind its migrations, `said` what is noted of each of those, by name.
+    """
+
+    folders: dict[str, tuple[int, Sign]]
+    files: dict[str, tuple[int, Sign]]
+    plain: bool
+    rest: tuple[Any, ...]
+    said: dict[str, dict[str, Any]]
 
 
 class _Whole:
@@ -138,20 +153,20 @@ def _said(each: Migration) -> dict[str, Any]:
         "after": each.after,
         "digest": each.digest,
         "identity": each.identity,
-        "_parts": each.source is not None,
+        "_parts": each.source is not None or each.filled is not None,
         "_down": each.down.name if each.down is not None else None,
     }
 
 
-def _notes(reading: Reading, now: int) -> dict[str, Any]:
+def _notes(reading: Reading, now: int) -> Notes:
     folder = reading.folder
-    return {
-        "folders": {name: (now, sign) for name, sign in reading.folders.items()},
-        "files": {name: (now, sign) for name, sign in reading.files.items()},
-        "plain": reading.plain,
-        "folder": (folder.layout, folder.ordered, folder.left_out, folder.elsewhere, folder.twins, folder.unused),
-        "migrations": {each.name: _said(each) for each in folder.migrations},
-    }
+    return Notes(
+        {name: (now, sign) for name, sign in reading.folders.items()},
+        {name: (now, sign) for name, sign in reading.files.items()},
+        reading.plain,
+        (folder.layout, folder.ordered, folder.left_out, folder.elsewhere, folder.twins, folder.unused),
+        {each.name: _said(each) for each in folder.migrations},
+    )
 
 
 def _settled(noted: tuple[int, Sign]) -> bool:
@@ -160,37 +175,37 @@ def _settled(noted: tuple[int, Sign]) -> bool:
     return max(modified, changed) < when - SETTLED_NS
 
 
-def _found(notes: dict[str, Any], path: Path, whole: _Whole, now: int) -> tuple[Folder, bool] | None:
+def _found(notes: Notes, path: Path, whole: _Whole, now: int) -> tuple[Folder, bool] | None:
     """The folder as it was noted, with the files that changed read again, and whether the notes are new then.
 
     None where more has changed than the text of files that are sent as they are.
     """
     root = str(path)
     try:
-        for name, noted in notes["folders"].items():
+        for name, noted in notes.folders.items():
             if not _settled(noted) or source.sign(f"{root}/{name}") != noted[1]:
                 return None
         changed = {}
-        for name, noted in notes["files"].items():
+        for name, noted in notes.files.items():
             seen = source.sign(f"{root}/{name}")
             if seen != noted[1] or not _settled(noted):
                 changed[name] = seen
     except OSError:
         return None
-    said = notes["migrations"]
-    if changed and not (notes["plain"] and changed.keys() <= said.keys()):
+    said = notes.said
+    layout, *rest = notes.rest
+    if changed and not (notes.plain and changed.keys() <= said.keys()):
         return None
     again: dict[str, Migration] = {}
     for name, seen in changed.items():
         text = source.read_text(path, name)
-        if not _plain(text, notes["folder"][0]):
+        if not _plain(text, layout):
             return None
         before = Kept(path, said[name], whole)
         again[name] = Migration(name, before.path, text, before.number, before.down, before.transaction, before.after)
-        notes["files"][name] = (now, seen)
+        notes.files[name] = (now, seen)
         said[name] = _said(again[name])
     migrations = tuple(again.get(name) or Kept(path, each, whole) for name, each in said.items())
-    layout, *rest = notes["folder"]
     return Folder(path, migrations, layout, *rest), bool(changed)
 
 

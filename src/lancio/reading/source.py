@@ -179,7 +179,7 @@ def read(path: Path, *, layout: Name | None = None, variables: Mapping[str, str]
         arranged.twins,
         unused,
     )
-    plain = arranged.parted is None and all(each.source is None for each in migrations)
+    plain = arranged.parted is None and all(each.source is None and each.filled is None for each in migrations)
     return Reading(folder, folders, texts.signs, plain)
 
 
