@@ -124,7 +124,11 @@ def sources(folders: Iterable[Path]) -> Sources:
     """The histories in these folders: in each of them one folder a history."""
     roots = [each for folder in folders for each in sorted(folder.iterdir()) if each.is_dir()]
     found = [
-        {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.suffix in KEPT}
+        {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.suffix in KEPT and path.is_file()
+        }
         for root in roots
     ]
     return Sources(tuple(each for each in found if each))
