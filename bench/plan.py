@@ -119,13 +119,16 @@ def grow(folders: Sequence[Path]) -> None:
 
 def one_size(size: int, folders: Sequence[Path]) -> None:
     """Plan `size` files: those of the folders again and again, each time in a schema of its own."""
-    texts = [path.read_text() for folder in folders for path in sorted(folder.rglob("*.sql"))]
+    texts = [(each.text.decode(), place) for place, folder in enumerate(folders) for each in read_folder(folder).migrations]
     with tempfile.TemporaryDirectory(prefix="lancio-bench-") as scratch:
+        made: set[str] = set()
         for number in range(size):
             turn, at = divmod(number, len(texts))
-            schema = f"turn_{turn}"
-            first = f"CREATE SCHEMA {schema};\n" if at == 0 else ""
-            own = re.sub(r"\b(?:public|auth)\.", f"{schema}.", texts[at])
+            text, place = texts[at]
+            schema = f"turn_{turn}_{place}"
+            first = "" if schema in made else f"CREATE SCHEMA {schema};\n"
+            made.add(schema)
+            own = re.sub(r'(?:\b(?:public|auth)|"public")\.', f"{schema}.", text)
             Path(scratch, f"{number:06}.sql").write_text(f"{first}SET search_path = {schema};\n{own}")
         files = [path.read_bytes() for path in sorted(Path(scratch).iterdir())]
         least = seconds(lambda: floor(files))

@@ -13,7 +13,7 @@ import pytest
 from lancio.catalog import profile
 from lancio.errors import SyntaxRefused
 from lancio.planner import graph, kept, model
-from lancio.reading import cache, known
+from lancio.reading import cache, known, reads
 from lancio.reading.source import read_folder
 from lancio.render import json
 
@@ -53,7 +53,7 @@ def test_a_graph_from_the_cache_is_the_graph(path: Path, ours: cache.Cache, monk
     plain = said(graph.build(read_folder(path), P18))
     assert said(build(path, ours)) == plain
     monkeypatch.setattr(graph, "build", None)  # from here on nothing is bound
-    monkeypatch.setattr(cache.operations, "read", None)  # nor read
+    monkeypatch.setattr(reads.operations, "read", None)  # nor read
     assert said(build(path, ours)) == plain
 
 
@@ -61,9 +61,9 @@ def test_a_changed_file_alone_is_read_again(folder: Path, ours: cache.Cache, mon
     build(folder, ours)
     (folder / "002_view.sql").write_text("CREATE VIEW others AS SELECT id FROM users;")
     plain = said(graph.build(read_folder(folder), P18))
-    read = cache.operations.read
+    read = reads.operations.read
     asked = []
-    monkeypatch.setattr(cache.operations, "read", lambda each: asked.append(each.name) or read(each))
+    monkeypatch.setattr(reads.operations, "read", lambda each: asked.append(each.name) or read(each))
     assert said(build(folder, ours)) == plain
     assert asked == ["002_view.sql"]
 

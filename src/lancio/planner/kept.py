@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lancio.catalog import model as catalog
 from lancio.planner import graph, model
-from lancio.reading import cache, directives
+from lancio.reading import cache, directives, reads
 from lancio.reading.model import FileOps
 from lancio.reading.source import Migration
 
@@ -77,7 +77,7 @@ class _History:
         self._folder = folder
         self._profile = profile
         self._order: Order = order
-        self._reads = cache.Reads(kept, folder)
+        self._reads = reads.Reads(kept, folder)
         self._key = cache.key(str(folder.path.absolute()), order, str(profile.major))
         self._said = [each.identity for each in folder.migrations]
         rest = (folder.layout, folder.ordered, folder.left_out, folder.elsewhere, folder.twins, folder.unused)
@@ -130,7 +130,7 @@ class _History:
         if kept[0] == "file":
             return self._files[kept[1]]
         light = FileOps(kept[2], (), kept[3], kept[4])
-        return cache.Later(light, partial(self._reads.read, self._files[kept[1]]))
+        return reads.Later(light, partial(self._reads.read, self._files[kept[1]]))
 
     # One that begins as it was.
 

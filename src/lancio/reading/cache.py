@@ -23,14 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lancio
-from lancio.reading import model, operations
+from lancio.reading import model
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from lancio.reading.model import FileOps, Op
-    from lancio.reading.source import Folder, Migration
 
 VARIABLE = "LANCIO_CACHE"
 """Names the folder, or is `off`."""
@@ -75,6 +73,7 @@ class Cache:
         try:
             with passing.open("xb") as file:
                 file.write(_MARK + hashlib.blake2b(answer).digest() + answer)
+            (self.folder / name).unlink(missing_ok=True)  # ext4 writes out at once what replaces another file
             passing.replace(self.folder / name)
             self._sweep()
         except OSError:
@@ -203,64 +202,3 @@ def unpack(packed: bytes, classes: Iterable[type], apart: Callable[[object], obj
         return _Unpacker(packed, classes, apart).load()
     except Exception:  # bytes that we did not write can fail in any way; then there is no answer
         return None
-
-
-class Reads:
-    """What the files of a folder say, as far as it is known from before; `save` keeps what was read anew."""
-
-    def __init__(self, cache: Cache, folder: Folder) -> None:
-        self._cache = cache
-        self._folder = folder
-        self._name = f"read-{key(str(folder.path.absolute()))}"
-        self._known: dict[str, bytes] | None = None
-        self._new = False
-
-    def read(self, migration: Migration) -> FileOps:
-        """All that one file says.
-
-        Raises:
-            SyntaxRefused: PostgreSQL's grammar does not accept it.
-        """
-        known = self._packed()
-        if (packed := known.get(migration.digest)) is not None:
-            found = unpack(packed, VALUES)
-            if isinstance(found, model.FileOps):
-                return found
-        read = operations.read(migration)
-        known[migration.digest] = pack(read)
-        self._new = True
-        return read
-
-    def _packed(self) -> dict[str, bytes]:
-        if self._known is None:
-            kept = self._cache.get(self._name)
-            found = unpack(kept, ()) if kept is not None else None
-            self._known = found if isinstance(found, dict) else {}
-        return self._known
-
-    def save(self) -> None:
-        """Keep what was read, for the files that the folder has now."""
-        if self._new:
-            known = self._packed()
-            present = {each.digest for each in self._folder.migrations}
-            self._cache.put(self._name, pack({digest: known[digest] for digest in known if digest in present}))
-
-
-class Later(model.FileOps):
-    """What a file says, its operations read when they are first asked for."""
-
-    __slots__ = ("_found", "_read")
-    _found: tuple[Op, ...] | None
-    _read: Callable[[], FileOps]
-
-    def __init__(self, known: FileOps, read: Callable[[], FileOps]) -> None:
-        for name, value in (("statements", known.statements), ("directives", known.directives),
-                            ("problems", known.problems), ("_read", read), ("_found", None)):  # fmt: skip
-            object.__setattr__(self, name, value)
-
-    @property
-    def ops(self) -> tuple[Op, ...]:
-        """The operations."""
-        if self._found is None:
-            object.__setattr__(self, "_found", self._read().ops)
-        return self._found or ()
