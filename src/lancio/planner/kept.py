@@ -120,7 +120,13 @@ class _History:
         """A graph whose edges stay packed until they are asked for."""
         names = [each.name for each in files]
         whole = graph.whole(self._folder, self._profile.major, files, (), findings)
-        return _Later(whole, lambda: _edges([*leaving, late], names))
+        return _Later(whole, lambda: self._edges([*leaving, late], names))
+
+    def _edges(self, packed: Iterable[bytes], names: Iterable[str]) -> tuple[Edge, ...]:
+        parts = [cache.unpack(each, VALUES) for each in packed]
+        if not all(isinstance(each, list) for each in parts):
+            return graph.build(self._folder, self._profile, order=self._order).edges
+        return graph.in_order(chain.from_iterable(parts), names)
 
     def _unpacked(self, facts: Iterable[bytes]) -> list[FileFacts] | None:
         found = [cache.unpack(each, VALUES, self._apart) for each in facts]
@@ -245,11 +251,6 @@ class _Segments:
 
 def _hash(*said: str) -> str:
     return hashlib.sha256("\0".join(said).encode()).hexdigest()
-
-
-def _edges(packed: Iterable[bytes], names: Iterable[str]) -> tuple[Edge, ...]:
-    parts = (cache.unpack(each, VALUES) or () for each in packed)
-    return graph.in_order(chain.from_iterable(parts), names)
 
 
 def _placed_by_itself(facts: FileFacts) -> bool:
