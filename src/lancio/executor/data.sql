@@ -19,6 +19,8 @@ WITH wanted AS (
     SELECT c.oid FROM pg_class c WHERE c.relname = ANY (%(relations)s::text[])
     UNION SELECT k.conrelid FROM pg_constraint k JOIN pg_class p ON p.oid = k.confrelid
           WHERE k.contype = 'f' AND p.relname = ANY (%(relations)s::text[])
+    UNION SELECT k.confrelid FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+          WHERE k.contype = 'f' AND c.relname = ANY (%(relations)s::text[])
     UNION SELECT a.attrelid FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
           WHERE t.typtype = 'd' AND t.typname = ANY (%(domains)s::text[]) AND NOT a.attisdropped
 )

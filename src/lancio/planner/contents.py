@@ -200,7 +200,11 @@ class Rows:
 
     def _outputs(self, alias: str, columns: dict[str, str]) -> str:
         head = (f"{alias}.ctid", f"{alias}.tableoid", f"{alias}.{KEY}")
-        return ", ".join((*head, *(f"{said} AS {identifier(name)}" for name, said in columns.items())))
+        named = (
+            said if said == f"{alias}.{identifier(name)}" else f"{said} AS {identifier(name)}"
+            for name, said in columns.items()
+        )
+        return ", ".join((*head, *named))
 
     def _through(self, alias: str) -> dict[str, str]:
         return {name: f"{alias}.{identifier(name)}" for name in self.columns}

@@ -551,13 +551,15 @@ class _Walk:
 
     def _name(self, rows: Rows, alias: str) -> str:
         """How a row is named to people: its key, or the place where it lies."""
-        if rows.there and rows.key:
-            key = rows.key_of(alias)
-            shown = f"{key}::text" if len(rows.key) == 1 else f"'(' || array_to_string({key}, ', ') || ')'"
-            return f"coalesce({shown}, 'a new row')"
-        if rows.there and (rows.table.parted or rows.table.kind == "p"):
-            return f"coalesce({alias}.tableoid::regclass || ' ' || {alias}.ctid, 'a new row')"
-        return f"coalesce({alias}.ctid::text, 'a new row')"
+        if rows.there and len(rows.key) == 1:
+            name = f"{rows.key_of(alias)}::text"
+        elif rows.there and rows.key:
+            name = f"'(' || array_to_string({rows.key_of(alias)}, ', ') || ')'"
+        elif rows.there and (rows.table.parted or rows.table.kind == "p"):
+            name = f"{alias}.tableoid::regclass || ' ' || {alias}.ctid"
+        else:
+            name = f"{alias}.ctid::text"
+        return f"coalesce({name}, 'a new row')" if rows.added else name
 
     def not_null(self, rows: Rows, column: str, says: str, *, source: str = "") -> None:
         """Ask for rows in which a column is NULL."""
@@ -921,9 +923,7 @@ class _Walk:
     def _foreign(self, rows: Rows, fields: Tree, own: list[str], says: str, kept: Kept | None) -> None:
         parent = kept.parent if kept is not None else self._parent(rows, fields)
         if parent is None:
-            if self.called(fields.get("pktable", {}).get("schemaname"), fields.get("pktable", {}).get("relname", "")):
-                raise Unsaid("it points to what is no table")
-            return  # told as a missing table
+            raise Unsaid("the table that it points to is not known")
         if fields.get("fk_with_period") or fields.get("pk_with_period"):
             raise Unsaid("PERIOD is not looked at")
         then = tree.strings(fields.get("pk_attrs"))
