@@ -282,7 +282,10 @@ def _column(row: dict[str, Any]) -> Column:
 
 def _constraint(row: dict[str, Any]) -> Constraint:
     parent = (row["parent_schema"], row["parent_name"]) if row["parent_name"] is not None else None
-    return Constraint(row["name"], row["kind"], row["definition"], row["validated"], parent, row["cascades"])
+    return Constraint(
+        row["name"], row["kind"], row["definition"], row["validated"], parent, tuple(row["columns"]), tuple(row["keys"]),
+        row["on_delete"], row["on_update"],
+    )  # fmt: skip
 
 
 def _index(row: dict[str, Any]) -> Index:

@@ -58,7 +58,11 @@ ORDER BY a.attrelid, a.attnum
 SELECT k.conrelid::bigint AS oid, k.conname::text AS name, k.contype::text AS kind,
        pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated,
        pn.nspname::text AS parent_schema, p.relname::text AS parent_name,
-       k.contype = 'f' AND (k.confupdtype IN ('c', 'n', 'd') OR k.confdeltype IN ('c', 'n', 'd')) AS cascades
+       k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY u.place) AS keys
 FROM pg_constraint k
 LEFT JOIN pg_class p ON p.oid = k.confrelid
 LEFT JOIN pg_namespace pn ON pn.oid = p.relnamespace

@@ -45,8 +45,12 @@ class Constraint:
     definition: str
     validated: bool
     references: Called | None = None
-    cascades: bool = False
-    """Whether a foreign key changes its own rows when those it points to go or change."""
+    columns: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Of a foreign key, its own columns and those that it points to."""
+    delete: str = "a"
+    update: str = "a"
+    """What it does when a row that it points to goes or changes: pg_constraint's a, r, c, n, d."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,19 @@ class Facts:
     domains: tuple[tuple[Called, Constraint], ...] = ()
     """Constraints of domains."""
     version: int = 180000
+
+
+@dataclass
+class Cascade:
+    """A foreign key that changes its own rows when those it points to go or change."""
+
+    name: str
+    parent: Rows
+    child: Rows
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    delete: str
+    update: str
 
 
 @dataclass

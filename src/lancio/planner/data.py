@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lancio.catalog.model import Name
 from lancio.errors import LancioError
 from lancio.planner import contents, pieces
-from lancio.planner.contents import KEY, Column, Index, Kept, Rows
+from lancio.planner.contents import KEY, Cascade, Column, Index, Kept, Rows
 from lancio.planner.model import Place
 from lancio.planner.pieces import Edit, Unsaid
 from lancio.planner.rows import identifier, literal
@@ -159,7 +159,7 @@ class _Walk:
         self.path = live.catalog.path
         self.place = Place("", 0)
         self.ops: Sequence[Op] = ()
-        self.cascades: list[tuple[Rows, Rows]] = []
+        self.cascades: list[Cascade] = []
         self._live_constraints()
 
     def _live_constraints(self) -> None:
@@ -175,8 +175,10 @@ class _Walk:
                     {name: name for name in parent.columns} if parent is not None else {},
                 )
                 rows.constraints[each.name] = kept
-                if parent is not None and each.cascades:
-                    self.cascades.append((parent, rows))
+                if parent is not None:
+                    self.cascades.append(
+                        Cascade(each.name, parent, rows, each.keys, each.columns, each.delete, each.update)
+                    )
 
     # Names.
 
@@ -312,24 +314,36 @@ class _Walk:
         )
         self.along(rows, bits)
 
-    def along(self, rows: Rows, bits: int) -> None:
-        """What else changes when rows of a table are written: what keys and triggers do, and other tables' share."""
+    def along(self, rows: Rows, bits: int, columns: Collection[str] | None = None) -> None:
+        """What else changes when rows of a table are written: what keys and triggers do, and other tables' share.
+
+        `columns` are those that an UPDATE sets, where that is known.
+        """
         for called in rows.table.relatives if rows.there else ():
             if (other := self.tables.get(called)) is not None:
                 other.blur(self.before)
-        if bits & (_DELETE | _UPDATE):
-            seen = {id(rows)}
-            waiting = [rows]
-            while waiting:
-                parent = waiting.pop()
-                for above, below in self.cascades:
-                    if above is parent and id(below) not in seen:
-                        seen.add(id(below))
-                        below.blur(self.before)
-                        waiting.append(below)
+        self._cascade(rows, bits, columns, set())
         for trigger in list(rows.triggers.values()):
             if trigger.bits & bits:
                 self._fires(rows, trigger)
+
+    def _cascade(self, rows: Rows, bits: int, columns: Collection[str] | None, seen: set[int]) -> None:
+        """What foreign keys do with the rows that point to those that go or change."""
+        for each in self.cascades:
+            if each.parent is not rows or id(each) in seen:
+                continue
+            if bits & _DELETE and each.delete == "c":
+                seen.add(id(each))
+                each.child.blur(self.before)
+                self._cascade(each.child, _DELETE, None, seen)
+            set_ = (bits & _DELETE and each.delete in "nd") or (
+                bits & _UPDATE and each.update in "cnd" and (columns is None or not {*columns}.isdisjoint(each.keys))
+            )
+            if set_:
+                seen.add(id(each))
+                for column in each.columns:
+                    each.child.vague.setdefault(column, self.before)
+                self._cascade(each.child, _UPDATE, each.columns, seen)
 
     def _fires(self, rows: Rows, trigger: contents.Trigger) -> None:
         """A trigger's routine: which columns of the row it sets, and which tables it writes."""
@@ -620,6 +634,7 @@ class _Walk:
             elif subtype == "AT_DropConstraint":
                 rows.constraints.pop(name, None)
                 rows.indexes.pop(name, None)
+                self.cascades = [each for each in self.cascades if each.child is not rows or each.name != name]
             elif subtype == "AT_DropNotNull" and name in rows.columns:
                 rows.columns[name] = _nullable(rows.columns[name], not_null=False)
             elif subtype == "AT_ColumnDefault" and name in rows.columns:
@@ -822,7 +837,7 @@ class _Walk:
         if validate:
             says = f"VALIDATE {says}"
         if not validate:
-            self._keep(statement, rows, fields, named or self._chosen(rows, kind, columns))
+            self._keep(statement, rows, fields, named or self._chosen(rows, kind, columns), columns)
             if fields.get("skip_validation"):
                 return
         try:
@@ -830,11 +845,14 @@ class _Walk:
         except Unsaid as unsaid:
             self.unsaid(rows, says, _CONSTRAINTS[kind][1], str(unsaid))
 
-    def _keep(self, statement: pieces.Statement, rows: Rows, fields: Tree, name: str) -> None:
+    def _keep(self, statement: pieces.Statement, rows: Rows, fields: Tree, name: str, columns: tuple[str, ...]) -> None:
         """Keep a constraint for a later VALIDATE, and what its key does with the rows later on."""
-        parent = self._parent(rows, fields)
-        if parent is not None and {fields.get("fk_del_action"), fields.get("fk_upd_action")} & set("cnd"):
-            self.cascades.append((parent, rows))
+        parent = self._parent(fields)
+        if parent is not None:
+            keys = tree.strings(fields.get("pk_attrs")) or self._primary(parent)
+            columns = tree.strings(fields.get("fk_attrs")) or columns
+            actions = (fields.get("fk_del_action") or "a", fields.get("fk_upd_action") or "a")
+            self.cascades.append(Cascade(name, parent, rows, keys, columns, *actions))
         if statement.node == "AlterTableStmt" and fields.get("skip_validation"):
             rows.constraints[name] = Kept(
                 statement.text.decode(), rows, self.path, parent, {each: each for each in rows.columns},
@@ -846,7 +864,7 @@ class _Walk:
         suffix = {"CONSTR_FOREIGN": "fkey", "CONSTR_CHECK": "check", "CONSTR_NOTNULL": "not_null"}.get(kind, "")
         return "_".join((rows.name, *columns, suffix))
 
-    def _parent(self, rows: Rows, fields: Tree) -> Rows | None:
+    def _parent(self, fields: Tree) -> Rows | None:
         if fields.get("contype") != "CONSTR_FOREIGN":
             return None
         return self.rows(fields.get("pktable", {}))
@@ -921,7 +939,7 @@ class _Walk:
         rows.indexes[name] = Index(name, columns, kind == "CONSTR_PRIMARY", not fields.get("nulls_not_distinct"))
 
     def _foreign(self, rows: Rows, fields: Tree, own: list[str], says: str, kept: Kept | None) -> None:
-        parent = kept.parent if kept is not None else self._parent(rows, fields)
+        parent = kept.parent if kept is not None else self._parent(fields)
         if parent is None:
             raise Unsaid("the table that it points to is not known")
         if fields.get("fk_with_period") or fields.get("pk_with_period"):
@@ -1309,6 +1327,11 @@ class _Walk:
                 for owner, names in ((kept.owner, kept.names), (kept.parent, kept.parent_names)):
                     if owner is rows:
                         names.update({then: new for then, now in names.items() if now == old})
+        for each in self.cascades:
+            if each.parent is rows:
+                each.keys = tuple(new if name == old else name for name in each.keys)
+            if each.child is rows:
+                each.columns = tuple(new if name == old else name for name in each.columns)
 
     def set_schema(self, statement: pieces.Statement) -> None:
         """Walk over ALTER … SET SCHEMA."""
@@ -1536,7 +1559,7 @@ class _Walk:
                     rows.blur(self.before)
                 for target in targets:
                     rows.vague[target.get("name", "")] = self.before
-        self.along(rows, _UPDATE)
+        self.along(rows, _UPDATE, [target.get("name", "") for target in targets])
 
     def _update(self, statement: pieces.Statement, rows: Rows, fields: Tree, targets: Sequence[Tree]) -> None:
         if not fields["relation"].get("inh") or rows.table.ruled:
