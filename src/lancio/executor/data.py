@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from lancio.planner import data
 from lancio.planner.contents import Column, Constraint, Facts, Index, Table, Trigger
 from lancio.planner.model import Finding, Missing, Requirement
+from lancio.planner.questions import SAMPLES
 from lancio.planner.rows import identifier
 from lancio.postgres import named_queries
 
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from lancio.catalog.model import Live
     from lancio.planner.contents import Called
-    from lancio.planner.data import Question, Wanted
+    from lancio.planner.data import Wanted
     from lancio.planner.model import Plan
+    from lancio.planner.questions import Question
 
 QUERIES = named_queries("lancio.executor", "data.sql")
 
@@ -72,6 +74,10 @@ class Answer:
     late: bool = False
     denied: bool = False
     seconds: float = 0.0
+
+
+_TABLES = ("r", "p", "m")
+"""Relations with rows of their own; a foreign table's are elsewhere."""
 
 
 class _Late(Exception):  # noqa: N818  (an answer)
@@ -126,6 +132,7 @@ class _Asker:
         self.question = question
         self.end = end
         self.clock = clock
+        self.partial: Answer | None = None
 
     def answer(self) -> Answer:
         """Ask it."""
@@ -141,7 +148,7 @@ class _Asker:
                     return self._passed()
                 return self._found(cursor, first)
         except _Late:
-            return Answer(question, "unknown", reason="the time limit was over", late=True)
+            return self.partial or Answer(question, "unknown", reason="the time limit was over", late=True)
         except psycopg.Error as error:
             if error.sqlstate is None:  # the connection, not the question
                 raise
@@ -174,12 +181,9 @@ class _Asker:
         if question.found_may_pass:
             return Answer(question, "unknown", reason=question.found_may_pass)
         named = tuple(each for each in first if each)
-        try:
-            total, bad, *values = self._run(cursor, question.count)[0]
-            if named or question.sample:
-                named = tuple(row[0] for row in self._run(cursor, question.sample))
-        except _Late:
-            return Answer(question, "found", found=max(len(named), 1), names=named, atleast=True)
+        self.partial = Answer(question, "found", found=max(len(named), 1), names=named, atleast=True)
+        total, bad, *values = self._run(cursor, question.count)[0]
+        named = tuple(row[0] for row in self._run(cursor, question.sample))
         return Answer(question, "found", total, bad, values[0] if values else 0, named, question.atleast)
 
     def _failed(self, sqlstate: str) -> Answer:
@@ -262,11 +266,11 @@ def _facts(connection: Connection, wanted: Wanted, limits: Limits, live: Live) -
             tuple(relatives.get(row["oid"], ())),
             row["parted"], row["ruled"], row["partition_key"],
         )
-        for row in relations if row["kind"] in ("r", "p")
+        for row in relations if row["kind"] in _TABLES
     )  # fmt: skip
     return Facts(
         tables,
-        frozenset((row["schema"], row["name"]) for row in relations if row["kind"] not in ("r", "p")),
+        frozenset((row["schema"], row["name"]) for row in relations if row["kind"] not in _TABLES),
         tuple(
             ((row["schema"], row["domain"]), Constraint(row["name"], "c", row["definition"], row["validated"]))
             for row in domains
@@ -277,14 +281,14 @@ def _facts(connection: Connection, wanted: Wanted, limits: Limits, live: Live) -
 
 def _column(row: dict[str, Any]) -> Column:
     domain = (row["domain_schema"], row["domain_name"]) if row["domain_name"] is not None else None
-    return Column(row["name"], row["type"], row["not_null"], row["default"], row["made"], domain)
+    return Column(row["name"], row["type"], row["not_null"], row["default"], row["made"], domain, row["computed"])
 
 
 def _constraint(row: dict[str, Any]) -> Constraint:
     parent = (row["parent_schema"], row["parent_name"]) if row["parent_name"] is not None else None
     return Constraint(
-        row["name"], row["kind"], row["definition"], row["validated"], parent, tuple(row["columns"]), tuple(row["keys"]),
-        row["on_delete"], row["on_update"],
+        row["name"], row["kind"], row["definition"], row["validated"], parent,
+        tuple(row["columns"]), tuple(row["keys"]), row["on_delete"], row["on_update"],
     )  # fmt: skip
 
 
@@ -368,7 +372,7 @@ def said(answer: Answer) -> str:
         words = "a value comes more than once"
     else:
         words = f"{rows} {question.singular if answer.found == 1 else question.plural}"
-    shown = answer.names[: data.SAMPLES]
+    shown = answer.names[:SAMPLES]
     more = " …" if answer.found > len(shown) or answer.atleast else ""
     names = f" ({question.key} {', '.join(shown)}{more})" if shown else ""
     return f"{question.says}: {words}{names}"

@@ -45,6 +45,7 @@ SELECT a.attrelid::bigint AS oid, a.attname::text AS name, format_type(a.atttypi
        a.attnotnull AS not_null, coalesce(pg_get_expr(d.adbin, d.adrelid), '') AS "default",
        coalesce(a.attidentity <> '', false) OR coalesce(to_jsonb(a) ->> 'attgenerated', '') <> ''
        OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%%', false) AS made,
+       coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '' AS computed,
        CASE WHEN t.typtype = 'd' THEN tn.nspname::text END AS domain_schema,
        CASE WHEN t.typtype = 'd' THEN t.typname::text END AS domain_name
 FROM pg_attribute a

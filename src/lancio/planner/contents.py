@@ -34,6 +34,8 @@ class Column:
     made: bool = False
     """Whether PostgreSQL makes its values: an identity, a generated column, a sequence."""
     domain: Called | None = None
+    computed: bool = False
+    """Whether it is a generated column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Facts:
 
     tables: tuple[Table, ...]
     others: frozenset[Called] = frozenset()
-    """Views and foreign tables."""
+    """Views and foreign tables; a materialized view is a table."""
     domains: tuple[tuple[Called, Constraint], ...] = ()
     """Constraints of domains."""
     version: int = 180000

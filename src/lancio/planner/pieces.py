@@ -211,11 +211,10 @@ _OPENING = b"SELECT ("
 def expression(text: str) -> Tree | None:
     """The tree of an expression that stands alone; None where it is none, or more than one."""
     raw = parser.parse_one(_OPENING + text.encode() + b"\n)")
-    targets = raw.tree.get("targetList", ()) if raw is not None and raw.node == "SelectStmt" else ()
-    if raw is None or len(targets) != 1 or raw.tree.keys() - {"targetList", "limitOption", "op"}:
+    if raw is None or raw.node != "SelectStmt" or raw.tree.keys() - {"targetList", "limitOption", "op"}:
         return None
-    target = targets[0].get("ResTarget", {})
-    found: Tree | None = None if "name" in target else target.get("val")
+    targets = [each.get("ResTarget", {}) for each in raw.tree.get("targetList", ())]
+    found: Tree | None = targets[0].get("val") if len(targets) == 1 and "name" not in targets[0] else None
     return found
 
 
