@@ -42,6 +42,23 @@ ALTER TABLE kept ADD CONSTRAINT kept_other FOREIGN KEY (other) REFERENCES others
 ALTER TABLE kept ADD CONSTRAINT kept_d_other FOREIGN KEY (d_other) REFERENCES others NOT VALID;
 """
 
+OTHERS = """
+CREATE FUNCTION tidy() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN NEW.d_null := coalesce(NEW.d_null, '-'); RETURN NEW; END $$;
+CREATE TABLE trace (a int);
+CREATE FUNCTION sneaky(int) RETURNS boolean LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO trace VALUES ($1); RETURN false; END $$;
+CREATE TABLE safe (name text PRIMARY KEY, secret text);
+INSERT INTO safe VALUES ('hunter2', 'hunter3');
+CREATE TABLE pairs (a int, b date, secret text, PRIMARY KEY (a, b));
+INSERT INTO pairs VALUES (7, '2020-02-03', 'hunter3');
+DO $$ BEGIN CREATE ROLE veiler; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+CREATE TABLE veiled (a int);
+INSERT INTO veiled VALUES (NULL);
+ALTER TABLE veiled ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, OWNER TO veiler;
+GRANT ALL ON SCHEMA public TO veiler;
+"""
+
 
 class Case(NamedTuple):
     """A statement (or some) that fails on the rows, what is said of it, and the twin that passes."""
@@ -176,3 +193,40 @@ CASES = (
          "rows lie outside of its bounds", "ALTER TABLE lists ATTACH PARTITION listed FOR VALUES IN ('a', 'b', 'c')",
          sized=False),
 )  # fmt: skip
+
+UNSAID = (
+    ("CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS 'SELECT $1'; UPDATE small SET d_null = f('x');ALTER TABLE small ALTER d_null SET NOT NULL",
+     "SET NOT NULL small.d_null: not known before the run"),
+    ("DO $$ BEGIN EXECUTE 'UPDATE small SET d_null = 1'; END $$; ALTER TABLE small ALTER d_null SET NOT NULL",
+     "SET NOT NULL small.d_null: 3 of 50 rows are NULL|not known before the run, rows change before"),
+    ("DO $$ DECLARE t text := 'sm' || current_date; BEGIN EXECUTE t; END $$;ALTER TABLE small ALTER d_null SET NOT NULL",
+     "not known before the run, rows change before, by 001_step.sql:1"),
+    ("UPDATE small SET d_sign = nextval('pg_catalog.nothing'); ALTER TABLE small ADD UNIQUE (d_sign)",
+     "UNIQUE of small (d_sign): not known before the run, rows change before, by 001_step.sql:1"),
+    ("INSERT INTO others VALUES (0) ON CONFLICT DO NOTHING; ALTER TABLE small ADD FOREIGN KEY (d_other) REFERENCES others",
+     "3 of 50 rows point to none (id 7, 21, 42); whether they are in the way is not known"),
+    ("DO $$ BEGIN IF current_date > '2020-01-01' THEN ALTER TABLE small ALTER d_null SET NOT NULL; END IF; END $$",
+     "it stands under a condition"),
+    ("CREATE TRIGGER q BEFORE UPDATE ON small FOR EACH ROW EXECUTE PROCEDURE tidy(); UPDATE small SET n = 1;ALTER TABLE small ALTER d_null SET NOT NULL",
+     "SET NOT NULL small.d_null: not known before the run"),
+    ("DELETE FROM small WHERE id = (SELECT max(f) FROM fresh); ALTER TABLE small ALTER d_null SET NOT NULL;CREATE TABLE fresh (f int)",
+     "SET NOT NULL small.d_null: not known before the run"),
+)  # fmt: skip
+"""Statements of which the rows alone do not tell whether they pass, and a part of what is said."""
+
+LEFT = (
+    "CREATE TABLE fresh (a int); ALTER TABLE fresh ALTER a SET NOT NULL, ADD UNIQUE (a), ADD CHECK (a > 0)",
+    "CREATE TABLE fresh (a int); INSERT INTO fresh VALUES (1), (2); ALTER TABLE fresh ADD UNIQUE (a)",
+    "CREATE TABLE fresh (id serial, a int DEFAULT 3); INSERT INTO fresh (a) SELECT n FROM small;ALTER TABLE fresh ALTER a SET NOT NULL",
+    "TRUNCATE small; ALTER TABLE small ALTER d_null SET NOT NULL",
+    "ALTER TABLE small ALTER id SET NOT NULL",
+    "ALTER TABLE small ADD COLUMN IF NOT EXISTS n int NOT NULL",
+    "CREATE UNIQUE INDEX IF NOT EXISTS small_pkey ON small (d_same)",
+    "ALTER TABLE small ADD CONSTRAINT c CHECK (d_sign > 0) NOT VALID",
+    "UPDATE small SET d_null = 'none' WHERE d_null IS NULL AND id IS DISTINCT FROM -1; ALTER TABLE small ALTER d_null SET NOT NULL",
+    "WITH twice AS (SELECT id, row_number() OVER (PARTITION BY d_same ORDER BY id) AS n FROM small) DELETE FROM small WHERE id IN (SELECT id FROM twice WHERE n > 1); CREATE UNIQUE INDEX ON small (d_same)",
+    "CREATE SCHEMA s; ALTER TABLE small SET SCHEMA s; UPDATE s.small SET d_null = s.small.name; ALTER TABLE s.small ALTER d_null SET NOT NULL",
+    "INSERT INTO others SELECT 0, 'zero', 0, 0; ALTER TABLE small ADD FOREIGN KEY (d_other) REFERENCES others",
+    "ALTER TABLE small ADD x int; UPDATE small SET (x, n) = (1, 2), name = DEFAULT; UPDATE small SET x = 1;ALTER TABLE small ALTER x SET NOT NULL",
+)
+"""Statements that pass, because of what stands before them."""

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from lancio.planner import data
 from lancio.planner.contents import Column, Constraint, Facts, Index, Table, Trigger
-from lancio.planner.model import Finding, Missing, Requirement
+from lancio.planner.model import Finding, Missing, Place, Requirement
 from lancio.planner.questions import SAMPLES
 from lancio.planner.rows import identifier
 from lancio.postgres import named_queries
@@ -71,6 +71,7 @@ class Answer:
     names: tuple[str, ...] = ()
     atleast: bool = False
     reason: str = ""
+    """Why it is not known, or why what was found may not be in the way."""
     late: bool = False
     denied: bool = False
     seconds: float = 0.0
@@ -101,7 +102,10 @@ def look(
         message = "the rows were not looked at (--no-data): a statement may fail on them"
         remedy = "Leave --no-data away, and they are."
         return replace(plan, findings=(*plan.findings, Finding("data", "note", message, None, remedy)))
-    facts = _facts(connection, wanted, limits, live)
+    try:
+        facts = _facts(connection, wanted, limits, live)
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
+        return _unreachable(plan, locked=error.sqlstate == "55P03")
     questions = data.questions(pending, live, facts)
     answers = ask(connection, questions, limits, clock=clock)
     return _told(plan, answers, limits, folder, psql)
@@ -178,13 +182,12 @@ class _Asker:
     def _found(self, cursor: psycopg.Cursor[Any], first: Sequence[str]) -> Answer:
         """Rows stand in the way: how many, and which are the first; in what time is left."""
         question = self.question
-        if question.found_may_pass:
-            return Answer(question, "unknown", reason=question.found_may_pass)
         named = tuple(each for each in first if each)
-        self.partial = Answer(question, "found", found=max(len(named), 1), names=named, atleast=True)
+        reason = question.found_may_pass
+        self.partial = Answer(question, "found", 0, max(len(named), 1), 0, named, atleast=True, reason=reason)
         total, bad, *values = self._run(cursor, question.count)[0]
         named = tuple(row[0] for row in self._run(cursor, question.sample))
-        return Answer(question, "found", total, bad, values[0] if values else 0, named, question.atleast)
+        return Answer(question, "found", total, bad, values[0] if values else 0, named, question.atleast, reason)
 
     def _failed(self, sqlstate: str) -> Answer:
         """The server refused the question."""
@@ -222,7 +225,8 @@ class _Asker:
             if error.sqlstate is None:
                 raise
         atleast = not lost or len(lost) >= MOST_FAILING
-        return Answer(question, "found", total, max(len(lost), 1), 0, tuple(lost), atleast)
+        reason = question.found_may_pass
+        return Answer(question, "found", total, max(len(lost), 1), 0, tuple(lost), atleast, reason)
 
 
 # What is known about the tables.
@@ -299,6 +303,22 @@ def _index(row: dict[str, Any]) -> Index:
 # What people are told.
 
 
+def _unreachable(plan: Plan, *, locked: bool) -> Plan:
+    """The catalog itself did not tell in time what the tables are."""
+    first = Place(plan.steps[0].facts.name, 1)
+    why = "a table of this plan is locked by another session" if locked else "the time limit was over"
+    missing = Missing(
+        Requirement("the rows", "data", "hard", first, "missing"),
+        first.file,
+        f"what the rows say is not known, {why}",
+        "The rows could not be looked at.",
+        "Try again when it is free; --no-data goes on without looking."
+        if locked
+        else "Give it more time with --data-limit; --no-data goes on without looking.",
+    )
+    return replace(plan, missing=(*plan.missing, missing))
+
+
 def _told(plan: Plan, answers: Sequence[Answer], limits: Limits, folder: str, psql: str) -> Plan:
     missing: list[Missing] = []
     findings: list[Finding] = []
@@ -309,6 +329,10 @@ def _told(plan: Plan, answers: Sequence[Answer], limits: Limits, folder: str, ps
         met = each.verdict == "pass"
         needed = Requirement(question.says, "data", "hard", question.at, "database" if met else "missing")
         by_hand = (f"{psql} -c {shlex.quote(question.hand)}",) if question.hand else ()
+        if each.verdict == "found" and each.reason:
+            message = f"{said(each)}; whether they are in the way is not known before the run, {each.reason}"
+            findings.append(Finding("data", "warning", message, question.at, commands=by_hand))
+            continue
         if each.verdict == "found":
             broken.add(question.table)
             missing.append(

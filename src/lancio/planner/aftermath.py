@@ -23,8 +23,11 @@ class Aftermath(Asking):
 
     # What statements do to rows beyond what can be said.
 
-    def effects(self, ops: Iterable[Op], depth: int = 0) -> None:
-        """Whatever a statement writes, by its operations alone, is not known behind it."""
+    def effects(self, ops: Iterable[Op], depth: int = 0, *, asked: bool = False) -> None:
+        """Whatever a statement writes, by its operations alone, is not known behind it.
+
+        `asked`: what it asks of the rows is asked elsewhere; else it is said that nobody looks.
+        """
         for op in ops:
             if op.verb == "opaque" or depth > _DEEPEST:
                 self.blur_all()
@@ -35,21 +38,28 @@ class Aftermath(Asking):
                 rows = self.named(op.ref)
                 if rows is not None:
                     self.written(rows, op.detail.events)
-            elif op.ref.kind == "relation" and op.verb in ("alter", "rename", "move", "drop"):
-                if (rows := self.named(op.ref)) is not None:
-                    rows.blur(self.before)
-            elif op.ref.kind in ("column", "constraint") and op.verb in ("make", "drop", "rename", "write"):
-                if (rows := self.named(op.ref.of[0]) if op.ref.of else None) is not None:
-                    self._inside(op, rows)
-                    rows.blur(self.before)
-            elif op.verb == "make" and op.ref.kind == "relation" and op.detail.unique and not op.detail.implied:
-                if op.detail.like and (rows := self.named(op.detail.like[0])) is not None:
-                    self.unsaid(rows, f"UNIQUE INDEX {op.ref.name}", "23505", "it stands in a block of code")
             elif op.verb == "make" and op.ref.kind == "type":
                 self.types[op.ref.schema or self.path[0], op.ref.name] = Type(reason=self.made(str(op.ref)))
+            elif (rows := self._changed(op)) is not None:
+                rows.blur(self.before)
+            elif not asked:
+                self._inside(op)
 
-    def _inside(self, op: Op, rows: Rows) -> None:
-        """What a block of code asks of rows is not looked at, and that is said."""
+    def _changed(self, op: Op) -> Rows | None:
+        """The table whose rows, or their form, an operation changes."""
+        if op.ref.kind == "relation" and op.verb in ("alter", "rename", "move", "drop"):
+            return self.named(op.ref) if op.verb != "alter" or op.detail.facet == "inheritance" else None
+        if op.ref.kind == "column" and op.ref.of and op.verb in ("make", "drop", "rename", "write"):
+            return self.named(op.ref.of[0]) if op.verb != "write" or op.detail.facet in ("type", "default") else None
+        return None
+
+    def _inside(self, op: Op) -> None:
+        """What a routine asks of rows is not looked at, and that is said."""
+        index = op.verb == "make" and op.ref.kind == "relation" and op.detail.unique and not op.detail.implied
+        owners = op.detail.like if index else op.ref.of if op.ref.kind in ("column", "constraint") else ()
+        rows = self.named(owners[0]) if owners else None
+        if rows is None:
+            return
         states = {
             "primary key": "23505",
             "unique": "23505",
@@ -60,6 +70,8 @@ class Aftermath(Asking):
         if op.ref.kind == "constraint" and op.verb == "make" and op.detail.validated and op.detail.contype in states:
             says = f"{op.detail.contype.upper()} {op.ref.name} of {short(rows)}"
             self.unsaid(rows, says, states[op.detail.contype], "it stands in a block of code")
+        elif index:
+            self.unsaid(rows, f"UNIQUE INDEX {op.ref.name} on {short(rows)}", "23505", "it stands in a block of code")
         elif op.detail.facet == "null" and op.detail.message != "dropped" and not op.detail.implied:
             says = f"SET NOT NULL {short(rows)}.{op.ref.name}"
             self.unsaid(rows, says, "23502", "it stands in a block of code")

@@ -21,10 +21,10 @@ from lancio.planner.model import Place
 from lancio.planner.pieces import Unsaid
 from lancio.planner.rows import identifier
 from lancio.reading import tree
-from lancio.syntax import parser
+from lancio.syntax import parser, plpgsql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lancio.catalog.model import Live
     from lancio.planner.contents import Facts
@@ -309,6 +309,36 @@ class _Walk(Demands):
                 if called is not None and called in self.tables:
                     self.tables[called].triggers.pop(name, None)
 
+    def do(self, statement: pieces.Statement) -> None:
+        """Walk over DO: what it asks of the rows as it stands, what it does to them by its operations alone.
+
+        Of what stands under a condition or before a handler nobody knows whether it is reached or kept: rows that are
+        found there are a warning.
+        """
+        words = {each.get("DefElem", {}).get("defname"): each["DefElem"].get("arg", {}) for each in
+                 statement.tree.get("args", ())}  # fmt: skip
+        language = tree.text_of(words.get("language", {})) or "plpgsql"
+        try:
+            block = plpgsql.parse(tree.text_of(words.get("as", {})).encode()) if language == "plpgsql" else None
+        except plpgsql.BodyError:
+            block = None
+        self.effects(self.ops, asked=block is not None)
+        for text, surely in _embedded(block, surely=True) if block is not None else ():
+            try:
+                inner = pieces.Statement(text)
+            except (ValueError, parser.ParseError):
+                continue
+            if inner.node == "IndexStmt" or (inner.node == "AlterTableStmt" and _only_asks(inner.tree)):
+                rows = self.rows(inner.tree.get("relation", {}))
+                if rows is None:
+                    continue
+                columns, indexes = dict(rows.columns), dict(rows.indexes)
+                self.doubt = "" if surely else "it stands under a condition"
+                HANDLERS[inner.node](self, inner)
+                if not surely:  # nobody can build on it
+                    rows.columns, rows.indexes = columns, indexes
+                self.doubt = ""
+
     def create_trigger(self, statement: pieces.Statement) -> None:
         """Walk over CREATE TRIGGER."""
         fields = statement.tree
@@ -591,6 +621,7 @@ HANDLERS: Mapping[str, Callable[[_Walk, pieces.Statement], None]] = {
     "RenameStmt": _Walk.rename,
     "AlterObjectSchemaStmt": _Walk.set_schema,
     "DropStmt": _Walk.drop,
+    "DoStmt": _Walk.do,
     "RefreshMatViewStmt": _Walk.refresh,
     "CreateTrigStmt": _Walk.create_trigger,
     "RuleStmt": _Walk.create_rule,
@@ -611,6 +642,29 @@ HANDLERS: Mapping[str, Callable[[_Walk, pieces.Statement], None]] = {
 def _rename(held: dict[str, Any], old: str, new: str) -> None:
     if old in held:
         held[new] = held.pop(old)
+
+
+def _embedded(node: plpgsql.Node, *, surely: bool) -> Iterator[tuple[str, bool]]:
+    """The SQL statements of a block, and whether each is certainly run, and what it raises certainly raised."""
+    if node.kind == "sql" and node.value is not None:
+        yield node.value.text.decode(errors="replace"), surely
+        return
+    inside = surely and node.kind == "block" and not node.handlers
+    for each in node.body:
+        yield from _embedded(each, surely=inside)
+    for _, body in (*node.arms, *node.handlers):
+        for each in body:
+            yield from _embedded(each, surely=False)
+    for each in node.otherwise or ():
+        yield from _embedded(each, surely=False)
+
+
+_ASKS = frozenset(("AT_SetNotNull", "AT_AddConstraint", "AT_ValidateConstraint"))
+
+
+def _only_asks(fields: Tree) -> bool:
+    """Whether an ALTER TABLE leaves the rows, and what they are called, as they are."""
+    return all(each.get("AlterTableCmd", {}).get("subtype") in _ASKS for each in fields.get("cmds", ()))
 
 
 def _moves(fields: Tree) -> bool:

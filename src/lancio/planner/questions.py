@@ -28,7 +28,7 @@ class Question:
     the first of them. `evaluate` is a query of one column, an expression over every row: where evaluating it fails,
     the statement fails. Its other columns are the rows' ctid, by which a query `… WHERE ctid > $1` can go on.
     `hand` is for a person to run. `unknown` says why there is no query; `found_may_pass` why rows that are found may
-    be mended before, and `none_may_fail` why other rows may be there then.
+    not be in the way then, and `none_may_fail` why other rows may be there then.
     """
 
     at: Place
@@ -62,6 +62,7 @@ class Asking(Foreseen):
     def __init__(self, live: Live, facts: Facts) -> None:
         super().__init__(live, facts)
         self.found: list[Question] = []
+        self.doubt = ""  # why what is walked over now may not be reached
 
     # Questions.
 
@@ -80,7 +81,7 @@ class Asking(Foreseen):
         if rows.unknown:
             self.unsaid(rows, says, sqlstate, rows.unknown)
             return
-        doubt = (parent.unknown or parent.more) if parent is not None else ""
+        doubt = self.doubt or (parent.more if parent is not None else "")
         if parent is not None and parent.unknown:
             self.unsaid(rows, says, sqlstate, parent.unknown)
             return
