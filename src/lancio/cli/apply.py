@@ -9,6 +9,8 @@ import click
 
 from lancio.cli.options import (
     choice_options,
+    data_limit,
+    data_options,
     database_options,
     folder_options,
     json_option,
@@ -37,6 +39,7 @@ Examples:
 )
 @folder_options
 @choice_options
+@data_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -69,7 +72,7 @@ def apply(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
+        plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit())
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:

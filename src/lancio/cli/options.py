@@ -214,6 +214,58 @@ def choice_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
+DATA = "lancio.data"
+"""Where --data-limit and --no-data are kept until `data_limit` asks for them."""
+
+
+def _data_limit(context: click.Context, _: click.Parameter, given: float) -> None:
+    if not 0 < given <= 86_400:
+        raise UsageError(
+            f"--data-limit {given:g} is no time limit",
+            cause="It takes seconds, more than none and no more than a day.",
+            remedy="Give it as --data-limit 60, or leave the rows alone with --no-data.",
+        )
+    context.meta.setdefault(DATA, given)
+
+
+def _no_data(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        context.meta[DATA] = None
+
+
+def data_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`--data-limit` and `--no-data`; `data_limit` takes them from the context."""
+    for decorate in reversed(
+        (
+            click.option(
+                "--data-limit",
+                type=float,
+                metavar="SECONDS",
+                default=10.0,
+                show_default=True,
+                expose_value=False,
+                callback=_data_limit,
+                help="How long one question about the rows may take; all of them six times that.",
+            ),
+            click.option(
+                "--no-data",
+                is_flag=True,
+                expose_value=False,
+                callback=_no_data,
+                help="Don't look at the rows: a statement may fail on them.",
+            ),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def data_limit() -> float | None:
+    """The seconds that one question about the rows may take; None where nobody wants them looked at."""
+    given: float | None = click.get_current_context().meta[DATA]
+    return given
+
+
 def terminal_of(context: click.Context) -> Terminal:
     """The terminal this command line talks to."""
     from lancio.cli.terminal import Terminal

@@ -9,6 +9,8 @@ import click
 
 from lancio.cli.options import (
     choice_options,
+    data_limit,
+    data_options,
     database_options,
     folder_options,
     json_option,
@@ -36,6 +38,7 @@ Examples:
 )
 @folder_options
 @choice_options
+@data_options
 @click.option("--minimal", is_flag=True, help="With --to: that file and what it needs, and nothing else.")
 @click.option("--rehearse", is_flag=True, help="Run the steps on a scratch database, and compare with what was read.")
 @click.option("--scratch", metavar="URL", help="With --rehearse: a server to make databases on, not one of our own.")
@@ -100,6 +103,7 @@ Examples:
 )
 @folder_options
 @choice_options
+@data_options
 @database_options
 @json_option
 @click.pass_context
@@ -163,4 +167,5 @@ def _asked(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        yield work.plan_of(graph, session, where, to=to, only=only, minimal=minimal, order=way), session
+        made = work.plan_of(graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit())
+        yield made, session

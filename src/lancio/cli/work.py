@@ -110,8 +110,12 @@ def plan_of(
     minimal: bool = False,
     order: Order = "name",
     environ: Mapping[str, str] | None = None,
+    data: float | Literal[False] | None = False,
 ) -> Plan:
     """Ask the live database and make the plan; nothing is changed there.
+
+    `data` is how many seconds one question about the rows may take; None leaves them alone and says so, False leaves
+    them alone.
 
     Raises:
         UsageError: `to` or `only` names a file that the folder does not have.
@@ -141,6 +145,11 @@ def plan_of(
         folder=source.words,
         psql=session.target.psql,
     )
+    if data is not False:
+        from lancio.executor import data as rows
+
+        limits = rows.Limits(data, rows.TOTAL * data) if data is not None else None
+        made = rows.look(made, session.connection, live, limits, folder=source.words, psql=session.target.psql())
     missing = tuple(replace(item, commands=session.here(item.commands)) for item in made.missing)
     findings = tuple(replace(item, commands=session.here(item.commands)) for item in made.findings)
     return replace(made, missing=missing, findings=findings)

@@ -495,7 +495,7 @@ def _missing(number: int, item: Missing, cells: int) -> list[str]:
         lines += wrap(f"{item.provider}{state}", cells, first="  Provider: ")
         if item.missing_objects and item.provider_state == "partly applied":
             lines += wrap(f"missing of it: {listed(item.missing_objects, 6)}", cells, first="            ")
-    else:
+    elif requirement.kind != "data":
         lines += wrap("none of the files", cells, first="  Provider: ")
     lines += wrap(item.cause, cells, first="  Cause:    ")
     lines += wrap(item.solution, cells, first="  Solution: ")

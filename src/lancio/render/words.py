@@ -241,7 +241,7 @@ def _label(item: Requirement) -> str:
     for label in (*LABELS, *ROUTINES):
         if item.object.startswith(f"{label} "):
             return label
-    return item.kind
+    return "row check" if item.kind == "data" else item.kind
 
 
 def _origin(item: Requirement, steps: Steps) -> str:
@@ -253,6 +253,8 @@ def _origin(item: Requirement, steps: Steps) -> str:
             return f"in the database{when}"
         case "server":
             return f"built in{when}"
+        case _ if item.kind == "data":
+            return "rows stand in the way"
         case _:
             return f"nothing provides it{when}"
 
