@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lancio.planner.model import RISKS, Check, Finding, Place, Service
@@ -124,7 +123,7 @@ def behind(
     """
     bare: dict[str, list[str]] = {}
     for name in found:
-        bare.setdefault(PurePosixPath(name).name.removesuffix(".sql"), []).append(name)
+        bare.setdefault(name.rpartition("/")[2].removesuffix(".sql"), []).append(name)
     names: dict[str, list[tuple[str, Behind]]] = {}
     findings: list[Finding] = []
     for file, declared in found.items():

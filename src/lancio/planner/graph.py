@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +14,7 @@ from lancio.planner.arrange import Arrangement
 from lancio.planner.bind import Binder
 from lancio.planner.model import Because, Edge, Effect, FileFacts, Finding, Graph, Place, Requirement
 from lancio.reading import operations
+from lancio.reading.garbage import without_collecting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,23 +134,6 @@ def build(
     """
     with without_collecting():
         return parts(folder, profile, order=order, read=read).graph()
-
-
-@contextmanager
-def without_collecting() -> Iterator[None]:
-    """Nearly all that planning makes stays until its end: looking for garbage in between takes a third of its time.
-
-    What is there at the end counts as old, so that it is not looked through right then either.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
 
 
 def parts(

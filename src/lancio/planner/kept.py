@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lancio.catalog import model as catalog
 from lancio.planner import graph, model
 from lancio.reading import cache, directives, reads
+from lancio.reading.garbage import without_collecting
 from lancio.reading.model import FileOps
 from lancio.reading.source import Migration
 
@@ -43,7 +44,7 @@ def build(folder: Folder, profile: Profile, *, order: Order = "name", kept: Cach
     """
     if kept is None:
         return graph.build(folder, profile, order=order)
-    with graph.without_collecting():
+    with without_collecting():
         return _History(kept, folder, profile, order).graph()
 
 

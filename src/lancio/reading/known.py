@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancio.errors import SourceError
 from lancio.reading import cache, layouts, markers, placeholders, source
+from lancio.reading.garbage import without_collecting
 from lancio.reading.source import Down, Folder, Migration
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def read_folder(
     """
     if kept is None or path.name in _ELSEWHERE:
         return source.read_folder(path, layout=layout, variables=variables)
+    with without_collecting():
+        return _known(path, layout, variables, kept)
+
+
+def _known(path: Path, layout: Name | None, variables: Mapping[str, str] | None, kept: Cache) -> Folder:
     name = f"folder-{cache.key(str(path.absolute()), str(layout), repr(sorted((variables or {}).items())))}"
     whole = _Whole(path, layout, variables)
     now = time.time_ns()
