@@ -51,12 +51,24 @@ PROVIDED = [
 GENERAL = [
     ("INSERT INTO parent VALUES (2, NULL, 20)", "23502", "writes NULL into email"),
     ("INSERT INTO child VALUES (99)", "23503", "not there (child_parent_fkey)"),
-    ("INSERT INTO parent VALUES (3, 'ann@example.org', 20)", "23505", "with that key is in public.parent already (parent_email_key)"),
+    (
+        "INSERT INTO parent VALUES (3, 'ann@example.org', 20)",
+        "23505",
+        "with that key is in public.parent already (parent_email_key)",
+    ),
     ("INSERT INTO parent VALUES (4, 'bob@example.org', 7)", "23514", "do not satisfy grown"),
     ("CREATE TABLE parent (id int)", "42P07", "relation parent is in the database already"),
     ("CREATE SCHEMA full_one", "42P06", "schema full_one is in the database already"),
-    ("CREATE FUNCTION there() RETURNS int LANGUAGE sql AS 'SELECT 1'", "42723", "function there is in the database already"),
-    ("ALTER TABLE parent ADD CONSTRAINT grown CHECK (true)", "42710", "constraint grown of parent is in the database already"),
+    (
+        "CREATE FUNCTION there() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "42723",
+        "function there is in the database already",
+    ),
+    (
+        "ALTER TABLE parent ADD CONSTRAINT grown CHECK (true)",
+        "42710",
+        "constraint grown of parent is in the database already",
+    ),
     ("DROP TABLE parent", "2BP01", "stand on it: view over depends on table parent"),
     ("SELEC 1", "42601", "grammar"),
     ("VACUUM", "25001", "transaction block"),

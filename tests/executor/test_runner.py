@@ -374,7 +374,12 @@ def test_a_lock_that_never_comes_ends_the_step_with_a_command_to_try_again(datab
         _, error = run_failing(
             database, StepFailed, facts("002.sql", "ALTER TABLE a ADD COLUMN b int;"), lock_timeout_ms=100, attempts=2
         )
-    assert error.commands == ("lancio apply migrations --only 002.sql",)
+        pid = other.info.backend_pid
+    assert error.commands == (
+        f"psql \"$DATABASE_URL\" -c 'SELECT pg_terminate_backend({pid})'",
+        "lancio apply migrations --only 002.sql",
+    )
+    assert f"process {pid}" in str(error.more["evidence"])
 
 
 def test_two_runners_apply_each_step_once(database):

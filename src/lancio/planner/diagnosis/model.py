@@ -116,9 +116,9 @@ class Way:
         """The command that shows where the database stands."""
         return f"lancio status {self.folder}{self.flags}"
 
-    def sql(self, *statements: str) -> str:
-        """One psql line that runs these statements, several in one transaction."""
-        single = " -1" if len(statements) > 1 else ""
+    def sql(self, *statements: str, together: bool = True) -> str:
+        """One psql line that runs these statements, several in one transaction unless they are not `together`."""
+        single = " -1" if len(statements) > 1 and together else ""
         return f"{self._psql(None)}{single}" + "".join(f" -c {shlex.quote(each)}" for each in statements)
 
     def edit(self, facts: FileFacts, line: int, old: str, new: str) -> str:

@@ -30,7 +30,7 @@ class Thing(NamedTuple):
     of: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}" + (f" of {self.of}" if self.of and self.kind != "column" else "")
+        return f"{self.kind} {self.name}" + (f" of {self.of}" if self.of else "")
 
 
 class Maker(NamedTuple):

@@ -118,7 +118,8 @@ def read_only(case: Case) -> Answer | None:
             f"The transaction is read-only: {setting.name} is {setting.value}, from {setting.source}.",
             "Take the setting away, if this database is to be changed; or connect to the one that is.",
             "certain",
-            commands=(case.way.sql(setting.undo),) if setting.undo else (),
+            # The session that takes it away has to be let write first.
+            commands=(case.way.sql(f"SET {setting.name} = off", setting.undo, together=False),) if setting.undo else (),
             again=bool(setting.undo),
         )
     return None
