@@ -7,7 +7,7 @@ import re
 _URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://[^\s'\"<>]*@([^\s'\"/?#]*)[^\s'\"]*", re.IGNORECASE)
 _OPTION = re.compile(
     r"(\b\w*(?:password|passwd|pwd|passphrase|secret|token|api_?key|access_?key)\b[\"']?)(\s*[:=]\s*|\s+(?=E?'))"
-    r"(E?'(?:[^'\\]|\\.|'')*'?|\"(?:[^\"\\]|\\.)*\"?|\S+)",
+    r"(?!\*\*\*(?:[\s,;}&\"']|\Z))(E?'(?:[^'\\]|\\.|'')*'?|\"(?:[^\"\\]|\\.)*\"?|\S+)",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)

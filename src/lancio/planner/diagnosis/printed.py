@@ -19,8 +19,8 @@ from lancio.planner.diagnosis.languages import WORDS, english
 from lancio.planner.diagnosis.model import Said
 
 STATE = re.compile(r"[0-9A-Z]{5}")
-LONGEST = 1_000_000
-"""Characters of a text that are looked at."""
+LONGEST, WIDEST = 200_000, 8_000
+"""Characters of a text that are looked at, and of one of its lines; JSON is read whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ _STATES = tuple(
         (r"^database .*does not exist", "3D000"),
         (r"^(?:prepared statement|cursor) .*does not exist", "26000"),
         (r"^column .*does not exist", "42703"),
-        (r"^(?:relation|table|view|sequence|index|materialized view|foreign table) .*does not exist", "42P01"),
+        (r"^(?:relation|table|view|sequence|index|materialized view|foreign table) (?!or view).*does not exist", "42P01"),
         (r"^missing FROM-clause entry for table|^invalid reference to FROM-clause entry", "42P01"),
         (r"^(?:function|procedure|aggregate|operator) .*does not exist", "42883"),
         (r"^could not find a (?:function|procedure|aggregate) named", "42883"),
@@ -182,7 +182,9 @@ _LINE = re.compile(
     r"[ \u00a0]?(?::|：)\s*(?P<rest>.*)$",
     re.IGNORECASE,
 )
-_PSQL = re.compile(r"\bpsql:(?P<file>.+?):(?P<line>\d+):\s")
+_LOUD = re.compile(rf"(?:^|[\s\]\)>:])(?:{_SEVERITY})[ \u00a0]?(?::|：)", re.MULTILINE)
+"""A severity as PostgreSQL writes it; where there is one, a tool's own "Error:" is none."""
+_PSQL = re.compile(r"\bpsql:(?P<file>(?:[A-Za-z]:)?[^:\n]{1,400}):(?P<line>\d{1,9}):\s")
 _EXCEPTIONS = re.compile(
     r"\b(?:psycopg2?|asyncpg|PG|pg8000|postgres|errors|exceptions)(?:[.:]+\w+)*[.:]+(?P<name>[A-Z]\w+)"
 )
@@ -203,7 +205,8 @@ _WRAPPED = (
     r"(?:[\w.]+\.)?PostgresException(?: \(0x[0-9A-Fa-f]+\))?:\s*(?:[0-9A-Z]{5}:\s*)?",
     r"error returned from database:\s*", r"\*\* \(Postgrex\.Error\)\s*", r"SQLSTATE\[\w+\]:?\s*(?:[A-Z][\w ]+:\s*)?\d*\s*",
     r"(?:Uncaught )?(?:PDOException|DatabaseError|QueryFailedError|error|Error|db error):\s*", r"migration failed:\s*",
-    r"could not execute migration[^:]*:\s*", r"connection to server at [^:]+ failed:\s*", r"connection failed:\s*",
+    r"could not execute migration[^:]*:\s*", r"psql: error:\s*",
+    r"connection to server (?:at|on socket) \"[^\"]*\"(?: \([^)]*\))?(?:, port \d+)? failed:\s*", r"connection failed:\s*",
     r"(?:ERROR|FATAL|PANIC|WARNING)\s*:?\s+(?:[0-9A-Z]{5}(?=[:\s(]))?:?\s*(?:\(\w+\)\s*)?",
 )  # fmt: skip
 _BEFORE = re.compile("|".join(_WRAPPED))
@@ -211,10 +214,13 @@ _BEFORE = re.compile("|".join(_WRAPPED))
 
 def read(text: str) -> Printed:
     """Take a printed error apart. The first error in the text counts: those behind it follow from it."""
-    text = text[:LONGEST].replace("\r\n", "\n").strip()
+    text = text.replace("\r\n", "\n").strip()
     if STATE.fullmatch(text) and any(char.isdigit() for char in text):
         return Printed(Said(text, ""), found=True)
-    return _of_json(text) or _of_csv(text) or _of_text(text)
+    if found := _of_json(text):
+        return found
+    text = "\n".join(line[:WIDEST] for line in text[:LONGEST].split("\n"))
+    return _of_csv(text) or _of_text(text)
 
 
 def state_of(message: str) -> str:
@@ -231,21 +237,28 @@ def _of_text(text: str) -> Printed:
     message = ""
     severe = False
     file, number = "", 0
+    loud = _LOUD.search(text) is not None
     for line in text.split("\n"):
         placed = _PSQL.search(line)
         if placed and not file and not severe:
             file, number = placed["file"], int(placed["line"])
         found = _LINE.search(line)
         word = found["word"].upper() if found else ""
+        rest = found["rest"] if found else ""
+        if found and loud and word not in _FIELDS and found["word"] != word:
+            strict = _LOUD.search(line)
+            if strict is None:
+                continue
+            rest = line[strict.end() :].strip()
         if found and word in _FIELDS:
             current = _FIELDS[word]
             if current in fields and severe:
                 current = ""
                 continue
-            fields[current] = [found["rest"]]
+            fields[current] = [rest]
         elif found and not severe:
             severe = True
-            message, current = found["rest"], "message"
+            message, current = rest, "message"
             fields = {}
         elif found:
             break  # the next error
@@ -254,7 +267,7 @@ def _of_text(text: str) -> Printed:
             current = ""
         elif current in ("detail", "context", "statement", "query", "hint") and line.startswith(("\t", " ")):
             fields[current].append(line.strip())
-        elif current == "message" and line.startswith("\t"):
+        elif current == "message" and line.startswith("\t") and not line.startswith("\tIs the server running"):
             message += " " + line.strip()
         else:
             current = ""
