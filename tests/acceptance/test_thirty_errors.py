@@ -144,7 +144,8 @@ PROVOKED = {
     ),
     "a function of a file that was not run": Provoked(
         "missing-function", "42883", "Migration 002 not applied",
-        {"001_first.sql": FIRST, "002_touch.sql": "CREATE FUNCTION app.touch() RETURNS int LANGUAGE sql AS 'SELECT 1';\n",
+        {"001_first.sql": FIRST, "002_touch.sql": "CREATE FUNCTION app.touch() RETURNS int LANGUAGE sql AS 'SELECT "
+        "1';\n",
          "003_call.sql": dark("SELECT app.touch()")},
         only="003_call.sql", first="001_first.sql",
     ),
@@ -169,7 +170,8 @@ PROVOKED = {
     ),
     "a column that holds nothing": Provoked(
         "column-exists", "42701", "column n of t is in the database already",
-        {"001_n.sql": dark("ALTER TABLE public.t ADD COLUMN n bigint")}, (TABLE, "INSERT INTO public.t VALUES (1, NULL)"),
+        {"001_n.sql": dark("ALTER TABLE public.t ADD COLUMN n bigint")}, (TABLE,
+        "INSERT INTO public.t VALUES (1, NULL)"),
     ),
     "a function that nothing stands on": Provoked(
         "function-exists", "42723", "function f is in the database already",
@@ -187,7 +189,8 @@ PROVOKED = {
     ),
     "a view with other columns": Provoked(
         "other-definition", "42P16", "public.v is there with another shape",
-        {"001_v.sql": dark("CREATE OR REPLACE VIEW public.v AS SELECT 2 AS b")}, ("CREATE VIEW public.v AS SELECT 1 AS a",),
+        {"001_v.sql": dark("CREATE OR REPLACE VIEW public.v AS SELECT 2 AS b")},
+        ("CREATE VIEW public.v AS SELECT 1 AS a",),
         after="SELECT b = 2 FROM public.v",
     ),
     "a table that a view stands on": Provoked(
@@ -199,7 +202,8 @@ PROVOKED = {
     "a column whose type a view needs": Provoked(
         "unsupported", "0A000", "rule _RETURN on view",
         {"001_wide.sql": dark("ALTER TABLE public.t ALTER COLUMN n TYPE bigint")},
-        (TABLE, "CREATE VIEW public.v AS SELECT n FROM public.t", "CREATE VIEW public.w AS SELECT n + 1 AS m FROM public.v"),
+        (TABLE, "CREATE VIEW public.v AS SELECT n FROM public.t",
+        "CREATE VIEW public.w AS SELECT n + 1 AS m FROM public.v"),
         after="SELECT count(*) = 2 FROM pg_class WHERE relname IN ('v', 'w')",
     ),
     "a new enum value in the same transaction": Provoked(
@@ -210,12 +214,14 @@ PROVOKED = {
     "rows with NULL": Provoked(
         "not-null", "23502", "2 of 3 rows of public.t have NULL in n",
         {"001_n.sql": dark("ALTER TABLE public.t ALTER COLUMN n SET NOT NULL")},
-        (TABLE, "ALTER TABLE public.t ALTER COLUMN n SET DEFAULT 0", "INSERT INTO public.t VALUES (1, 1), (2, NULL), (7, NULL)"),
+        (TABLE, "ALTER TABLE public.t ALTER COLUMN n SET DEFAULT 0",
+        "INSERT INTO public.t VALUES (1, 1), (2, NULL), (7, NULL)"),
         shows="their id: 2, 7", after="SELECT count(*) = 3 FROM public.t",
     ),
     "rows that point at nothing": Provoked(
         "foreign-key", "23503", "1 of 2 rows of public.child point at rows that are not there",
-        {"001_fk.sql": dark("ALTER TABLE public.child ADD CONSTRAINT child_t FOREIGN KEY (t) REFERENCES public.t (id)")},
+        {"001_fk.sql": dark("ALTER TABLE public.child ADD CONSTRAINT child_t FOREIGN KEY (t) REFERENCES public.t "
+        "(id)")},
         (TABLE, "INSERT INTO public.t VALUES (1)", "CREATE TABLE public.child (id int PRIMARY KEY, t int)",
          "INSERT INTO public.child VALUES (1, 1), (2, 99)"),
         shows="their id: 2", after="SELECT t = 99 FROM public.child_set_aside",
@@ -286,7 +292,8 @@ PROVOKED = {
     "a materialized view without rows": Provoked(
         "not-ready", "55000", "has no rows to be read yet",
         {"001_i.sql": dark("INSERT INTO public.t SELECT id FROM public.m")},
-        (TABLE, "CREATE MATERIALIZED VIEW public.m AS SELECT 3 AS id WITH NO DATA"), after="SELECT id = 3 FROM public.t",
+        (TABLE, "CREATE MATERIALIZED VIEW public.m AS SELECT 3 AS id WITH NO DATA"),
+        after="SELECT id = 3 FROM public.t",
     ),
     "deferred checks before ALTER TABLE": Provoked(
         "in-use", "55006", "left deferred checks on the table",
@@ -298,7 +305,8 @@ PROVOKED = {
     "a guard of the file's own": Provoked(
         "raised", "P0001", "raised this error itself",
         {"001_seed.sql": "INSERT INTO public.t VALUES (1);\n",
-         "002_use.sql": "DO $$ BEGIN IF (SELECT count(*) FROM public.t WHERE id % 2 = 1) = 0 THEN RAISE EXCEPTION 'no odd row "
+         "002_use.sql": "DO $$ BEGIN IF (SELECT count(*) FROM public.t WHERE id % 2 = 1) = 0 THEN RAISE EXCEPTION "
+         "'no odd row "
                         "in t' USING HINT = 'Run 001_seed.sql first.'; END IF; END $$;\n"},
         (TABLE,), only="002_use.sql",
     ),
@@ -309,7 +317,8 @@ PROVOKED = {
     ),
     "two that wait for each other": Provoked(
         "deadlock", "40P01", "Two sessions each waited",
-        {"001_x.sql": dark("SET LOCAL deadlock_timeout = '10ms'") + dark("LOCK TABLE public.a") + "SELECT pg_sleep(0.3);\n"
+        {"001_x.sql": dark("SET LOCAL deadlock_timeout = '10ms'") + dark("LOCK TABLE public.a") + "SELECT "
+        "pg_sleep(0.3);\n"
                       + dark("LOCK TABLE public.b")},
         ("CREATE TABLE public.a (id int)", "CREATE TABLE public.b (id int)"), beside=crossing,
     ),
@@ -333,16 +342,19 @@ PROVOKED = {
     ),
     "a limit of temporary files": Provoked(
         "limit-reached", "53400", "temp_file_limit allows",
-        {"001_x.sql": "CREATE TABLE public.big AS SELECT g, md5(g::text) AS h FROM generate_series(1, 60000) g ORDER BY h;\n"},
+        {"001_x.sql": "CREATE TABLE public.big AS SELECT g, md5(g::text) AS h FROM generate_series(1, 60000) g ORDER "
+        "BY h;\n"},
         ("ALTER DATABASE {database} SET temp_file_limit = '128kB'", "ALTER DATABASE {database} SET work_mem = '64kB'"),
     ),
     "a word that is spelled wrong": Provoked(
-        "syntax", "42601", "Did you mean INSERT", {"001_x.sql": "DO $$ BEGIN EXECUTE 'INSRT INTO public.t VALUES (1)' || ''; "
+        "syntax", "42601", "Did you mean INSERT",
+        {"001_x.sql": "DO $$ BEGIN EXECUTE 'INSRT INTO public.t VALUES (1)' || ''; "
                                                                "END $$;\n"},
         (TABLE,), after="SELECT count(*) = 1 FROM public.t",
     ),
     "a name that PostgreSQL keeps": Provoked(
-        "reserved-name", "42939", "what begins with pg_ is its own", {"001_x.sql": "CREATE SCHEMA pg_app;\n"}, mends=False,
+        "reserved-name", "42939", "what begins with pg_ is its own", {"001_x.sql": "CREATE SCHEMA pg_app;\n"},
+        mends=False,
     ),
 }  # fmt: skip
 

@@ -63,7 +63,8 @@ def test_every_question_is_one_that_each_version_understands(filled: str) -> Non
             count = max((int(each) for each in re.findall(r"\$(\d)", query)), default=0)
             first = {
                 "holders": ["{app.t}", "{AccessShareLock}"], "processes": ["{1}"], "views_on": ["{app.t}"],
-                "lacks": ["'app.t'::regclass::oid", "SELECT"], "lacks_sequence": ["0", "USAGE"], "stands_on": ["pg_class", "0", "-1"],
+                "lacks": ["'app.t'::regclass::oid", "SELECT"], "lacks_sequence": ["0", "USAGE"],
+                "stands_on": ["pg_class", "0", "-1"],
                 "relation": ["app.t"],
             }.get(name)  # fmt: skip
             numbers = {"key", "names_of", "referenced", "in_schema", "index"}

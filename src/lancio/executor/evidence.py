@@ -528,7 +528,8 @@ def _database_users(asker: _Asker) -> None:
 
 _VERBS = (
     ("INSERT", r"\bINSERT\s+INTO\b"), ("UPDATE", r"\bUPDATE\b(?!\s+OF\b)"), ("DELETE", r"\bDELETE\s+FROM\b"),
-    ("TRUNCATE", r"\bTRUNCATE\b"), ("REFERENCES", r"\bREFERENCES\b"), ("TRIGGER", r"\bCREATE\s+(?:OR\s+REPLACE\s+)?TRIGGER"),
+    ("TRUNCATE", r"\bTRUNCATE\b"), ("REFERENCES", r"\bREFERENCES\b"), ("TRIGGER",
+    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?TRIGGER"),
     ("SELECT", r"\bSELECT\b|\bFROM\b|\bRETURNING\b|\bWHERE\b"),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from lancio.planner.diagnosis.model import Diagnosis, Way
 from lancio.planner.diagnosis.rules import BY_STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from lancio.planner.chronicle import Chronicle
     from lancio.planner.model import FileFacts, Graph, Missing, Plan
@@ -104,7 +104,8 @@ def of_object(chronicle: Chronicle, said: str, *, live: Collection[str] | None, 
 def _unmet(item: Missing) -> Diagnosis:
     """An unmet requirement of the preflight, as a diagnosis: the same words, before the run."""
     state = {"relation": "42P01", "column": "42703", "routine": "42883", "schema": "3F000", "privilege": "42501",
-             "row": "P0001", "extension": "42704", "name": "42P07", "dependents": "2BP01"}.get(item.requirement.kind, "42704")  # fmt: skip
+             "row": "P0001", "extension": "42704", "name": "42P07", "dependents": "2BP01"}.get(item.requirement.kind,
+             "42704")  # fmt: skip
     return Diagnosis(
         message=item.message,
         cause=item.cause,
@@ -124,11 +125,13 @@ _LIKELY: tuple[tuple[str, str, str], ...] = (
      "it fails where two rows have one key"),
     (r"^\s*ALTER\s+TABLE\b.*\b(?:FOREIGN\s+KEY|REFERENCES)\b(?!.*\bNOT\s+VALID\b)", "23503",
      "it fails where a row points at nothing"),
-    (r"^\s*ALTER\s+TABLE\b.*\bADD\b.*\bCHECK\s*\((?!.*\bNOT\s+VALID\b)", "23514", "it fails where a row does not satisfy it"),
+    (r"^\s*ALTER\s+TABLE\b.*\bADD\b.*\bCHECK\s*\((?!.*\bNOT\s+VALID\b)", "23514",
+    "it fails where a row does not satisfy it"),
     (r"^\s*ALTER\s+TABLE\b.*\bEXCLUDE\b", "23P01", "it fails where two rows exclude each other"),
     (r"\bVALIDATE\s+CONSTRAINT\b", "23514", "it fails where a row does not satisfy it"),
     (r"^\s*ALTER\s+TABLE\b.*\bALTER\b.*\bTYPE\b", "22P02", "it fails where a value cannot be turned into the new type"),
-    (r"^\s*(?:ALTER\s+TABLE\b.*\bDROP\s+COLUMN|DROP)\b(?!.*\bCASCADE\b)", "2BP01", "it fails where something stands on it"),
+    (r"^\s*(?:ALTER\s+TABLE\b.*\bDROP\s+COLUMN|DROP)\b(?!.*\bCASCADE\b)", "2BP01",
+    "it fails where something stands on it"),
 )  # fmt: skip
 
 

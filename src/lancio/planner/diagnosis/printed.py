@@ -47,7 +47,8 @@ _STATES = tuple(
         (r"^database .*does not exist", "3D000"),
         (r"^(?:prepared statement|cursor) .*does not exist", "26000"),
         (r"^column .*does not exist", "42703"),
-        (r"^(?:relation|table|view|sequence|index|materialized view|foreign table) (?!or view).*does not exist", "42P01"),
+        (r"^(?:relation|table|view|sequence|index|materialized view|foreign table) (?!or view).*does not exist",
+         "42P01"),
         (r"^missing FROM-clause entry for table|^invalid reference to FROM-clause entry", "42P01"),
         (r"^(?:function|procedure|aggregate|operator) .*does not exist", "42883"),
         (r"^could not find a (?:function|procedure|aggregate) named", "42883"),
@@ -66,7 +67,8 @@ _STATES = tuple(
         (r"^no schema privilege|^permission denied|^must be (?:owner|superuser|member)|violates row-level security"
          r"|would be affected by row-level security|^only superuser can", "42501"),
         (r"^syntax error|^unterminated |^invalid command \\", "42601"),
-        (r"^INSERT has more (?:expressions|target columns)|^each \w+ query must have the same number of columns", "42601"),
+        (r"^INSERT has more (?:expressions|target columns)|^each \w+ query must have the same number of columns",
+         "42601"),
         (r"^duplicate key value|^could not create unique index", "23505"),
         (r"contains null values|violates not-null constraint", "23502"),
         (r"violates foreign key constraint|violates RESTRICT setting", "23503"),
@@ -86,7 +88,8 @@ _STATES = tuple(
         (r"^terminating connection because of crash", "57P02"),
         (r"database system is (?:starting up|shutting down|in recovery|not (?:yet )?accepting)"
          r"|not yet accepting connections", "57P03"),
-        (r"too many clients already|^remaining connection slots|^too many connections for|sorry, too many clients", "53300"),
+        (r"too many clients already|^remaining connection slots|^too many connections for|sorry, too many clients",
+         "53300"),
         (r"^could not (?:extend|write|create) .*No space left on device|No space left on device", "53100"),
         (r"^out of (?:shared )?memory|^memory exhausted", "53200"),
         (r"^temporary file size exceeds", "53400"),
@@ -146,7 +149,8 @@ CONDITIONS = {
     "unique_violation": "23505", "check_violation": "23514", "exclusion_violation": "23P01",
     "active_sql_transaction": "25001", "read_only_sql_transaction": "25006", "in_failed_sql_transaction": "25P02",
     "no_active_sql_transaction": "25P01", "invalid_sql_statement_name": "26000",
-    "invalid_authorization_specification": "28000", "invalid_password": "28P01", "dependent_objects_still_exist": "2BP01",
+    "invalid_authorization_specification": "28000", "invalid_password": "28P01",
+    "dependent_objects_still_exist": "2BP01",
     "invalid_catalog_name": "3D000", "invalid_schema_name": "3F000", "serialization_failure": "40001",
     "t_r_serialization_failure": "40001", "deadlock_detected": "40P01", "t_r_deadlock_detected": "40P01",
     "with_check_option_violation": "44000", "syntax_error": "42601", "insufficient_privilege": "42501",
@@ -155,7 +159,8 @@ CONDITIONS = {
     "indeterminate_datatype": "42P18", "wrong_object_type": "42809", "generated_always": "428C9",
     "undefined_column": "42703", "undefined_function": "42883", "undefined_table": "42P01",
     "undefined_parameter": "42P02", "undefined_object": "42704", "duplicate_column": "42701",
-    "duplicate_database": "42P04", "duplicate_function": "42723", "duplicate_schema": "42P06", "duplicate_table": "42P07",
+    "duplicate_database": "42P04", "duplicate_function": "42723", "duplicate_schema": "42P06",
+    "duplicate_table": "42P07",
     "duplicate_alias": "42712", "duplicate_object": "42710", "ambiguous_column": "42702", "ambiguous_function": "42725",
     "invalid_column_reference": "42P10", "invalid_function_definition": "42P13", "invalid_table_definition": "42P16",
     "invalid_object_definition": "42P17", "insufficient_resources": "53000", "disk_full": "53100",
@@ -177,13 +182,16 @@ _FIELDS = {
     for field in ("detail", "hint", "context", "statement", "query", "location")
     for word in WORDS[field]
 }
+_WORDS = "|".join(re.escape(each) for each in sorted(_FIELDS, key=len, reverse=True))
 _LINE = re.compile(
-    rf"(?:^|[\s\]\)>:])(?P<word>{_SEVERITY}|{'|'.join(re.escape(each) for each in sorted(_FIELDS, key=len, reverse=True))})"
+    rf"(?:^|[\s\]\)>:])(?P<word>{_SEVERITY}|{_WORDS})"
     r"[ \u00a0]?(?::|：)\s*(?P<rest>.*)$",
     re.IGNORECASE,
 )
 _LOUD = re.compile(rf"(?:^|[\s\]\)>:])(?:{_SEVERITY})[ \u00a0]?(?::|：)", re.MULTILINE)
 """A severity as PostgreSQL writes it; where there is one, a tool's own "Error:" is none."""
+_ASIDE = re.compile(r"(?:LINE|ZEILE|LIGNE|LÍNEA|RIGA|СТРОКА|行)\s*\d+\s*[:：]|\s*\^|\[SQL:|\(Background|\s+at ")
+"""A line that is no part of the server's words: the statement's own line, its caret, a stack."""
 _PSQL = re.compile(r"\bpsql:(?P<file>(?:[A-Za-z]:)?[^:\n]{1,400}):(?P<line>\d{1,9}):\s")
 _EXCEPTIONS = re.compile(
     r"\b(?:psycopg2?|asyncpg|PG|pg8000|postgres|errors|exceptions)(?:[.:]+\w+)*[.:]+(?P<name>[A-Z]\w+)"
@@ -203,10 +211,12 @@ _WRAPPED = (
     r"sqlalchemy\.exc\.\w+:\s*", r"django\.db\.utils\.\w+:\s*", r"\(?pg8000[\w.]*\)?:?\s*", r"<class '[\w.]+'>:\s*",
     r"ActiveRecord::\w+:\s*", r"PG::\w+:\s*", r"(?:[\w.]+\.)?PSQLException:\s*", r"Caused by:\s*", r"pq:\s*",
     r"(?:[\w.]+\.)?PostgresException(?: \(0x[0-9A-Fa-f]+\))?:\s*(?:[0-9A-Z]{5}:\s*)?",
-    r"error returned from database:\s*", r"\*\* \(Postgrex\.Error\)\s*", r"SQLSTATE\[\w+\]:?\s*(?:[A-Z][\w ]+:\s*)?\d*\s*",
+    r"error returned from database:\s*", r"\*\* \(Postgrex\.Error\)\s*",
+    r"SQLSTATE\[\w+\]:?\s*(?:[A-Z][\w ]+:\s*)?\d*\s*",
     r"(?:Uncaught )?(?:PDOException|DatabaseError|QueryFailedError|error|Error|db error):\s*", r"migration failed:\s*",
     r"could not execute migration[^:]*:\s*", r"psql: error:\s*",
-    r"connection to server (?:at|on socket) \"[^\"]*\"(?: \([^)]*\))?(?:, port \d+)? failed:\s*", r"connection failed:\s*",
+    r"connection to server (?:at|on socket) \"[^\"]*\"(?: \([^)]*\))?(?:, port \d+)? failed:\s*",
+    r"connection failed:\s*",
     r"(?:ERROR|FATAL|PANIC|WARNING)\s*:?\s+(?:[0-9A-Z]{5}(?=[:\s(]))?:?\s*(?:\(\w+\)\s*)?",
 )  # fmt: skip
 _BEFORE = re.compile("|".join(_WRAPPED))
@@ -262,8 +272,7 @@ def _of_text(text: str) -> Printed:
             fields = {}
         elif found:
             break  # the next error
-        elif re.match(r"^(?:LINE|ZEILE|LIGNE|LÍNEA|RIGA|СТРОКА|行)\s*\d+\s*[:：]|^\s*\^|^\[SQL:|^\(Background|^\s+at |^\s*\^\s*$",
-                      line):  # fmt: skip
+        elif _ASIDE.match(line):
             current = ""
         elif current in ("detail", "context", "statement", "query", "hint") and line.startswith(("\t", " ")):
             fields[current].append(line.strip())
@@ -436,8 +445,8 @@ def _of_object(document: dict[str, Any]) -> Printed | None:
     if placed is None and (name := document.get("migration")):
         placed = re.match(r"(.+)()$", str(name))
     return Printed(
-        Said(state, turned, text("detail"), text("hint"), text("context"), text("schema"), text("table"), text("column"),
-             text("constraint") or _constraint(turned)),
+        Said(state, turned, text("detail"), text("hint"), text("context"), text("schema"), text("table"),
+             text("column"), text("constraint") or _constraint(turned)),
         placed[1] if placed else "",
         int(placed[2] or 0) if placed else 0,
         text("statement"),

@@ -51,7 +51,8 @@ def denied(case: Case) -> Answer | None:
     if found := re.match(rf"permission denied to create extension {naming.QUOTED}", message):
         create = f"CREATE EXTENSION IF NOT EXISTS {identifier(found[1])}"
         return Answer(
-            f"{who} may not create the extension {found[1]}: that needs a superuser, or from PostgreSQL 13 on a trusted "
+            f"{who} may not create the extension {found[1]}: that needs a superuser, or from PostgreSQL 13 on a "
+            f"trusted "
             "extension and the right CREATE on the database.",
             "Let a superuser create it once, then run it again.",
             "certain",

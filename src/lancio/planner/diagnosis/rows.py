@@ -29,7 +29,8 @@ def null(case: Case) -> Answer | None:
         )
     if rows is None or rows.count == 0:
         return _unseen(case, f"{said.relation} has rows with NULL in {said.column}.",
-                       f"Fill {said.column} first (UPDATE … WHERE {said.column} IS NULL), then run it again.")  # fmt: skip
+                       f"Fill {said.column} first (UPDATE … WHERE {said.column} IS NULL), then run it "
+                       f"again.")  # fmt: skip
     if rows.default:
         return Answer(
             f"{_counted(rows)} have NULL in {column}.",
@@ -58,7 +59,8 @@ def foreign(case: Case) -> Answer | None:
     name = said.constraint or "the foreign key"
     if said.message.startswith("update or delete on table"):
         return Answer(
-            f"Rows of {said.relation or 'another table'} still point at what the statement deletes or changes ({name}).",
+            f"Rows of {said.relation or 'another table'} still point at what the statement deletes or changes "
+            f"({name}).",
             "Delete or change those first, or give the foreign key ON DELETE CASCADE or SET NULL.",
             "certain",
         )

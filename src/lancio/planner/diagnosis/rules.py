@@ -30,7 +30,8 @@ RULES: tuple[Rule, ...] = (
          "Create the unique index first, or name the columns of one that is there.", answer=missing.key),
     Rule("missing-file", ("58P01",), "The server looks for a file that it does not have.",
          "Install the package that holds it on the server's machine.", answer=statements.control_file),
-    Rule("missing-row", ("P0002", "02000"), "A query of {file} found no row.", "Apply the migration that makes the row."),
+    Rule("missing-row", ("P0002", "02000"), "A query of {file} found no row.",
+         "Apply the migration that makes the row."),
     Rule("missing-statement", ("26000",), "A prepared statement is not there: it was not prepared, or removed.",
          "Prepare it in {file} itself; take DEALLOCATE out."),
     # What is there already.
@@ -41,7 +42,8 @@ RULES: tuple[Rule, ...] = (
          "Write CREATE OR REPLACE, or see what is there with `lancio status`.", answer=present.anything),
     Rule("schema-exists", ("42P06",), "The schema exists already.", STATUS, answer=present.anything),
     Rule("database-exists", ("42P04",), "The database exists already.", "Connect to it, or choose another name."),
-    Rule("other-signature", ("42P13",), "The function differs from the one that is there in a way that OR REPLACE cannot "
+    Rule("other-signature", ("42P13",), "The function differs from the one that is there in a way that OR REPLACE "
+         "cannot "
          "change.", "Drop the old one in the same file first.", answer=present.other_definition),
     Rule("other-definition", ("42P16",), "The definition does not fit the relation that is there.",
          "Drop and create it anew, or alter it in steps.", answer=present.primary_key),
@@ -97,7 +99,8 @@ RULES: tuple[Rule, ...] = (
     Rule("name-too-long", ("42622",), "A name is longer than 63 bytes.", "Shorten it."),
     Rule("reserved-name", ("42939",), "A name that PostgreSQL keeps for itself.", "Choose another name.", "certain",
          answer=statements.reserved),
-    Rule("not-immutable", ("42P17",), "An object's definition cannot stand: often a function in it that is not IMMUTABLE.",
+    Rule("not-immutable", ("42P17",), "An object's definition cannot stand: often a function in it that is not "
+         "IMMUTABLE.",
          "Write the expression with immutable functions alone.", answer=statements.volatile),
     Rule("generated-column", ("428C9",), "The statement gives a value to a column that PostgreSQL fills by itself.",
          "Leave the column out; for an identity write OVERRIDING SYSTEM VALUE."),
@@ -133,8 +136,10 @@ RULES: tuple[Rule, ...] = (
     Rule("check-failed", ("P0004",), "The step ran, but what it should have done is not so.",
          "Compare {file} with the checks named; nothing of the step was kept.", "certain"),
     # Other sessions.
-    Rule("lock-timeout", ("55P03",), "Another session holds a lock on the relation, and the time to wait for it is over.",
-         "Run it when that session has finished; `lancio apply` tries again by itself.", answer=sessions.lock, passes=True),
+    Rule("lock-timeout", ("55P03",), "Another session holds a lock on the relation, and the time to wait for it is "
+         "over.",
+         "Run it when that session has finished; `lancio apply` tries again by itself.", answer=sessions.lock,
+         passes=True),
     Rule("deadlock", ("40P01",), "Two sessions each waited for a lock of the other, and PostgreSQL ended this one.",
          "Run it again, with less traffic on these tables.", answer=sessions.deadlock, passes=True),
     Rule("serialization", ("40001",), "Another transaction changed the same rows at the same time.", AGAIN, "certain",
@@ -142,7 +147,8 @@ RULES: tuple[Rule, ...] = (
     Rule("cancelled", ("57014",), "The statement was cancelled: by a user, an administrator or a time limit.",
          "Run it again; a statement_timeout set in {file} may be too short.", answer=sessions.cancelled, passes=True),
     # The server and the way to it.
-    Rule("terminated", ("57P01", "57P05", "25P03", "25P04"), "An administrator or a time limit ended the session, or the "
+    Rule("terminated", ("57P01", "57P05", "25P03", "25P04"),
+         "An administrator or a time limit ended the session, or the "
          "server is shutting down.", "Run the same command again when the server is up.", passes=True),
     Rule("crashed", ("57P02",), "Another process of the server crashed, so that it ended all sessions.",
          "Run the same command again; look into the server's log.", passes=True),
@@ -151,8 +157,10 @@ RULES: tuple[Rule, ...] = (
     Rule("database-dropped", ("57P04",), "The database was dropped while the session was in it.",
          "Look who dropped it; restore it from a backup if that was not meant."),
     Rule("no-slots", ("53300",), "The server has no connection free.",
-         "Close idle sessions (pg_stat_activity shows them) or raise max_connections.", answer=sessions.slots, passes=True),
-    Rule("disk-full", ("53100",), "The server's disk is full.", "Free space on the server, then run it again.", "certain",
+         "Close idle sessions (pg_stat_activity shows them) or raise max_connections.", answer=sessions.slots,
+         passes=True),
+    Rule("disk-full", ("53100",), "The server's disk is full.", "Free space on the server, then run it again.",
+         "certain",
          passes=True),
     Rule("out-of-memory", ("53200",), "The server is out of memory, or of entries in its lock table.",
          "Raise max_locks_per_transaction or split the file.", answer=sessions.room),
@@ -169,7 +177,8 @@ RULES: tuple[Rule, ...] = (
     Rule("login-refused", ("28000",), "The server does not accept the login.", "Check user, database and pg_hba.conf.",
          answer=sessions.login),
     Rule("damaged", ("XX001", "XX002"), "A table or an index is damaged.",
-         "Stop writing, copy the data folder, look into the server's log; an index can be rebuilt by REINDEX.", "certain"),
+         "Stop writing, copy the data folder, look into the server's log; an index can be rebuilt by REINDEX.",
+         "certain"),
     Rule("system", ("58000", "58030"), "The server's system failed: disk, file or memory.",
          "Look into the server's log."),
 )  # fmt: skip

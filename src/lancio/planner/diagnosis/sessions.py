@@ -132,7 +132,8 @@ def slots(case: Case) -> Answer | None:
     if named := re.search(r"too many connections for (database|role) \"([^\"]+)\"", message):
         whose = f"The {named[1]} {named[2]}"
     idle = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle' AND backend_type = 'client backend' "
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle' AND backend_type = 'client "
+        "backend' "
         "AND pid <> pg_backend_pid()"
     )
     if named and named[1] == "database":
@@ -177,7 +178,8 @@ def login(case: Case) -> Answer | None:
                       "Name another user, or have an administrator create the role.", "certain")  # fmt: skip
     if found := re.search(r"role \"([^\"]+)\" is not permitted to log in", message):
         return Answer(f"The role {found[1]} has NOLOGIN.",
-                      f"Connect as a role that may log in, and become this one by --role {found[1]}.", "certain")  # fmt: skip
+                      f"Connect as a role that may log in, and become this one by --role {found[1]}.",
+                      "certain")  # fmt: skip
     if "no pg_hba.conf entry" in message or "pg_hba.conf rejects" in message:
         tls = re.search(r"no encryption|SSL off", message)
         return Answer(

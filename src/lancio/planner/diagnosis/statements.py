@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lancio.planner.diagnosis import missing, naming, present, rows, sessions
 from lancio.planner.diagnosis.masking import masked
 from lancio.planner.diagnosis.model import Answer
+from lancio.planner.rows import literal
 
 if TYPE_CHECKING:
     from lancio.planner.diagnosis.model import Case
@@ -155,8 +156,8 @@ def transaction(case: Case) -> Answer | None:
     if found:
         return Answer(
             f"{found[1]} cannot run inside a transaction block.",
-            "Put it into a file of its own; what Lancio does not run by itself there (it does VACUUM and CONCURRENTLY), "
-            "run by psql.",
+            "Put it into a file of its own; what Lancio does not run by itself there (it does VACUUM and "
+            "CONCURRENTLY), run by psql.",
             "certain",
         )
     return None
@@ -282,10 +283,13 @@ def parameter(case: Case) -> Answer | None:
     found = re.match(r"invalid value for parameter \"([^\"]+)\"", said.message)
     if found:
         hint = f" {masked(said.hint)}" if said.hint else ""
-        return Answer(f"{found[1]} does not take that value.{hint}", f"Write one that it takes: SHOW {found[1]}, or "
-                      f"SELECT * FROM pg_settings WHERE name = '{found[1]}'.", "certain",
-                      commands=(case.way.sql(f"SELECT name, setting, unit, vartype, min_val, max_val, enumvals FROM "
-                                             f"pg_settings WHERE name = '{found[1].replace(chr(39), chr(39) * 2)}'"),))  # fmt: skip
+        columns = "name, setting, unit, vartype, min_val, max_val, enumvals"
+        return Answer(
+            f"{found[1]} does not take that value.{hint}",
+            "Write one that it takes; the command shows which these are.",
+            "certain",
+            commands=(case.way.sql(f"SELECT {columns} FROM pg_settings WHERE name = {literal(found[1])}"),),
+        )
     return None
 
 
