@@ -282,9 +282,10 @@ class _Asked:
             UsageError: several are called so.
         """
         from lancio.catalog import profile
-        from lancio.planner import account, chronicle
+        from lancio.planner import account, chronicle, history
 
-        facts = self._file(word)
+        named = history.file_of(self.graph, word)
+        facts = self.graph.file(named) if named is not None else self._file(word)
         if facts is not None:
             made = account.of_file(self.graph, facts.name, plan=self.plan, way=self.way)
             if self.session is not None:

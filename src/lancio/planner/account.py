@@ -59,7 +59,7 @@ def of_file(graph: Graph, name: str, *, plan: Plan | None = None, way: Way) -> A
         makes=(*(effect.object for effect in facts.creates if not effect.implied), *facts.rows),
         needed_by=behind,
         failures=(*unmet, *_likely(facts)),
-        commands=(way.lancio(name),),
+        commands=() if state is not None and state.recorded and state.state == "applied" else (way.lancio(name),),
     )
 
 

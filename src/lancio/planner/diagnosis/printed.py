@@ -301,10 +301,10 @@ def _of_text(text: str) -> Printed:
             joined.get("detail", "") or _driver(text, "detail"),
             joined.get("hint", "") or _driver(text, "hint"),
             joined.get("context", ""),
-            schema=_driver(text, "schema"),
-            table=_driver(text, "table"),
-            column=_driver(text, "column"),
-            constraint=_driver(text, "constraint") or _constraint(message),
+            schema=_driver(text, "schema") or _verbose(text, "SCHEMA"),
+            table=_driver(text, "table") or _verbose(text, "TABLE") or _named(message, "relation|table"),
+            column=_driver(text, "column") or _verbose(text, "COLUMN") or _named(message, "column"),
+            constraint=_driver(text, "constraint") or _verbose(text, "CONSTRAINT") or _constraint(message),
         ),
         file,
         number,
@@ -378,6 +378,20 @@ def _driver(text: str, name: str) -> str:
     return ""
 
 
+def _named(message: str, kinds: str) -> str:
+    """The table or column of a sentence about rows; sentences about names are read by `naming`."""
+    if not re.search(r"contains null values|violates|is violated by", message):
+        return ""
+    found = re.search(rf"\b(?:{kinds}) \"([^\"]+)\"", message)
+    return found[1] if found else ""
+
+
+def _verbose(text: str, name: str) -> str:
+    """A field as psql's verbose errors have it: `TABLE NAME:  users`."""
+    found = re.search(rf"^{name} NAME:\s+(\S.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
 def _constraint(message: str) -> str:
     found = re.search(r"(?:violates (?:\w+[ -])*constraint|could not create unique index) \"([^\"]+)\"", message)
     return found[1] if found else ""
@@ -445,8 +459,9 @@ def _of_object(document: dict[str, Any]) -> Printed | None:
     if placed is None and (name := document.get("migration")):
         placed = re.match(r"(.+)()$", str(name))
     return Printed(
-        Said(state, turned, text("detail"), text("hint"), text("context"), text("schema"), text("table"),
-             text("column"), text("constraint") or _constraint(turned)),
+        Said(state, turned, text("detail"), text("hint"), text("context"), text("schema"),
+             text("table") or _named(turned, "relation|table"),
+             text("column") or _named(turned, "column"), text("constraint") or _constraint(turned)),
         placed[1] if placed else "",
         int(placed[2] or 0) if placed else 0,
         text("statement"),

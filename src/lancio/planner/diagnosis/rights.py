@@ -74,7 +74,8 @@ def denied(case: Case) -> Answer | None:
         )
     if found := re.match(r"permission denied (?:for|to) (.+)", message):
         return Answer(
-            f"{who} has no such right: {found[1]}.",
+            f"The role that ran it had no such right: {found[1]}."
+            + (f" {evidence.user}, as whom the database was asked, lacks none." if evidence.user else ""),
             "Run it as the owner (--role NAME), or have the privilege granted.",
             "likely",
         )
