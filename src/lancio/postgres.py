@@ -355,7 +355,7 @@ _CASES = (
         "the password of {1} is wrong for {target}",
         "The server knows no such user and password together.",
         "Check user and password: in the connection string, PGPASSWORD or ~/.pgpass (mode 0600, first matching line).",
-        "wrong-password",
+        "bad-password",
         "28P01",
     ),
     _case(

@@ -459,7 +459,7 @@ def test_a_wrong_password_is_told_and_is_for_a_person_to_mend(
 ) -> None:
     (tmp_path / "001_x.sql").write_text("CREATE TABLE x (id int);\n")
     error = refused(server.url(database_of(database), password="n0t-it"), tmp_path)
-    assert (error["rule"], error["sqlstate"]) == ("wrong-password", "28P01")
+    assert (error["rule"], error["sqlstate"]) == ("bad-password", "28P01")
     assert "no such user and password together" in error["cause"]
     assert "n0t-it" not in str(error)
 
@@ -511,7 +511,7 @@ def test_a_database_that_takes_no_changes_is_mended_by_what_explain_prints(
 
 
 CONNECTIONS = {
-    "missing-database": True, "no-slots": True, "wrong-password": False, "unreachable": False, "no-right": True,
+    "missing-database": True, "no-slots": True, "bad-password": False, "unreachable": False, "no-right": True,
     "read-only": True,
 }  # fmt: skip
 """The tests of their own above, and whether their commands mend."""

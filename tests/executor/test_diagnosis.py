@@ -69,7 +69,7 @@ GENERAL = [
         "42710",
         "constraint grown of parent is in the database already",
     ),
-    ("DROP TABLE parent", "2BP01", "stand on it: view over depends on table parent"),
+    ("DROP TABLE parent", "2BP01", "view over depends on table parent"),
     ("SELEC 1", "42601", "grammar"),
     ("VACUUM", "25001", "transaction block"),
     ("SELECT 'x'::int", "22P02", "not written as its type wants it"),

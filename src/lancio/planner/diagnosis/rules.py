@@ -172,7 +172,7 @@ RULES: tuple[Rule, ...] = (
          "Start the server, or check host and port.", answer=sessions.unreachable, passes=True),
     Rule("protocol", ("08P01",), "The two sides misunderstand one another: often a pooler between them.",
          "Connect to PostgreSQL itself."),
-    Rule("wrong-password", ("28P01",), "The server knows no such user and password together.",
+    Rule("bad-password", ("28P01",), "The server knows no such user and password together.",
          "Check user and password.", "certain", answer=sessions.login),
     Rule("login-refused", ("28000",), "The server does not accept the login.", "Check user, database and pg_hba.conf.",
          answer=sessions.login),
