@@ -919,6 +919,7 @@ class _Run:
             cause=f"{lost.said}. {stands}",
             remedy=remedy,
             commands=() if committed else (self.way.lancio(name),),
+            where=f"{name}:{sent.statements[lost.index][1].span.line}" if lost.index in sent.statements else name,
         )
         state = state_of(lost.said) or "08006"
         refusal.more = {"rule": rule_of(state).name, "sqlstate": state}
