@@ -11,6 +11,7 @@
     ├─ EditedFile               edited                  3     a file that was changed after it was applied
     ├─ LockHeld                 lock                    1     another runner is at work
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
+    ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
@@ -41,6 +42,8 @@ class LancioError(Exception):
         """Command lines that carry out the remedy, ready to be pasted."""
         self.where = where
         """`file:line`, perhaps followed by the line itself and a caret under the place."""
+        self.more: dict[str, object] = {}
+        """What a diagnosis knows besides: rule, sqlstate, confidence, detail, hint, evidence, instead."""
 
     def as_dict(self) -> dict[str, object]:
         """One shape for the terminal, for `--json` and for the API."""
@@ -50,7 +53,7 @@ class LancioError(Exception):
                 fields[name] = value
         if self.commands:
             fields["commands"] = list(self.commands)
-        return fields
+        return fields | self.more
 
 
 class UsageError(LancioError):
@@ -114,6 +117,12 @@ class StepFailed(LancioError):
     """A statement or a verification of a step failed; the step was rolled back."""
 
     code = "step"
+
+
+class Unexplained(LancioError):
+    """A text that was to be explained, and in which no error, object or file was recognized."""
+
+    code = "unexplained"
 
 
 class Interrupted(LancioError):

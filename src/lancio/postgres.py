@@ -335,10 +335,16 @@ class _Case:
     message: str
     cause: str
     remedy: str
+    rule: str
+    sqlstate: str
+    sql: str
+    """What mends it, sent to the server's database postgres; empty where that is not for a command to do."""
 
 
-def _case(pattern: str, message: str, cause: str, remedy: str) -> _Case:
-    return _Case(re.compile(pattern, re.IGNORECASE | re.DOTALL), message, cause, remedy)
+def _case(
+    pattern: str, message: str, cause: str, remedy: str, rule: str = "", sqlstate: str = "", sql: str = ""
+) -> _Case:
+    return _Case(re.compile(pattern, re.IGNORECASE | re.DOTALL), message, cause, remedy, rule, sqlstate, sql)
 
 
 # libpq gives no SQLSTATE for a session that never began, only PostgreSQL's sentence; the first that fits counts.
@@ -349,48 +355,67 @@ _CASES = (
         "the password of {1} is wrong for {target}",
         "The server knows no such user and password together.",
         "Check user and password: in the connection string, PGPASSWORD or ~/.pgpass (mode 0600, first matching line).",
+        "bad-password",
+        "28P01",
     ),
     _case(
         r"no password supplied|password (?:required|not available)",
         "{target} asks for a password",
         "None was given: not in the connection string, not in PGPASSWORD, and no line of ~/.pgpass fits.",
         "Put a line host:port:database:user:password into ~/.pgpass (mode 0600), or set PGPASSWORD.",
+        "login-refused",
+        "28000",
     ),
     _case(
         r"role \"([^\"]*)\" does not exist",
         "{target} has no role {1}",
         "A role of that name does not exist on the server.",
         "Name another user in the connection string or PGUSER, or have an administrator create the role.",
+        "login-refused",
+        "28000",
     ),
     _case(
         r"role \"([^\"]*)\" is not permitted to log in",
         "the role {1} may not log in to {target}",
         "It has NOLOGIN.",
         "Connect as a role with LOGIN and become this one by --role {1}.",
+        "login-refused",
+        "28000",
     ),
     _case(
         r"permission denied for database",
         "no right to connect to {target}",
         "The user lacks the CONNECT privilege on the database.",
         "Have its owner run: GRANT CONNECT ON DATABASE <name> TO <user>.",
+        "no-right",
+        "42501",
     ),
     _case(
         r"database \"([^\"]*)\" does not exist",
         "{target} has no database {1}",
         "The server is there, the database is not.",
         "Create it (createdb, or CREATE DATABASE), or name another one.",
+        "missing-database",
+        "3D000",
+        "CREATE DATABASE {database}",
     ),
     _case(
         r"database \"([^\"]*)\" is not currently accepting connections",
         "the database {1} takes no connections",
         "It is marked with ALLOW_CONNECTIONS false.",
         "Name another database, or have an administrator allow connections to it.",
+        "not-ready",
+        "55000",
     ),
     _case(
         r"too many clients already|remaining connection slots|too many connections for",
         "no connection is free on {target}",
         "The server, the database or the role has reached its limit of connections.",
         "Close idle sessions (SELECT * FROM pg_stat_activity shows them) or raise max_connections, then try again.",
+        "no-slots",
+        "53300",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle' AND datname = {name} "
+        "AND pid <> pg_backend_pid()",
     ),
     _case(
         r"database system is (?:starting up|in recovery mode|not yet accepting connections)"
@@ -398,36 +423,48 @@ _CASES = (
         "{target} is starting up",
         "PostgreSQL is there but not ready, perhaps recovering after a crash.",
         "Wait a moment and try again; its log says how far it is.",
+        "not-accepting",
+        "57P03",
     ),
     _case(
         r"database system is shutting down|terminating connection due to administrator command",
         "{target} is shutting down",
         "PostgreSQL ends its sessions and takes no new ones.",
         "Start it again, then try again.",
+        "not-accepting",
+        "57P03",
     ),
     _case(
         r"server does not support SSL, but SSL was required",
         "{target} speaks no SSL",
         "The connection string or PGSSLMODE demands SSL, and the server has it switched off.",
         "Switch ssl on in the server, or allow a plain connection with sslmode=prefer where the network is trusted.",
+        "unreachable",
+        "08001",
     ),
     _case(
         r"no pg_hba\.conf entry.*(?:no encryption|SSL off)",
         "{target} refuses a connection without SSL",
         "pg_hba.conf has no rule for this user, database and address without encryption.",
         "Add sslmode=require to the connection string, or have an administrator add a rule to pg_hba.conf.",
+        "login-refused",
+        "28000",
     ),
     _case(
         r"no pg_hba\.conf entry|pg_hba\.conf rejects",
         "{target} refuses this address",
         "pg_hba.conf has no rule that lets this user come to this database from here.",
         "Have an administrator add a rule to pg_hba.conf.",
+        "login-refused",
+        "28000",
     ),
     _case(
         r"root certificate file|certificate verify failed|server certificate for|SSL error|certificate",
         "the SSL connection to {target} failed",
         "{said}",
         "Check sslmode and sslrootcert; sslrootcert=system takes the system's authorities.",
+        "unreachable",
+        "08001",
     ),
     _case(
         r"definition of service \"([^\"]*)\" not found|service file",
@@ -441,6 +478,8 @@ _CASES = (
         "Its name could not be resolved to an address.",
         "Check the spelling, and whether the name resolves from this machine. If part of a password stands where "
         "the host should: percent-encode its special characters.",
+        "unreachable",
+        "08001",
     ),
     _case(
         r"Connection refused|No such file or directory|connection timeout|timeout expired|No route to host"
@@ -449,6 +488,8 @@ _CASES = (
         "{said}",
         "Start the server, or check host and port. Without --database, DATABASE_URL and PG* variables Lancio uses "
         "an embedded server of its own.",
+        "unreachable",
+        "08001",
     ),
     _case(
         r"received invalid response|expected authentication request|server closed the connection unexpectedly"
@@ -456,6 +497,8 @@ _CASES = (
         "what answers at {target} is not PostgreSQL, or ended the connection",
         "{said}",
         "Check host and port; look into the server's log.",
+        "connection-lost",
+        "08006",
     ),
 )
 
@@ -468,12 +511,30 @@ def _refusal(target: Target, error: psycopg.Error) -> ServerError:
             first = found.group(1) if found.re.groups and found.group(1) is not None else ""
             fill = {"{target}": target.display, "{1}": first, "{said}": said}
             words = [_fill(part, fill) for part in (case.message, case.cause, case.remedy)]
-            return ServerError(words[0], cause=words[1], remedy=words[2])
+            refusal = ServerError(words[0], cause=words[1], remedy=words[2], commands=_mending(target, case))
+            if case.rule:
+                # The names are those of planner/diagnosis/rules.py; a test holds them together.
+                refusal.more = {"rule": case.rule, "sqlstate": case.sqlstate}
+            return refusal
     return ServerError(
         f"cannot connect to {target.display}",
         cause=said,
         remedy="Check the connection string; the server's log may say more.",
     )
+
+
+def _mending(target: Target, case: _Case) -> tuple[str, ...]:
+    """The psql line that mends it from the server's database postgres, which every server has; none for a service."""
+    given = _parsed(target.conninfo) or {}
+    if not case.sql or given.get("service"):
+        return ()
+    defaults = {each.keyword.decode(): each.val.decode() for each in pq.Conninfo.get_defaults() if each.val}
+    parts = {name: given.get(name) or defaults.get(name, "") for name in ("user", "host", "port", "dbname")}
+    name = parts["dbname"] or parts["user"]
+    quoted = '"' + name.replace('"', '""') + '"'
+    literal = "'" + name.replace("'", "''") + "'"
+    statement = case.sql.replace("{database}", quoted).replace("{name}", literal)
+    return (f"psql {shlex.quote(_url(parts | {'dbname': 'postgres'}))} -c {shlex.quote(statement)}",)
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:

@@ -252,3 +252,41 @@ def test_explain_reads_what_psql_printed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_explain_masks_what_an_error_text_quotes() -> None:
     out = lancio("explain", "could not connect to redis://:hunter2@cache:6379", "--platform")[1]
     assert "hunter2" not in out
+
+
+@pytest.mark.parametrize(
+    "text", ["hello world", "ZZ999", "LOG:  checkpoint complete", "ORA-00942: table or view does not exist"]
+)
+def test_what_is_not_recognized_is_said_to_be_so_and_ends_with_1(text: str) -> None:
+    status, out, err = lancio("explain", text, "--platform")
+    assert status == 1
+    assert "no error of PostgreSQL's was recognized" in out + err
+    assert "Cause:    No SQLSTATE stands in the text" in out + err
+
+
+def test_a_name_that_is_nearly_right_is_proposed() -> None:
+    status, out, err = lancio("explain", "platform.databses", "--platform")
+    assert status == 1
+    assert "Did you mean: table platform.databases" in out + err
+
+
+@pytest.mark.parametrize("named", ["006_register_railway_databases.sql", "006_register_railway_databases"])
+def test_a_file_is_explained_by_what_it_needs_and_makes(named: str) -> None:
+    found = json.loads(lancio("explain", named, "--platform", "--json")[1])
+    assert (found["kind"], found["subject"]) == ("file", "006_register_railway_databases.sql")
+    assert "table platform.databases (from 006_add_platform_databases_table.sql:56)" in found["needs"]
+    assert any("register_database_from_setting" in each for each in found["makes"])
+    assert found["commands"] == ["lancio apply --platform --only 006_register_railway_databases.sql"]
+
+
+def test_what_may_go_wrong_with_a_file_has_the_shape_of_a_diagnosis() -> None:
+    found = json.loads(lancio("explain", "006_enable_rls_with_permissive_policies.sql", "--platform", "--json")[1])
+    assert [each["rule"] for each in found["failures"]] == ["lock-timeout"]
+    assert set(found["failures"][0]) == set(json.loads(lancio("explain", "55P03", "--platform", "--json")[1]))
+
+
+def test_an_object_is_explained_by_who_makes_and_who_needs_it() -> None:
+    found = json.loads(lancio("explain", "platform.databases", "--platform", "--json")[1])
+    assert found["subject"] == "table platform.databases"
+    assert found["history"][0] == "006_add_platform_databases_table.sql:56: made table platform.databases"
+    assert any(each.startswith("006_register_railway_databases.sql:27") for each in found["needed_by"])

@@ -374,7 +374,12 @@ def test_a_lock_that_never_comes_ends_the_step_with_a_command_to_try_again(datab
         _, error = run_failing(
             database, StepFailed, facts("002.sql", "ALTER TABLE a ADD COLUMN b int;"), lock_timeout_ms=100, attempts=2
         )
-    assert error.commands == ("lancio apply migrations --only 002.sql",)
+        pid = other.info.backend_pid
+    assert error.commands == (
+        f"psql \"$DATABASE_URL\" -c 'SELECT pg_terminate_backend({pid})'",
+        "lancio apply migrations --only 002.sql",
+    )
+    assert f"process {pid}" in str(error.more["evidence"])
 
 
 def test_two_runners_apply_each_step_once(database):
@@ -518,11 +523,10 @@ def test_a_missing_table_names_the_file_that_creates_it(database):
         )
     error = raised.value
     assert error.message == '002.sql failed: relation "public.a" does not exist'
-    assert error.cause == "Migration 001 not applied: 001_first.sql:1 creates relation public.a."
-    assert error.commands == (
-        'psql "$DATABASE_URL" -f migrations/001_first.sql',
-        "lancio apply migrations --only 001_first.sql",
-    )
+    assert error.cause == "Migration 001_first.sql not applied"
+    assert error.commands == ("lancio apply migrations --only 001_first.sql --only 002.sql",)
+    assert error.more["instead"] == ['psql "$DATABASE_URL" -f migrations/001_first.sql']
+    assert error.more["evidence"] == ["001_first.sql:1 creates table public.a"]
 
 
 def test_a_reader_who_leaves_in_the_middle_gives_lock_and_run_back(database):

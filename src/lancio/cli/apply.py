@@ -112,6 +112,7 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         role=session.role,
         reconnect=lambda: postgres.connect(session.target),
         folder=folder,
+        flags=session.flags,
         psql=session.target.psql,
     )
     try:

@@ -1,157 +1,315 @@
-"""`lancio explain`: an error text from anywhere into cause and solution."""
+"""`lancio explain`: an error text from anywhere, an SQLSTATE, an object or a file, into what is known of it."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
-from lancio.cli.options import USUAL, json_option, layout_options, source, terminal_of
+from lancio.cli.options import USUAL, database_options, json_option, layout_options, source, terminal_of
+from lancio.errors import LancioError, Unexplained, UsageError
 
 if TYPE_CHECKING:
-    from lancio.planner.diagnosis import Diagnosis, Said
-    from lancio.planner.model import Graph, Place, Requirement
+    from collections.abc import Iterator
 
-SQLSTATE = re.compile(r"[0-9A-Z]{5}")
-
-# psql and libpq print no SQLSTATE unless asked to; PostgreSQL's sentence tells it as well.
-STATES = (
-    (re.compile(r"^(?:relation|table|view|sequence|index|materialized view) .*does not exist"), "42P01"),
-    (re.compile(r"^(?:function|procedure|aggregate|operator) .*does not exist"), "42883"),
-    (re.compile(r"^schema .*does not exist"), "3F000"),
-    (re.compile(r"^column .*does not exist"), "42703"),
-    (
-        re.compile(r"^(?:extension|type|role|policy|trigger|language|collation|rule|constraint) .*does not exist"),
-        "42704",
-    ),
-    (re.compile(r"^relation .*already exists"), "42P07"),
-    (re.compile(r"^schema .*already exists"), "42P06"),
-    (re.compile(r"^column .*already exists"), "42701"),
-    (re.compile(r"^function .*already exists"), "42723"),
-    (re.compile(r"already exists$"), "42710"),
-    (re.compile(r"^permission denied|^must be owner"), "42501"),
-    (re.compile(r"^syntax error"), "42601"),
-    (re.compile(r"^duplicate key value|^could not create unique index"), "23505"),
-    (re.compile(r"contains null values|violates not-null constraint"), "23502"),
-    (re.compile(r"violates foreign key constraint"), "23503"),
-    (re.compile(r"violates check constraint|is violated by some row"), "23514"),
-    (re.compile(r"due to lock timeout|could not obtain lock"), "55P03"),
-    (re.compile(r"^deadlock detected"), "40P01"),
-    (re.compile(r"^could not serialize access"), "40001"),
-    (re.compile(r"cannot run inside a transaction block"), "25001"),
-    (re.compile(r"^current transaction is aborted"), "25P02"),
-    (re.compile(r"^canceling statement"), "57014"),
-    (re.compile(r"^terminating connection due to administrator command"), "57P01"),
-    (re.compile(r"cannot drop .*because other objects depend on it"), "2BP01"),
-)
+    from lancio.cli import work
+    from lancio.cli.options import Source
+    from lancio.cli.terminal import Terminal
+    from lancio.planner.account import Account
+    from lancio.planner.diagnosis import Diagnosis, Evidence, Said, Spot, Way
+    from lancio.planner.diagnosis.printed import Printed
+    from lancio.planner.model import FileFacts, Graph, Place, Plan, Requirement
 
 
 @click.command(
     epilog="""\b
 Examples:
   lancio explain 'relation "platform.databases" does not exist'
-  lancio explain 42P01
-  lancio explain "Lancio project not found" --platform
+  lancio explain 23505
+  lancio explain platform.databases --platform
+  lancio explain 006_register_railway_databases.sql --platform --database postgresql://postgres@localhost/app
   psql -f step.sql 2>&1 | lancio explain - migrations
+  lancio apply migrations --json --yes | lancio explain -
 """,
 )
-@click.argument("text", metavar="TEXT|SQLSTATE|-")
+@click.argument("text", metavar="TEXT|SQLSTATE|OBJECT|FILE|-")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=str))
 @click.option("--platform", is_flag=True, help="Look into the packaged migrations of the platform.")
 @layout_options
+@database_options
+@click.option("--offline", is_flag=True, help="Ask no database, even where DATABASE_URL names one.")
 @json_option
 @click.pass_context
-def explain(context: click.Context, text: str, folder: str | None, platform: bool, json_: bool) -> None:
+def explain(
+    context: click.Context,
+    text: str,
+    folder: str | None,
+    platform: bool,
+    database: str | None,
+    role: str | None,
+    offline: bool,
+    json_: bool,
+) -> None:
     """Turn an error of PostgreSQL, as psql, a log or a driver printed it, into cause, solution and commands.
 
-    The migrations of DIR tell who makes the object that is missing; without DIR ./migrations is read if it is there,
-    else the platform's own. `-` reads the text from stdin.
+    An SQLSTATE is explained as well; of an object it is told who makes, changes and needs it, of a file what it needs
+    and makes and what is likely to go wrong. The migrations of DIR tell who makes what is missing; without DIR
+    ./migrations is read if it is there, else the platform's own. `-` reads the text from stdin.
+
+    With --database or DATABASE_URL the live database is asked, read-only: who holds the lock, which rows stand in the
+    way, which right is lacking. Exit status 1 where nothing in the text is recognized.
     """
     from lancio.cli import work
-    from lancio.render import json
+    from lancio.render import explained, json
     from lancio.render import text as render
 
     terminal = terminal_of(context)
     if text == "-":
-        text = sys.stdin.read()
-    where = source(folder, platform=platform or (folder is None and not USUAL.is_dir()))
-    graph = work.graph_of(where)
-    found = answer(text, graph, where.words)
-    if json_:
-        terminal.data(json.document(found))
-    else:
-        terminal.data(render.diagnosis(found, terminal.cells))
-
-
-def answer(text: str, graph: Graph, folder: str) -> Diagnosis:
-    """Cause and solution of an error text (or an SQLSTATE alone), with what these migrations know of it.
-
-    Raises:
-        UsageError: there is nothing in the text.
-    """
-    from lancio.errors import UsageError
-    from lancio.planner import diagnosis, ways
-
-    said = read(text)
+        # What is no UTF-8 is still an error text: a log of another encoding must not end in a traceback.
+        text = sys.stdin.buffer.read().decode(errors="replace") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
     if not text.strip():
         raise UsageError(
             "there is no error text",
             cause="It is empty.",
-            remedy="Give the line that begins with ERROR, or a SQLSTATE.",
+            remedy="Give the line that begins with ERROR, an SQLSTATE, an object or a file.",
         )
-    way = diagnosis.Way(folder)
-    if (guard := _guard(said.message, graph, text)) is not None and guard.provider is not None:
-        provider = guard.provider.file
-        cause, solution, files = ways.way(graph, guard.at.file, provider, ways.unknown(graph, provider))
-        return diagnosis.Diagnosis(
-            message=diagnosis.masked(said.message),
-            cause=f"{cause}: {guard.provider} makes {guard.object}, which {guard.at} needs.",
-            solution=solution,
-            commands=tuple(line for each in files for line in way.commands(graph.file(each))),
-            where=str(guard.at),
-            confidence="certain",
-            sqlstate=said.sqlstate,
-            detail=diagnosis.masked(said.detail),
-            hint=diagnosis.masked(said.hint),
+    where = source(folder, platform=platform or (folder is None and not USUAL.is_dir()))
+    with _asked(terminal, database, role, offline=offline) as session:
+        graph = work.graph_of(where, major=session.major if session is not None else work.NEWEST)
+        found = answer(text, graph, where, session)
+    from lancio.planner.account import Account
+
+    if json_:
+        terminal.data(json.document(found))
+    elif isinstance(found, Account):
+        terminal.data(explained.account(found, terminal.cells))
+    else:
+        terminal.data(render.diagnosis(found, terminal.cells))
+
+
+@contextlib.contextmanager
+def _asked(
+    terminal: Terminal, database: str | None, role: str | None, *, offline: bool
+) -> Iterator[work.Session | None]:
+    """The database that is named, if one is and it can be reached; the embedded server is never started for this."""
+    from lancio.cli import work
+
+    if offline or (database is None and not os.environ.get("DATABASE_URL")):
+        yield None
+        return
+    with contextlib.ExitStack() as stack:
+        session: work.Session | None = None
+        try:
+            session = stack.enter_context(work.session(database, role))
+        except UsageError:
+            raise
+        except LancioError as error:
+            terminal.talk(f"The database was not asked: {error.message}.")
+        yield session
+
+
+def answer(text: str, graph: Graph, where: Source, session: work.Session | None) -> Diagnosis | Account:
+    """What is known of an error text, an SQLSTATE, an object or a file, with what these migrations know of it.
+
+    Raises:
+        Unexplained: nothing in the text was recognized.
+    """
+    from lancio.cli import work
+    from lancio.planner.diagnosis import Way, printed
+
+    plan = work.plan_of(graph, session, where) if session is not None else None
+    way = (
+        Way(where.words, session.target.psql, session.flags) if session is not None else Way(where.words)
+    )  # fmt: skip
+    asked = _Asked(graph, where, way, plan, session)
+    said = printed.read(text)
+    word = text.strip()
+    near = ""
+    if "\n" not in word and not said.found:
+        account, near = asked.account(word)
+        if account is not None:
+            return account
+    found = asked.diagnosis(said, text)
+    if found is None:
+        raise Unexplained(
+            f"no error of PostgreSQL's was recognized: {_short(said.said.message or word)}",
+            cause="No SQLSTATE stands in the text, none of PostgreSQL's sentences is in it, and no file or object of "
+            f"{graph.folder} is called so, or raises it.",
+            remedy=near
+            or "Give the whole error, from the line with ERROR on. Its SQLSTATE tells most, whatever the language: "
+            r"psql shows it after \set VERBOSITY verbose, a server's log with %e in log_line_prefix.",
         )
-    place, hint, detail = _raised(said.message, graph)
-    if hint and not said.hint:
-        said = diagnosis.Said(said.sqlstate, said.message, said.detail or detail, hint)
-    found = diagnosis.diagnose(said, graph=graph, file=place.file if place is not None else "", at=place, way=way)
-    if detail and found.sqlstate == "P0001":  # the file says itself why it raises this
-        found = replace(found, cause=diagnosis.masked(detail), confidence="certain")
     return found
 
 
-def read(text: str) -> Said:
-    """Take a printed error apart: SQLSTATE, message, DETAIL, HINT; psql's `file:line:` before them is dropped."""
-    from lancio.planner.diagnosis import Said
+def _short(text: str) -> str:
+    from lancio.planner.diagnosis import masked
 
-    text = text.strip()
-    if SQLSTATE.fullmatch(text) and any(char.isdigit() for char in text):
-        return Said(text, "")
-    parts: dict[str, str] = {}
-    message = ""
-    for line in text.splitlines():
-        found = re.search(r"\b(ERROR|FATAL|PANIC|WARNING|DETAIL|HINT|CONTEXT|SQL state|SQLSTATE)\s*[:=]\s*(.*)", line)
-        if found is None:
-            message = message or line.strip()
-        elif found[1] in ("ERROR", "FATAL", "PANIC", "WARNING"):
-            parts.setdefault("message", found[2].strip())
-        else:
-            parts.setdefault(found[1].upper().replace(" ", ""), found[2].strip())
-    message = parts.get("message", message)
-    state = parts.get("SQLSTATE", "")[:5]
-    if verbose := re.match(r"([0-9A-Z]{5}):\s+(.*)", message):
-        state, message = verbose[1], verbose[2]
-    if inside := re.search(r"\(?SQLSTATE[ :=]+([0-9A-Z]{5})\)?", message):
-        state, message = inside[1], message.replace(inside[0], "").strip()
-    if not state:
-        state = next((code for pattern, code in STATES if pattern.search(message)), "P0001")
-    return Said(state, message, parts.get("DETAIL", ""), parts.get("HINT", ""))
+    line = masked(" ".join(text.split()))
+    return line if len(line) <= 120 else line[:119] + "…"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an answer is made from."""
+
+    graph: Graph
+    where: Source
+    way: Way
+    plan: Plan | None
+    session: work.Session | None
+
+    # --- errors -------------------------------------------------------------------------------------------------------
+
+    def diagnosis(self, printed: Printed, text: str) -> Diagnosis | None:
+        """Cause and solution of an error; None where nothing of it is known."""
+        from lancio.planner import diagnosis
+        from lancio.planner.diagnosis.rules import UNKNOWN
+
+        said = printed.said
+        if (guard := _guard(said.message, self.graph, text)) is not None and guard.provider is not None:
+            return self._guarded(said, guard)
+        place, hint, detail = _raised(said.message, self.graph)
+        if not printed.found and place is None:
+            return None
+        if not said.sqlstate:
+            if place is None:
+                return None
+            said = replace(said, sqlstate="P0001")
+        elif diagnosis.rule_of(said.sqlstate) is UNKNOWN:
+            return None
+        if hint and not said.hint:
+            said = replace(said, hint=hint, detail=said.detail or detail)
+        facts = self._file(printed.file) if printed.file else None
+        file = facts.name if facts is not None else place.file if place is not None else ""
+        spot, shown = self._spot(file, printed)
+        found = diagnosis.diagnose(
+            said,
+            graph=self.graph,
+            file=file,
+            at=place,
+            where=diagnosis.masked(shown) or (f"{printed.file}:{printed.line}" if printed.line else printed.file),
+            way=self.way,
+            spot=spot,
+            evidence=self._evidence(said, spot),
+            applied=self._applied(),
+        )
+        if place is not None and not shown:
+            found = replace(found, where=str(place))
+        if detail and found.sqlstate == "P0001":  # the file says itself why it raises this
+            found = replace(found, cause=diagnosis.masked(detail), confidence="certain")
+        if printed.original:
+            found = replace(found, message=diagnosis.masked(printed.original))
+        return found
+
+    def _guarded(self, said: Said, guard: Requirement) -> Diagnosis:
+        """The words of a guard that a file has: its requirement, and who provides it."""
+        from lancio.planner import diagnosis, ways
+
+        if guard.provider is None:
+            raise AssertionError("a guard without a provider is none to be answered here")
+        provider = guard.provider.file
+        applied = self._applied()
+        known = ways.unknown(self.graph, provider) if applied is None else applied - {provider}
+        cause, solution, files = ways.way(self.graph, guard.at.file, provider, known)
+        facts = [self.graph.file(each) for each in files]
+        return diagnosis.Diagnosis(
+            message=diagnosis.masked(said.message),
+            cause=cause,
+            solution=solution,
+            commands=(self.way.lancio(*files),),
+            where=str(guard.at),
+            confidence="certain",
+            sqlstate=said.sqlstate or "P0001",
+            detail=diagnosis.masked(said.detail),
+            hint=diagnosis.masked(said.hint),
+            rule=diagnosis.rule_of(said.sqlstate or "P0001").name,
+            evidence=(f"{guard.provider} makes {guard.object}, which {guard.at} needs",),
+            instead=self.way.by_psql(*facts),
+        )
+
+    def _evidence(self, said: Said, spot: Spot | None) -> Evidence:
+        from lancio.executor import evidence
+        from lancio.planner.diagnosis import Evidence
+
+        if self.session is None:
+            return Evidence()
+        # The text came from anywhere: what it quotes is never sent to the server, only the folder's own statement is.
+        return evidence.gather(self.session.connection, replace(said, context=""), sql=spot.sql if spot else "")
+
+    def _applied(self) -> frozenset[str] | None:
+        if self.plan is None:
+            return None
+        return frozenset(each.name for each in self.plan.states if each.recorded or each.state == "applied")
+
+    def _file(self, name: str) -> FileFacts | None:
+        bare = re.split(r"[/\\]", name)[-1]
+        same = [facts for facts in self.graph.files if facts.name == name or facts.name.rsplit("/", 1)[-1] == bare]
+        return same[0] if len(same) == 1 else None
+
+    def _spot(self, file: str, printed: Printed) -> tuple[Spot | None, str]:
+        """The statement that a `file:line` means, and how its place is shown."""
+        from lancio.planner.diagnosis import Spot
+
+        if not file or not printed.line:
+            return None, ""
+        facts = self.graph.file(file)
+        # psql counts to the statement's end, other tools to its beginning or to the place itself.
+        before = [each for each in facts.statements if each.span.line <= printed.line]
+        if not before:
+            return None, f"{file}:{printed.line}"
+        statement = before[-1]
+        lines = statement.sql.split("\n")
+        index = printed.at - 1 if 0 < printed.at <= len(lines) else printed.line - statement.span.line
+        index = index if 0 <= index < len(lines) else 0
+        at = statement.span.line + index
+        shown = f"{file}:{at}\n  {lines[index].rstrip()}"
+        if printed.at and 0 <= printed.caret <= len(lines[index]):
+            shown += "\n  " + " " * printed.caret + "^"
+        return Spot(statement.sql, statement.span.line, at), shown
+
+    # --- files and objects --------------------------------------------------------------------------------------------
+
+    def account(self, word: str) -> tuple[Account | None, str]:
+        """A file or an object of that name; where there is none, what may have been meant.
+
+        Raises:
+            UsageError: several are called so.
+        """
+        from lancio.catalog import profile
+        from lancio.planner import account, chronicle, history
+
+        named = history.file_of(self.graph, word)
+        facts = self.graph.file(named) if named is not None else self._file(word)
+        if facts is not None:
+            made = account.of_file(self.graph, facts.name, plan=self.plan, way=self.way)
+            if self.session is not None:
+                failures = tuple(replace(each, commands=self.session.here(each.commands)) for each in made.failures)
+                made = replace(made, failures=failures)
+            return made, ""
+        if len(word) > 200 or len(word.split()) > 4:
+            return None, ""
+        major = self.session.major if self.session is not None else self.graph.server_version
+        told = chronicle.of(self.graph, profile.load(major))
+        try:
+            return account.of_object(told, word, live=self._live(), way=self.way), ""
+        except UsageError as error:
+            if error.message.startswith("no file makes"):
+                return None, error.remedy if len(word.split()) == 1 and "Did you mean" in error.remedy else ""
+            raise  # several are called so: which one is for the user to say
+
+    def _live(self) -> frozenset[str] | None:
+        from lancio.executor import snapshot
+
+        if self.session is None:
+            return None
+        live = snapshot.take(self.session.connection, self.graph)
+        return frozenset(name.full for name in live.catalog.names)
 
 
 def _guard(message: str, graph: Graph, text: str) -> Requirement | None:

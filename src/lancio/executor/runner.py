@@ -27,7 +27,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from lancio.errors import ConnectionLost, EditedFile, Interrupted, LancioError, LockHeld, NoGo, StepFailed
-from lancio.executor import events, ledger, lock, session
+from lancio.executor import events, evidence, ledger, lock, session
 from lancio.executor.events import Event, HeldLock
 from lancio.executor.session import (
     LEDGER_QUERIES,
@@ -42,7 +42,8 @@ from lancio.executor.session import (
     Signals,
     Told,
 )
-from lancio.planner.diagnosis import Diagnosis, Said, Way, diagnose, masked
+from lancio.planner.diagnosis import Diagnosis, Evidence, Said, Spot, Way, diagnose, masked, rule_of
+from lancio.planner.diagnosis.printed import state_of
 from lancio.planner.model import Place, folded
 from lancio.planner.rows import identifier
 from lancio.postgres import redact, secrets_of
@@ -86,6 +87,7 @@ def apply(
     role: str | None = None,
     reconnect: Callable[[], Connection] | None = None,
     folder: str = "",
+    flags: str = "",
     psql: Callable[..., str] | None = None,
     lock_wait_s: float = LOCK_WAIT_SECONDS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
@@ -98,8 +100,8 @@ def apply(
     lost. `settings` are custom settings (`lancio.key`) and their values: a step gets those its file reads, by bound
     parameter, for its transaction alone. `role` is the role that files run as. `reconnect` opens another connection
     to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
-    first one's parameters. `folder` is the folder as a command line names it; `psql` writes the psql line for a
-    path. Times are seconds and milliseconds as named.
+    first one's parameters. `folder` is the folder as a command line names it, `flags` what stands behind Lancio's
+    own commands; `psql` writes the psql line for a path, or for none. Times are seconds and milliseconds as named.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -131,7 +133,7 @@ def apply(
             signals=signals,
             settings=dict(settings or {}),
             reconnect=reconnect or another,
-            way=Way(folder or shlex.quote(plan.graph.folder), psql),
+            way=Way(folder or shlex.quote(plan.graph.folder), psql, flags),
             attempts=attempts,
         )
         try:
@@ -713,6 +715,7 @@ class _Run:
         facts = step.facts
         error = failure.error
         ordinal: int | None = None
+        spot: Spot | None = None
         where = facts.name
         if failure.index == sent.ledger and error.sqlstate == "23502" and error.column == "backend_pid":
             yield self._finish("failed")
@@ -723,7 +726,8 @@ class _Run:
             )
         if found := sent.statements.get(failure.index):
             ordinal, statement = found[0] + 1, found[1]
-            where = shown(facts.name, statement, error)
+            spot = Spot(statement.sql, statement.span.line, line_of(statement, error))
+            where = masked(shown(facts.name, statement, error))
         said = Said(
             sqlstate=error.sqlstate,
             message=error.message,
@@ -739,7 +743,16 @@ class _Run:
         # What fails in the runner's own commands is not for the files to provide.
         ours = ordinal is None and failure.index not in sent.checks
         graph = None if ours else self.plan.graph
-        diagnosis = diagnose(said, graph=graph, file=facts.name, where=where, way=self.way)
+        diagnosis = diagnose(
+            said,
+            graph=graph,
+            file=facts.name,
+            where=where,
+            way=self.way,
+            spot=spot,
+            evidence=self._evidence(said, spot),
+            applied=self._standing(),
+        )
         diagnosis = self._explained(diagnosis, sent, failure)
         diagnosis = _without(diagnosis, secrets_of(self.settings))
         yield self._tell(
@@ -755,12 +768,26 @@ class _Run:
             )
         )
         yield self._finish("failed")
-        raise StepFailed(
+        refusal = StepFailed(
             f"{facts.name} failed: {diagnosis.message}",
             cause=diagnosis.cause,
             remedy=diagnosis.solution,
             commands=diagnosis.commands,
             where=diagnosis.where,
+        )
+        refusal.more = diagnosis.more()
+        raise refusal
+
+    def _evidence(self, said: Said, spot: Spot | None) -> Evidence:
+        """What the database knows of a failure; the step has been rolled back. Only of the files' own statements."""
+        if spot is None or self.work.lost:
+            return Evidence()
+        return evidence.gather(self.work.connection, said, sql=spot.sql)
+
+    def _standing(self) -> frozenset[str]:
+        """The files that are applied here, those of this run among them."""
+        return frozenset(self.applied).union(
+            state.name for state in self.plan.states if state.recorded or state.state == "applied"
         )
 
     def _explained(self, diagnosis: Diagnosis, sent: _Sent, failure: Failure) -> Diagnosis:
@@ -864,6 +891,7 @@ class _Run:
             stands = f"The server could not be asked, so whether {name} was committed is in doubt; the ledger knows."
         if not committed:
             statement = sent.statements.get(lost.index)
+            state = state_of(lost.said) or "08006"
             yield self._tell(
                 events.StepFailed(
                     number=self._next(),
@@ -878,14 +906,24 @@ class _Run:
                         commands=(self.way.lancio(name),),
                         where=f"{name}:{statement[1].span.line}" if statement else name,
                         confidence="certain" if committed is False else "general",
-                        sqlstate="08006",
+                        sqlstate=state,
+                        rule=rule_of(state).name,
                     ),
                     sqlstate="08006",
                     ordinal=statement[0] + 1 if statement else None,
                 )
             )
         yield self._finish("lost")
-        raise ConnectionLost(f"the connection ended {where}", cause=f"{lost.said}. {stands}", remedy=remedy)
+        refusal = ConnectionLost(
+            f"the connection ended {where}",
+            cause=f"{lost.said}. {stands}",
+            remedy=remedy,
+            commands=() if committed else (self.way.lancio(name),),
+            where=f"{name}:{sent.statements[lost.index][1].span.line}" if lost.index in sent.statements else name,
+        )
+        state = state_of(lost.said) or "08006"
+        refusal.more = {"rule": rule_of(state).name, "sqlstate": state}
+        raise refusal
 
     def _committed(self, *names: str) -> set[str] | None:
         """Which of these steps the ledger has, once the old server process is gone; None if nobody answers."""
@@ -1036,8 +1074,12 @@ def _replaced(diagnosis: Diagnosis, **changes: str) -> Diagnosis:
 
 def _without(diagnosis: Diagnosis, secrets: Sequence[str]) -> Diagnosis:
     """The diagnosis without the values of the settings that were handed over."""
+    listed = {
+        name: tuple(redact(each, secrets) for each in getattr(diagnosis, name))
+        for name in ("commands", "evidence", "instead")
+    }
     return _replaced(
-        diagnosis,
+        replace(diagnosis, **listed),  # type: ignore[arg-type]
         **{
             name: redact(getattr(diagnosis, name), secrets)
             for name in ("message", "cause", "solution", "where", "detail", "hint")

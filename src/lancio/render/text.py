@@ -166,9 +166,37 @@ def refusal(error: LancioError, cells: int) -> str:
             for number, line in enumerate(said.splitlines()):
                 opening = f"{word + ':':<10}" if number == 0 else " " * 10
                 lines += wrap(line, cells, first=opening)
-    # Commands are for pasting: they are never broken.
-    lines += [f"{'Run:' if number == 0 else '':<10}{command}" for number, command in enumerate(error.commands)]
+        if word == "Cause":
+            lines += _seen(_texts(error.more.get("evidence")), cells)
+    lines += _to_run(error.commands, _texts(error.more.get("instead")))
+    if rule := error.more.get("rule"):
+        lines += wrap(f"({rule}, SQLSTATE {error.more.get('sqlstate')})", cells)
     return joined(lines)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(each) for each in value) if isinstance(value, list | tuple) else ()
+
+
+def _seen(evidence: Sequence[str], cells: int) -> list[str]:
+    """What the migrations and the database know of it."""
+    lines: list[str] = []
+    for number, said in enumerate(evidence):
+        lines += wrap(clean(said), cells, first=f"{'Seen:' if number == 0 else '':<10}")
+    return lines
+
+
+def _to_run(commands: Sequence[str], instead: Sequence[str]) -> list[str]:
+    """Commands are for pasting: they are never broken; `instead` is another way to the same."""
+    lines = []
+    for word, listed_ in (("Run:", commands), ("Or:", instead)):
+        lines += [f"{word if number == 0 else '':<10}{_pasted(each)}" for number, each in enumerate(listed_)]
+    return lines
+
+
+def _pasted(command: str) -> str:
+    # A command may hold line ends (the text of a view); no other control character reaches a terminal.
+    return "\n".join(clean(line) for line in command.split("\n"))
 
 
 def diagnosis(found: Diagnosis, cells: int) -> str:
@@ -179,12 +207,19 @@ def diagnosis(found: Diagnosis, cells: int) -> str:
     for word, said in (("Detail", found.detail), ("Cause", found.cause), ("Solution", found.solution)):
         if said:
             lines += wrap(said, cells, first=f"{word + ':':<10}")
+        if word == "Cause":
+            lines += _seen(found.evidence, cells)
     if found.hint and found.hint not in (found.cause, found.solution):
         lines += wrap(found.hint, cells, first="Hint:     ")
-    lines += [f"{'Run:' if number == 0 else '':<10}{clean(line)}" for number, line in enumerate(found.commands)]
-    sure = {"certain": "the migrations say so", "likely": "the usual reason of this error", "general": "its class only"}
+    lines += _to_run(found.commands, found.instead)
+    sure = {
+        "certain": "the error, the migrations or the database say so",
+        "likely": "the usual reason of this error",
+        "general": "its class only",
+    }
+    rule = f"{found.rule}, " if found.rule else ""
     state = f"SQLSTATE {found.sqlstate}, " if found.sqlstate else ""
-    lines += wrap(f"({state}{found.confidence}: {sure[found.confidence]})", cells)
+    lines += wrap(f"({rule}{state}{found.confidence}: {sure[found.confidence]})", cells)
     return joined(lines)
 
 
