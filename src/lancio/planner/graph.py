@@ -52,7 +52,7 @@ class Begun:
     facts: list[FileFacts]
     made: list[list[int]]
     asked: list[set[tuple[str, str]]]
-    names: set[str]
+    names: set[Named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class _Binding:
         self.asked: dict[int, set[tuple[str, str]]] = {}
         self.loops: list[list[int]] = []
         self.first = 0  # the files before were bound in another run
-        self._named: set[str] = set()  # the names that those give
+        self._named: set[Named] = set()  # the names that those give
 
     def run(
         self, groups: list[list[int]], begun: Begun | None = None, keep: Callable[[Begun], None] | None = None
@@ -249,7 +249,7 @@ class _Binding:
             self.names(len(self.facts)),
         )
 
-    def names(self, upto: int) -> set[str]:
+    def names(self, upto: int) -> set[Named]:
         """The names that the first files give to objects, now or when a routine is called."""
         return self._named.union(*(_makes(ops.ops) for _, ops in self.files[self.first : upto]))
 
@@ -440,8 +440,13 @@ def _contradictions(binding: _Binding, sequence: list[int]) -> list[Finding]:
     return findings
 
 
-_NAMED = frozenset(("relation", "schema", "type", "role"))
-"""Kinds of requirements that are met by an object of their name and by nothing else."""
+_NAMED: dict[str, str] = {
+    "relation": "relation", "type": "relation", "schema": "schema", "role": "role", "extension": "extension",
+}  # fmt: skip
+"""Kinds of requirements that are met by an object of their name and by nothing else; a table is a type as well."""
+
+Named = tuple[str, str]
+"""What an object is (of `_NAMED`'s values) and its bare name."""
 
 
 def _somebody_makes(unmet: Iterable[Requirement], binding: _Binding) -> bool:
@@ -450,22 +455,22 @@ def _somebody_makes(unmet: Iterable[Requirement], binding: _Binding) -> bool:
     Binding once more costs as much as the first time, and most of what is unmet stands outside of the folder.
     """
     catalog = binding.binder.catalog
-    names = {name.name for name in chain(catalog.names, catalog.freed) if name.kind in _NAMED}
+    names = {(_NAMED[name.kind], name.name) for name in chain(catalog.names, catalog.freed) if name.kind in _NAMED}
     names |= binding.names(len(binding.files))
     return any(
-        each.kind not in _NAMED or any(ending in names for ending in _endings(each.object))
+        each.kind not in _NAMED or any((_NAMED[each.kind], ending) in names for ending in _endings(each.object))
         for each in unmet
         if each.kind != "name"
     )
 
 
-def _makes(ops: Iterable[Op]) -> Iterator[str]:
+def _makes(ops: Iterable[Op]) -> Iterator[Named]:
     """The names that operations give to objects of these kinds, now or when a routine is called."""
     for op in ops:
         if op.verb in ("make", "rename", "move"):
             if op.ref.kind in _NAMED:
-                yield op.ref.name
-                yield op.detail.to
+                yield _NAMED[op.ref.kind], op.ref.name
+                yield _NAMED[op.ref.kind], op.detail.to
             if op.detail.body:
                 yield from _makes(op.detail.body)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from lancio.catalog.profile import Profile
-    from lancio.planner.graph import Begun, Order
+    from lancio.planner.graph import Begun, Named, Order
     from lancio.planner.model import Edge, FileFacts, Finding, Graph
     from lancio.reading.cache import Cache
     from lancio.reading.source import Folder
@@ -219,7 +219,7 @@ class _First:
     state: bytes
     made: list[list[int]]
     asked: list[set[tuple[str, str]]]
-    names: set[str]
+    names: set[Named]
 
 
 @dataclass(slots=True)
