@@ -195,6 +195,10 @@ CASES = (
 )  # fmt: skip
 
 UNSAID = (
+    ("UPDATE small SET d_null = o.d_null FROM small AS o WHERE o.other = small.other; ALTER TABLE small ALTER d_null SET NOT NULL",
+     "rows are filled before from several that match, and PostgreSQL takes any of them"),
+    ("CREATE TABLE made (id serial PRIMARY KEY, n int); INSERT INTO made (n) SELECT n FROM small; ALTER TABLE small ADD m int; UPDATE small SET m = made.id FROM made WHERE made.n = small.n; ALTER TABLE small ALTER m SET NOT NULL",
+     "SET NOT NULL small.m: not known before the run, rows change before, by 001_step.sql:1"),
     ("CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS 'SELECT $1'; UPDATE small SET d_null = f('x');ALTER TABLE small ALTER d_null SET NOT NULL",
      "SET NOT NULL small.d_null: not known before the run"),
     ("DO $$ BEGIN EXECUTE 'UPDATE small SET d_null = 1'; END $$; ALTER TABLE small ALTER d_null SET NOT NULL",
@@ -215,6 +219,7 @@ UNSAID = (
 """Statements of which the rows alone do not tell whether they pass, and a part of what is said."""
 
 LEFT = (
+    "CREATE TABLE single (a int); INSERT INTO single VALUES (1); CREATE UNIQUE INDEX ON single ((true))",
     "CREATE TABLE fresh (a int); ALTER TABLE fresh ALTER a SET NOT NULL, ADD UNIQUE (a), ADD CHECK (a > 0)",
     "CREATE TABLE fresh (a int); INSERT INTO fresh VALUES (1), (2); ALTER TABLE fresh ADD UNIQUE (a)",
     "CREATE TABLE fresh (id serial, a int DEFAULT 3); INSERT INTO fresh (a) SELECT n FROM small;ALTER TABLE fresh ALTER a SET NOT NULL",

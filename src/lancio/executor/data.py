@@ -81,6 +81,9 @@ _TABLES = ("r", "p", "m")
 """Relations with rows of their own; a foreign table's are elsewhere."""
 
 
+_NOT_THERE = frozenset(("42P01", "42703", "42704", "42883", "3F000"))
+
+
 class _Late(Exception):  # noqa: N818  (an answer)
     """The time is over."""
 
@@ -117,13 +120,14 @@ def ask(
 ) -> tuple[Answer, ...]:  # fmt: skip
     """Put the questions one after another, each and all of them within their limits."""
     end = clock() + limits.total
+    guessed: dict[str, bool] = {}
     found = []
     for question in questions:
         if question.unknown:
             found.append(Answer(question, "unknown", reason=question.unknown))
             continue
         begun = clock()
-        asker = _Asker(connection, question, min(end, begun + limits.each), clock)
+        asker = _Asker(connection, question, min(end, begun + limits.each), clock, guessed)
         found.append(replace(asker.answer(), seconds=clock() - begun))
     return tuple(found)
 
@@ -131,7 +135,11 @@ def ask(
 class _Asker:
     """One question and the time that is left for it."""
 
-    def __init__(self, connection: Connection, question: Question, end: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, connection: Connection, question: Question, end: float, clock: Callable[[], float],
+        guessed: dict[str, bool],
+    ) -> None:  # fmt: skip
+        self.guessed = guessed
         self.connection = connection
         self.question = question
         self.end = end
@@ -144,6 +152,12 @@ class _Asker:
         try:
             with self.connection.transaction(), self.connection.cursor() as cursor:
                 self._begin(cursor)
+                for guess in question.guesses:
+                    if guess not in self.guessed:
+                        self.guessed[guess] = bool(self._run(cursor, guess))
+                    if self.guessed[guess]:
+                        reason = "rows are filled before from several that match, and PostgreSQL takes any of them"
+                        return Answer(question, "unknown", reason=reason)
                 if question.evaluate:
                     self._run(cursor, question.evaluate)
                     return self._passed()
@@ -203,6 +217,8 @@ class _Asker:
         if sqlstate == "42501":
             reason = "this role may not read all of the rows"
             return Answer(question, "unknown", reason=reason, denied=True)
+        if sqlstate in _NOT_THERE:
+            return Answer(question, "unknown", reason=f"it needs something that is not there yet (SQLSTATE {sqlstate})")
         return Answer(question, "unknown", reason=f"the server cannot be asked (SQLSTATE {sqlstate})")
 
     def _failing(self, sqlstate: str) -> Answer:

@@ -506,6 +506,7 @@ class _Walk(Demands):
         where_at = statement.find(("where",), set_, 0) if "whereClause" in fields else None
         from_at = statement.find(("from",), set_, 0, behind="distinct") if "fromClause" in fields else None
         prefix = self._with(statement, fields)
+        others = self.vague_in(fields.get("fromClause", ()))
         values: dict[str, str] = {}
         vague: dict[str, str] = {}
         for target in targets:
@@ -520,12 +521,12 @@ class _Walk(Demands):
                     continue
                 first = statement.must(("=",), statement.at(target.get("location", 0)), 0) + 1
                 ends = [each for each in (where_at, from_at, end) if each is not None]
-                values[name] = self.fit(statement.expression(first, target["val"], ends), rows)
+                values[name] = self.fit(statement.expression(first, target["val"], ends), rows, others)
             except Unsaid as unsaid:
                 vague[name] = self.before if "which" not in str(unsaid) else str(unsaid)
         where = ""
         if where_at is not None:
-            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows)
+            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows, others)
         if from_at is not None:
             sources = self._joined(statement, from_at + 1, where_at or end, fields["fromClause"])
             rows.update_from(alias, values, sources, where, prefix)
@@ -585,11 +586,12 @@ class _Walk(Demands):
         end = statement.find(("returning",), start, 0) or len(statement.words)
         where_at = statement.find(("where",), start, 0) if "whereClause" in fields else None
         prefix = self._with(statement, fields)
+        others = self.vague_in(fields.get("usingClause", ()))
         where = ""
         if where_at is not None:
             if rows.added and "ctid" in pieces.names(fields["whereClause"]):
                 raise Unsaid("it goes by the place of rows that are not there yet")
-            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows)
+            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows, others)
         if "usingClause" in fields:
             using = statement.must(("using",), start, 0)
             sources = statement.sources(using + 1, where_at or end, fields["usingClause"])

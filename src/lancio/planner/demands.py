@@ -439,6 +439,11 @@ class Demands(Aftermath):
                 f"FROM ({inner}) AS a WHERE {present} AND NOT isempty({span}) WINDOW w AS {window}"
             )
             found = f"FROM ({pairs}) AS d WHERE bad"
+        elif len(equal) == len(left):
+            apart = ", ".join(f'a."lancio:{number}"' for number in equal)
+            present = " AND ".join(f'a."lancio:{number}" IS NOT NULL' for number in equal)
+            window = f"SELECT a.name, a.key, a.at, count(*) OVER (PARTITION BY {apart}) AS n FROM ({inner}) AS a"
+            found = f"FROM ({window} WHERE {present}) AS d WHERE n > 1"
         else:
             tests = " AND ".join(
                 f'a."lancio:{number}" {sign} b."lancio:{number}"' for number, (_, sign, _) in enumerate(left)
