@@ -94,7 +94,8 @@ class Asking(Foreseen):
                 self.place, says, rows.said, sqlstate, singular, plural,
                 key=named, path=self.path, found_may_pass=doubt, none_may_fail=rows.more, errors=errors,
                 atleast=atleast,
-                guesses=(*rows.guesses, *(parent.guesses if parent is not None and parent is not rows else ())), **queries,
+                guesses=(*rows.guesses, *(parent.guesses if parent is not None and parent is not rows else ())),
+                **queries,
             )
         )  # fmt: skip
 
