@@ -219,6 +219,8 @@ UNSAID = (
 """Statements of which the rows alone do not tell whether they pass, and a part of what is said."""
 
 LEFT = (
+    "TRUNCATE others CASCADE; ALTER TABLE small ADD o int REFERENCES others, ADD u uuid UNIQUE, ADD t timestamptz NOT NULL DEFAULT now()",
+    "DO $$ DECLARE t text := 'sm' || current_date; BEGIN IF false THEN EXECUTE t; END IF; END $$; ALTER TABLE small ADD x int NOT NULL DEFAULT 3",
     "CREATE TABLE single (a int); INSERT INTO single VALUES (1); CREATE UNIQUE INDEX ON single ((true))",
     "CREATE TABLE fresh (a int); ALTER TABLE fresh ALTER a SET NOT NULL, ADD UNIQUE (a), ADD CHECK (a > 0)",
     "CREATE TABLE fresh (a int); INSERT INTO fresh VALUES (1), (2); ALTER TABLE fresh ADD UNIQUE (a)",

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from lancio.planner import data
 from lancio.planner.contents import Column, Constraint, Facts, Index, Table, Trigger
 from lancio.planner.model import Finding, Missing, Place, Requirement
-from lancio.planner.questions import SAMPLES
+from lancio.planner.questions import NEW_ROW, SAMPLES
 from lancio.planner.rows import identifier
 from lancio.postgres import named_queries
 
@@ -82,6 +82,10 @@ _TABLES = ("r", "p", "m")
 
 
 _NOT_THERE = frozenset(("42P01", "42703", "42704", "42883", "3F000"))
+
+
+MOST_NAMED = 3
+"""So many statements are named for one reason why they are not known; the rest is counted."""
 
 
 class _Late(Exception):  # noqa: N818  (an answer)
@@ -340,6 +344,7 @@ def _told(plan: Plan, answers: Sequence[Answer], limits: Limits, folder: str, ps
     findings: list[Finding] = []
     requirements: dict[str, list[Requirement]] = {}
     broken: set[str] = set()
+    unknown: dict[str, list[Question]] = {}
     for each in answers:
         question = each.question
         met = each.verdict == "pass"
@@ -385,10 +390,13 @@ def _told(plan: Plan, answers: Sequence[Answer], limits: Limits, folder: str, ps
             )  # fmt: skip
         elif each.verdict == "unknown":
             if question.table not in broken:
-                message = f"{question.says}: not known before the run, {each.reason}"
-                findings.append(Finding("data", "note", message, question.at))
+                unknown.setdefault(each.reason, []).append(question)
             continue
         requirements.setdefault(question.at.file, []).append(needed)
+    for reason, asked in unknown.items():
+        says = ", ".join(each.says for each in asked[:MOST_NAMED])
+        more = f" and {len(asked) - MOST_NAMED} more" if len(asked) > MOST_NAMED else ""
+        findings.append(Finding("data", "note", f"{says}{more}: not known before the run, {reason}", asked[0].at))
     steps = tuple(
         replace(step, facts=replace(step.facts, requires=(*step.facts.requires, *requirements[step.facts.name])))
         if step.facts.name in requirements
@@ -412,7 +420,9 @@ def said(answer: Answer) -> str:
         words = "a value comes more than once"
     else:
         words = f"{rows} {question.singular if answer.found == 1 else question.plural}"
-    shown = answer.names[:SAMPLES]
+    shown = [name for name in answer.names if name != NEW_ROW][:SAMPLES]
     more = " …" if answer.found > len(shown) or answer.atleast else ""
     names = f" ({question.key} {', '.join(shown)}{more})" if shown else ""
+    if answer.names and not shown:
+        names = f" ({NEW_ROW if answer.found == 1 else 'new rows'})"
     return f"{question.says}: {words}{names}"

@@ -337,7 +337,7 @@ class Rows:
         """TRUNCATE."""
         self.query = f"SELECT {self._outputs('t', self._through('t'))} FROM ({self.rows()}) AS t WHERE false"
         self.unknown = self.more = ""
-        self.vague = {}
+        self.vague, self.guesses = {}, ()
 
 
 HIT = '"lancio:hit"'

@@ -84,6 +84,8 @@ def _interesting(pending: Sequence[FileFacts]) -> frozenset[str]:
     return frozenset(names)
 
 
+_TRUNCATE = 32
+
 MOST_INSERTED = 200_000
 """Bytes of an INSERT's text that are taken into a query."""
 
@@ -605,13 +607,21 @@ class _Walk(Demands):
             rows = self.rows(each.get("RangeVar", {}))
             if rows is None:
                 continue
-            if not rows.nothing:
-                rows.empty()
-            if statement.tree.get("behavior") == "DROP_CASCADE":
-                self.blur_all()
-            for trigger in rows.triggers.values():
-                if trigger.bits & 32:
-                    self.fires(rows, trigger)
+            self._empty(rows, cascade=statement.tree.get("behavior") == "DROP_CASCADE", seen=set())
+
+    def _empty(self, rows: Rows, *, cascade: bool, seen: set[int]) -> None:
+        seen.add(id(rows))
+        if not rows.nothing:
+            rows.empty()
+        for called in rows.table.relatives if rows.there else ():
+            if (other := self.tables.get(called)) is not None and id(other) not in seen:
+                other.blur(self.before)
+        for trigger in rows.triggers.values():
+            if trigger.bits & _TRUNCATE:
+                self.fires(rows, trigger)
+        for each in self.cascades if cascade else ():
+            if each.parent is rows and id(each.child) not in seen:
+                self._empty(each.child, cascade=True, seen=seen)
 
 
 HANDLERS: Mapping[str, Callable[[_Walk, pieces.Statement], None]] = {

@@ -19,11 +19,17 @@ from lancio.reading import tree
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lancio.catalog.model import Live
+    from lancio.planner.contents import Facts
     from lancio.syntax.parser import Tree
 
 
 class Demands(Aftermath):
     """Asks for each of them."""
+
+    def __init__(self, live: Live, facts: Facts) -> None:
+        super().__init__(live, facts)
+        self.fresh: dict[str, str] = {}  # columns that this statement adds, and whether it leaves them NULL
 
     # ALTER TABLE.
 
@@ -69,6 +75,7 @@ class Demands(Aftermath):
                 self._constraint(statement, rows, each.get("Constraint", {}), definition.get("colname", ""))
         for command in later:
             self._ask(statement, rows, command)
+        self.fresh.clear()
 
     def _ask(self, statement: pieces.Statement, rows: Rows, command: Tree) -> None:
         subtype, name = command.get("subtype", ""), command.get("name", "")
@@ -127,6 +134,10 @@ class Demands(Aftermath):
                     value = f"(row_number() OVER ())::{type_}"
                 else:
                     vague = vague or str(unsaid)
+        if made or _never_null(constraints):
+            self.fresh[name] = "set"
+        elif value == f"NULL::{type_}" and not vague:
+            self.fresh[name] = "null"
         known = self.type_of(type_name)
         strict = known[1] if known is not None and (known[1].check or known[1].not_null) else None
         try:
@@ -253,10 +264,19 @@ class Demands(Aftermath):
             self.keep(statement, rows, fields, named or self._chosen(rows, kind, columns), columns)
             if fields.get("skip_validation"):
                 return
+        if self._settled(fields, columns):
+            return
         try:
             self._asks(statement, rows, fields, kind, columns, says, kept)
         except Unsaid as unsaid:
             self.unsaid(rows, says, _CONSTRAINTS[kind][1], str(unsaid))
+
+    def _settled(self, fields: Tree, columns: tuple[str, ...]) -> bool:
+        """Whether a constraint holds by what the same statement puts into its new columns, whatever the rows are."""
+        values = {self.fresh.get(column, "") for column in columns}
+        if fields.get("contype") == "CONSTR_NOTNULL":
+            return values == {"set"}
+        return fields.get("contype") == "CONSTR_FOREIGN" and "null" in values and fields.get("fk_matchtype") != "f"
 
     def keep(self, statement: pieces.Statement, rows: Rows, fields: Tree, name: str, columns: tuple[str, ...]) -> None:
         """Keep a constraint for a later VALIDATE, and what its key does with the rows later on."""
@@ -345,7 +365,8 @@ class Demands(Aftermath):
                     rows.columns[column] = _nullable(rows.columns[column], not_null=True)
         if fields.get("indexname"):
             return  # the index is unique already
-        self.unique(rows, says, own, nulls_distinct=not fields.get("nulls_not_distinct"), used=columns)
+        if fields.get("nulls_not_distinct") or "null" not in {self.fresh.get(column) for column in columns}:
+            self.unique(rows, says, own, nulls_distinct=not fields.get("nulls_not_distinct"), used=columns)
         name = (
             fields.get("conname") or f"{rows.name}_{'pkey' if kind == 'CONSTR_PRIMARY' else '_'.join(columns) + '_key'}"
         )
@@ -698,6 +719,21 @@ def _widens(old: str, new: str) -> bool:
         return before in _INTEGERS or before.startswith("numeric")
     sizes = [re.fullmatch(r"(?:varchar|character varying)\s*\(\s*(\d+)\s*\)", each) for each in (before, after)]
     return bool(sizes[0] and sizes[1] and int(sizes[0][1]) <= int(sizes[1][1]))
+
+
+def _never_null(constraints: Sequence[Tree]) -> bool:
+    """Whether a default gives a value for certain, whatever the row."""
+    default = next((each for each in constraints if each.get("contype") == "CONSTR_DEFAULT"), {})
+    name, fields = tree.unwrap(default.get("raw_expr"))
+    while name == "TypeCast":
+        name, fields = tree.unwrap(fields.get("arg"))
+    if name == "FuncCall":
+        return tree.last(fields.get("funcname")) in _VALUED
+    return name == "SQLValueFunction" or (name == "A_Const" and not fields.get("isnull"))
+
+
+_VALUED = frozenset(("now", "clock_timestamp", "transaction_timestamp", "statement_timestamp", "gen_random_uuid",
+                     "uuid_generate_v4", "random", "nextval"))  # fmt: skip
 
 
 def _nullable(column: Column, *, not_null: bool) -> Column:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lancio.planner.contents import Facts, Rows
     from lancio.planner.model import Place
 
+NEW_ROW = "a new row"
+"""What a row is called that the plan inserts, and that has no key yet."""
+
 SAMPLES = 3
 """So many of the rows that stand in the way are named."""
 
@@ -148,7 +151,7 @@ class Asking(Foreseen):
             name = f"{alias}.tableoid::regclass || ' ' || {alias}.ctid"
         else:
             name = f"{alias}.ctid::text"
-        return f"coalesce({name}, 'a new row')" if rows.added else name
+        return f"coalesce({name}, '{NEW_ROW}')" if rows.added else name
 
     def not_null(self, rows: Rows, column: str, says: str, *, source: str = "") -> None:
         """Ask for rows in which a column is NULL."""
