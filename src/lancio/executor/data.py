@@ -43,6 +43,9 @@ TOTAL = 6
 LOCK_MS = 2000
 """How long a question waits for a table that somebody else holds by ACCESS EXCLUSIVE."""
 
+CATALOG_MS = 60_000
+"""How long the catalog may take to tell what the tables are."""
+
 MOST_FAILING = 20
 """So many rows for which an expression fails are looked for."""
 
@@ -110,7 +113,7 @@ def look(
         remedy = "Leave --no-data away, and they are."
         return replace(plan, findings=(*plan.findings, Finding("data", "note", message, None, remedy)))
     try:
-        facts = _facts(connection, wanted, limits, live)
+        facts = _facts(connection, wanted, live)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
         return _unreachable(plan, locked=error.sqlstate == "55P03")
     questions = data.questions(pending, live, facts)
@@ -252,13 +255,13 @@ class _Asker:
 # What is known about the tables.
 
 
-def _facts(connection: Connection, wanted: Wanted, limits: Limits, live: Live) -> Facts:
+def _facts(connection: Connection, wanted: Wanted, live: Live) -> Facts:
     names = {"relations": list(wanted.relations), "domains": list(wanted.domains)}
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(QUERIES["begin"].encode())
         values = {"lock": str(LOCK_MS), "path": "pg_catalog"}
         cursor.execute(QUERIES["settings"].encode(), values)
-        cursor.execute(QUERIES["limit"].encode(), {"limit": str(int(limits.total * 1000))})
+        cursor.execute(QUERIES["limit"].encode(), {"limit": str(CATALOG_MS)})
         relations = cursor.execute(QUERIES["tables"].encode(), names).fetchall()
         oids = {"oids": [row["oid"] for row in relations]}
         parts = {
@@ -332,9 +335,7 @@ def _unreachable(plan: Plan, *, locked: bool) -> Plan:
         first.file,
         f"what the rows say is not known, {why}",
         "The rows could not be looked at.",
-        "Try again when it is free; --no-data goes on without looking."
-        if locked
-        else "Give it more time with --data-limit; --no-data goes on without looking.",
+        "Try again when it is free; --no-data goes on without looking.",
     )
     return replace(plan, missing=(*plan.missing, missing))
 
