@@ -29,6 +29,7 @@ class Demands(Aftermath):
 
     def __init__(self, live: Live, facts: Facts) -> None:
         super().__init__(live, facts)
+        self.retyped: set[str] = set()  # columns of which this statement has changed the type
         self.fresh: dict[str, str] = {}  # columns that this statement adds, and whether it leaves them NULL
 
     # ALTER TABLE.
@@ -44,7 +45,7 @@ class Demands(Aftermath):
         commands = [each.get("AlterTableCmd", {}) for each in fields.get("cmds", ())]
         # PostgreSQL runs the commands of one statement by their kinds, and looks at the rows once, behind all of them.
         later: list[Tree] = []
-        added: list[tuple[Tree, Tree]] = []
+        added: list[Tree] = []
         for command in sorted(commands, key=lambda each: _PASSES.get(each.get("subtype", ""), 3)):
             subtype, name = command.get("subtype", ""), command.get("name", "")
             if subtype == "AT_DropColumn":
@@ -64,18 +65,18 @@ class Demands(Aftermath):
                 if definition.get("colname") in rows.columns:
                     continue
                 self._add_column(statement, rows, definition)
-                added.append((command, definition))
-            elif subtype in ("AT_SetExpression", "AT_AddIdentity"):
-                if name in rows.columns:
-                    rows.vague[name] = self.before
+                added.append(definition)
+            elif subtype == "AT_SetExpression" and name in rows.columns:
+                rows.vague[name] = self.before
             else:
                 later.append(command)
-        for _, definition in added:
+        for definition in added:
             for each in definition.get("constraints", ()):
                 self._constraint(statement, rows, each.get("Constraint", {}), definition.get("colname", ""))
         for command in later:
             self._ask(statement, rows, command)
         self.fresh.clear()
+        self.retyped.clear()
 
     def _ask(self, statement: pieces.Statement, rows: Rows, command: Tree) -> None:
         subtype, name = command.get("subtype", ""), command.get("name", "")
@@ -195,6 +196,8 @@ class Demands(Aftermath):
             using = definition.get("raw_default")
             value = own
             if using is not None:
+                if self.retyped & pieces.names(using):
+                    raise Unsaid("its USING means a column as it was before the statement")
                 start = statement.must(("using",), statement.at(type_name.get("location", 0)), 0) + 1
                 value = f"({self.fit(statement.expression(start, using), rows)})"
         except Unsaid as unsaid:
@@ -203,6 +206,7 @@ class Demands(Aftermath):
             if not rows.nothing:
                 rows.blur(str(unsaid))
             return
+        self.retyped.add(name)
         known = self.type_of(type_name)
         length = _LENGTH.fullmatch(type_)
         safe = using is None and _widens(old.type, type_)
