@@ -69,6 +69,7 @@ class Case(NamedTuple):
     twin: str
     alone: bool = False  # cannot run in a transaction
     sized: bool = True  # about the table {t}
+    since: int = 10  # the first major version that takes it
 
 
 IDS = "(id 7, 21, 42)"
@@ -149,6 +150,9 @@ CASES = (
          "ALTER TABLE {t} ADD x int DEFAULT 1 + 1 CHECK (x > 1)"),
     Case("add-references", "ALTER TABLE {t} ADD x int DEFAULT 0 REFERENCES others", "{rows} of {rows} rows point to none",
          "ALTER TABLE {t} ADD x int DEFAULT 1 REFERENCES others (id)"),
+    Case("add-generated", "ALTER/**/TABLE {t} ADD x int GENERATED ALWAYS AS (nullif(d_other, 0)) STORED NOT NULL",
+         f"3 of {{rows}} rows are NULL {IDS}",
+         "ALTER/**/TABLE {t} ADD x int GENERATED ALWAYS AS (nullif(other, 0)) STORED NOT NULL", since=12),
     Case("unique-index", "CREATE UNIQUE INDEX ON {t} (d_same)", UNIQUE, "CREATE UNIQUE INDEX ON {t} (name)"),
     Case("unique-index-expression", "CREATE UNIQUE INDEX k ON {t} (lower(d_case), (n / 1000000000))", "more than once",
          "CREATE UNIQUE INDEX k ON {t} (lower(d_case), (n / 2))"),

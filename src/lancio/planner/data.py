@@ -43,7 +43,6 @@ class Wanted:
 
 
 _ASKING = re.compile(r"(?i)\b(?:alter\s+table|alter\s+domain|create\s+(?:unique\s+)?index)\b")
-_DOMAIN = re.compile(r"(?i)\balter\s+domain\b")
 
 
 def wanted(pending: Sequence[FileFacts]) -> Wanted | None:
@@ -51,7 +50,8 @@ def wanted(pending: Sequence[FileFacts]) -> Wanted | None:
 
     None where no statement asks anything of rows: then there is nothing to be looked at.
     """
-    if not any(_ASKING.search(each.sql) for facts in pending for each in facts.statements):
+    statements = (each for facts in pending for each in facts.statements)
+    if not any(_ASKING.search(each.summary) or _ASKING.search(each.sql) for each in statements):
         return None
     relations: set[str] = set()
     domains: set[str] = set()

@@ -135,7 +135,7 @@ class Demands(Aftermath):
                     value = f"(row_number() OVER ())::{type_}"
                 else:
                     vague = vague or str(unsaid)
-        if made or _never_null(constraints):
+        if (made and "CONSTR_GENERATED" not in kinds) or _never_null(constraints):
             self.fresh[name] = "set"
         elif value == f"NULL::{type_}" and not vague:
             self.fresh[name] = "null"
@@ -202,9 +202,8 @@ class Demands(Aftermath):
                 value = f"({self.fit(statement.expression(start, using), rows)})"
         except Unsaid as unsaid:
             self.unsaid(rows, says, "22000", str(unsaid))
-            rows.columns[name] = Column(name, "text", old.not_null)
             if not rows.nothing:
-                rows.blur(str(unsaid))
+                rows.vague[name] = str(unsaid)
             return
         self.retyped.add(name)
         known = self.type_of(type_name)
