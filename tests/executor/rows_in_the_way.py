@@ -69,6 +69,7 @@ class Case(NamedTuple):
     twin: str
     alone: bool = False  # cannot run in a transaction
     sized: bool = True  # about the table {t}
+    since: int = 10  # the first major version that takes it
 
 
 IDS = "(id 7, 21, 42)"
@@ -149,6 +150,9 @@ CASES = (
          "ALTER TABLE {t} ADD x int DEFAULT 1 + 1 CHECK (x > 1)"),
     Case("add-references", "ALTER TABLE {t} ADD x int DEFAULT 0 REFERENCES others", "{rows} of {rows} rows point to none",
          "ALTER TABLE {t} ADD x int DEFAULT 1 REFERENCES others (id)"),
+    Case("add-generated", "ALTER/**/TABLE {t} ADD x int GENERATED ALWAYS AS (nullif(d_other, 0)) STORED NOT NULL",
+         f"3 of {{rows}} rows are NULL {IDS}",
+         "ALTER/**/TABLE {t} ADD x int GENERATED ALWAYS AS (nullif(other, 0)) STORED NOT NULL", since=12),
     Case("unique-index", "CREATE UNIQUE INDEX ON {t} (d_same)", UNIQUE, "CREATE UNIQUE INDEX ON {t} (name)"),
     Case("unique-index-expression", "CREATE UNIQUE INDEX k ON {t} (lower(d_case), (n / 1000000000))", "more than once",
          "CREATE UNIQUE INDEX k ON {t} (lower(d_case), (n / 2))"),
@@ -195,6 +199,10 @@ CASES = (
 )  # fmt: skip
 
 UNSAID = (
+    ("UPDATE small SET d_null = o.d_null FROM small AS o WHERE o.other = small.other; ALTER TABLE small ALTER d_null SET NOT NULL",
+     "rows are filled before from several that match, and PostgreSQL takes any of them"),
+    ("CREATE TABLE made (id serial PRIMARY KEY, n int); INSERT INTO made (n) SELECT n FROM small; ALTER TABLE small ADD m int; UPDATE small SET m = made.id FROM made WHERE made.n = small.n; ALTER TABLE small ALTER m SET NOT NULL",
+     "SET NOT NULL small.m: not known before the run, rows change before, by 001_step.sql:1"),
     ("CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS 'SELECT $1'; UPDATE small SET d_null = f('x');ALTER TABLE small ALTER d_null SET NOT NULL",
      "SET NOT NULL small.d_null: not known before the run"),
     ("DO $$ BEGIN EXECUTE 'UPDATE small SET d_null = 1'; END $$; ALTER TABLE small ALTER d_null SET NOT NULL",
@@ -215,6 +223,9 @@ UNSAID = (
 """Statements of which the rows alone do not tell whether they pass, and a part of what is said."""
 
 LEFT = (
+    "TRUNCATE others CASCADE; ALTER TABLE small ADD o int REFERENCES others, ADD u uuid UNIQUE, ADD t timestamptz NOT NULL DEFAULT now()",
+    "DO $$ DECLARE t text := 'sm' || current_date; BEGIN IF false THEN EXECUTE t; END IF; END $$; ALTER TABLE small ADD x int NOT NULL DEFAULT 3",
+    "CREATE TABLE single (a int); INSERT INTO single VALUES (1); CREATE UNIQUE INDEX ON single ((true))",
     "CREATE TABLE fresh (a int); ALTER TABLE fresh ALTER a SET NOT NULL, ADD UNIQUE (a), ADD CHECK (a > 0)",
     "CREATE TABLE fresh (a int); INSERT INTO fresh VALUES (1), (2); ALTER TABLE fresh ADD UNIQUE (a)",
     "CREATE TABLE fresh (id serial, a int DEFAULT 3); INSERT INTO fresh (a) SELECT n FROM small;ALTER TABLE fresh ALTER a SET NOT NULL",

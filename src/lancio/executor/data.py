@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from lancio.planner import data
 from lancio.planner.contents import Column, Constraint, Facts, Index, Table, Trigger
 from lancio.planner.model import Finding, Missing, Place, Requirement
-from lancio.planner.questions import SAMPLES
+from lancio.planner.questions import NEW_ROW, SAMPLES
 from lancio.planner.rows import identifier
 from lancio.postgres import named_queries
 
@@ -42,6 +42,9 @@ TOTAL = 6
 
 LOCK_MS = 2000
 """How long a question waits for a table that somebody else holds by ACCESS EXCLUSIVE."""
+
+CATALOG_MS = 60_000
+"""How long the catalog may take to tell what the tables are."""
 
 MOST_FAILING = 20
 """So many rows for which an expression fails are looked for."""
@@ -81,6 +84,13 @@ _TABLES = ("r", "p", "m")
 """Relations with rows of their own; a foreign table's are elsewhere."""
 
 
+_NOT_THERE = frozenset(("42P01", "42703", "42704", "42883", "3F000"))
+
+
+MOST_NAMED = 3
+"""So many statements are named for one reason why they are not known; the rest is counted."""
+
+
 class _Late(Exception):  # noqa: N818  (an answer)
     """The time is over."""
 
@@ -103,7 +113,7 @@ def look(
         remedy = "Leave --no-data away, and they are."
         return replace(plan, findings=(*plan.findings, Finding("data", "note", message, None, remedy)))
     try:
-        facts = _facts(connection, wanted, limits, live)
+        facts = _facts(connection, wanted, live)
     except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
         return _unreachable(plan, locked=error.sqlstate == "55P03")
     questions = data.questions(pending, live, facts)
@@ -117,13 +127,14 @@ def ask(
 ) -> tuple[Answer, ...]:  # fmt: skip
     """Put the questions one after another, each and all of them within their limits."""
     end = clock() + limits.total
+    guessed: dict[str, bool] = {}
     found = []
     for question in questions:
         if question.unknown:
             found.append(Answer(question, "unknown", reason=question.unknown))
             continue
         begun = clock()
-        asker = _Asker(connection, question, min(end, begun + limits.each), clock)
+        asker = _Asker(connection, question, min(end, begun + limits.each), clock, guessed)
         found.append(replace(asker.answer(), seconds=clock() - begun))
     return tuple(found)
 
@@ -131,7 +142,11 @@ def ask(
 class _Asker:
     """One question and the time that is left for it."""
 
-    def __init__(self, connection: Connection, question: Question, end: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, connection: Connection, question: Question, end: float, clock: Callable[[], float],
+        guessed: dict[str, bool],
+    ) -> None:  # fmt: skip
+        self.guessed = guessed
         self.connection = connection
         self.question = question
         self.end = end
@@ -144,6 +159,12 @@ class _Asker:
         try:
             with self.connection.transaction(), self.connection.cursor() as cursor:
                 self._begin(cursor)
+                for guess in question.guesses:
+                    if guess not in self.guessed:
+                        self.guessed[guess] = bool(self._run(cursor, guess))
+                    if self.guessed[guess]:
+                        reason = "rows are filled before from several that match, and PostgreSQL takes any of them"
+                        return Answer(question, "unknown", reason=reason)
                 if question.evaluate:
                     self._run(cursor, question.evaluate)
                     return self._passed()
@@ -203,6 +224,8 @@ class _Asker:
         if sqlstate == "42501":
             reason = "this role may not read all of the rows"
             return Answer(question, "unknown", reason=reason, denied=True)
+        if sqlstate in _NOT_THERE:
+            return Answer(question, "unknown", reason=f"it needs something that is not there yet (SQLSTATE {sqlstate})")
         return Answer(question, "unknown", reason=f"the server cannot be asked (SQLSTATE {sqlstate})")
 
     def _failing(self, sqlstate: str) -> Answer:
@@ -232,13 +255,13 @@ class _Asker:
 # What is known about the tables.
 
 
-def _facts(connection: Connection, wanted: Wanted, limits: Limits, live: Live) -> Facts:
+def _facts(connection: Connection, wanted: Wanted, live: Live) -> Facts:
     names = {"relations": list(wanted.relations), "domains": list(wanted.domains)}
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(QUERIES["begin"].encode())
         values = {"lock": str(LOCK_MS), "path": "pg_catalog"}
         cursor.execute(QUERIES["settings"].encode(), values)
-        cursor.execute(QUERIES["limit"].encode(), {"limit": str(int(limits.total * 1000))})
+        cursor.execute(QUERIES["limit"].encode(), {"limit": str(CATALOG_MS)})
         relations = cursor.execute(QUERIES["tables"].encode(), names).fetchall()
         oids = {"oids": [row["oid"] for row in relations]}
         parts = {
@@ -312,9 +335,7 @@ def _unreachable(plan: Plan, *, locked: bool) -> Plan:
         first.file,
         f"what the rows say is not known, {why}",
         "The rows could not be looked at.",
-        "Try again when it is free; --no-data goes on without looking."
-        if locked
-        else "Give it more time with --data-limit; --no-data goes on without looking.",
+        "Try again when it is free; --no-data goes on without looking.",
     )
     return replace(plan, missing=(*plan.missing, missing))
 
@@ -324,6 +345,7 @@ def _told(plan: Plan, answers: Sequence[Answer], limits: Limits, folder: str, ps
     findings: list[Finding] = []
     requirements: dict[str, list[Requirement]] = {}
     broken: set[str] = set()
+    unknown: dict[str, list[Question]] = {}
     for each in answers:
         question = each.question
         met = each.verdict == "pass"
@@ -369,10 +391,13 @@ def _told(plan: Plan, answers: Sequence[Answer], limits: Limits, folder: str, ps
             )  # fmt: skip
         elif each.verdict == "unknown":
             if question.table not in broken:
-                message = f"{question.says}: not known before the run, {each.reason}"
-                findings.append(Finding("data", "note", message, question.at))
+                unknown.setdefault(each.reason, []).append(question)
             continue
         requirements.setdefault(question.at.file, []).append(needed)
+    for reason, asked in unknown.items():
+        says = ", ".join(each.says for each in asked[:MOST_NAMED])
+        more = f" and {len(asked) - MOST_NAMED} more" if len(asked) > MOST_NAMED else ""
+        findings.append(Finding("data", "note", f"{says}{more}: not known before the run, {reason}", asked[0].at))
     steps = tuple(
         replace(step, facts=replace(step.facts, requires=(*step.facts.requires, *requirements[step.facts.name])))
         if step.facts.name in requirements
@@ -396,7 +421,9 @@ def said(answer: Answer) -> str:
         words = "a value comes more than once"
     else:
         words = f"{rows} {question.singular if answer.found == 1 else question.plural}"
-    shown = answer.names[:SAMPLES]
+    shown = [name for name in answer.names if name != NEW_ROW][:SAMPLES]
     more = " …" if answer.found > len(shown) or answer.atleast else ""
     names = f" ({question.key} {', '.join(shown)}{more})" if shown else ""
+    if answer.names and not shown:
+        names = f" ({NEW_ROW if answer.found == 1 else 'new rows'})"
     return f"{question.says}: {words}{names}"

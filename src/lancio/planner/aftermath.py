@@ -83,6 +83,8 @@ class Aftermath(Asking):
 
     def written(self, rows: Rows, events: Collection[str]) -> None:
         """Rows were written in a way that is not known."""
+        if rows.nothing and "insert" not in events:
+            return
         if set(events) == {"insert"}:
             rows.more = rows.more or self.before
         else:
@@ -106,7 +108,7 @@ class Aftermath(Asking):
     def _cascade(self, rows: Rows, bits: int, columns: Collection[str] | None, seen: set[int]) -> None:
         """What foreign keys do with the rows that point to those that go or change."""
         for each in self.cascades:
-            if each.parent is not rows or id(each) in seen:
+            if each.parent is not rows or each.child.nothing or id(each) in seen:
                 continue
             if bits & DELETE and each.delete == "c":
                 seen.add(id(each))

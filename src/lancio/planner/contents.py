@@ -148,6 +148,7 @@ class Rows:
     unknown: str = ""
     more: str = ""
     vague: dict[str, str] = field(default_factory=dict)
+    guesses: tuple[str, ...] = ()  # queries that give a row where the rows depend on what PostgreSQL happens to take
     added: bool = False  # whether it holds rows that are not there now
     simple: bool = True  # whether each row of the query is one of the table's own, in their order
     constraints: dict[str, Kept] = field(default_factory=dict)
@@ -286,12 +287,16 @@ class Rows:
         self._set(alias, values, f"{alias}.{HIT}" if where else "", inner, prefix)
 
     def update_from(self, alias: str, values: dict[str, str], sources: str, where: str, prefix: str = "") -> None:
-        """UPDATE with FROM; of several rows that match one PostgreSQL takes any, and so does this."""
+        """UPDATE with FROM; of several rows that match one PostgreSQL takes any, and then nobody knows which."""
         if self.added:
             raise Unsaid("it updates rows that earlier statements of the plan insert")
-        # A FROM list with commas may not stand inside of a join; as a join with one more row it may.
         joined = f'(SELECT true AS "lancio:hit") AS "lancio:from" CROSS JOIN {sources}'
         inner = f"({self.rows()}) AS {alias} LEFT JOIN ({joined}) ON ({where or 'true'})"
+        one = (
+            f"{prefix}SELECT 1 FROM ({self.rows()}) AS {alias} CROSS JOIN {sources}{f' WHERE {where}' if where else ''}"
+        )
+        several = f"{one} GROUP BY {alias}.tableoid, {alias}.ctid HAVING count(*) > 1 LIMIT 1"
+        self.guesses = (*self.guesses, several.replace(ONLY, ""))
         distinct = f"DISTINCT ON ({alias}.tableoid, {alias}.ctid) "
         self._set(alias, values, f'"lancio:from".{HIT}', inner, prefix, distinct)
         self.simple = False
@@ -332,7 +337,7 @@ class Rows:
         """TRUNCATE."""
         self.query = f"SELECT {self._outputs('t', self._through('t'))} FROM ({self.rows()}) AS t WHERE false"
         self.unknown = self.more = ""
-        self.vague = {}
+        self.vague, self.guesses = {}, ()
 
 
 HIT = '"lancio:hit"'

@@ -43,7 +43,6 @@ class Wanted:
 
 
 _ASKING = re.compile(r"(?i)\b(?:alter\s+table|alter\s+domain|create\s+(?:unique\s+)?index)\b")
-_DOMAIN = re.compile(r"(?i)\balter\s+domain\b")
 
 
 def wanted(pending: Sequence[FileFacts]) -> Wanted | None:
@@ -51,7 +50,8 @@ def wanted(pending: Sequence[FileFacts]) -> Wanted | None:
 
     None where no statement asks anything of rows: then there is nothing to be looked at.
     """
-    if not any(_ASKING.search(each.sql) for facts in pending for each in facts.statements):
+    statements = (each for facts in pending for each in facts.statements)
+    if not any(_ASKING.search(each.summary) or _ASKING.search(each.sql) for each in statements):
         return None
     relations: set[str] = set()
     domains: set[str] = set()
@@ -83,6 +83,8 @@ def _interesting(pending: Sequence[FileFacts]) -> frozenset[str]:
             names.update(ref.name for ref in (op.ref, *op.ref.of) if ref.kind == "relation" and op.verb != "make")
     return frozenset(names)
 
+
+_TRUNCATE = 32
 
 MOST_INSERTED = 200_000
 """Bytes of an INSERT's text that are taken into a query."""
@@ -506,6 +508,7 @@ class _Walk(Demands):
         where_at = statement.find(("where",), set_, 0) if "whereClause" in fields else None
         from_at = statement.find(("from",), set_, 0, behind="distinct") if "fromClause" in fields else None
         prefix = self._with(statement, fields)
+        others = self.vague_in(fields.get("fromClause", ()))
         values: dict[str, str] = {}
         vague: dict[str, str] = {}
         for target in targets:
@@ -520,12 +523,12 @@ class _Walk(Demands):
                     continue
                 first = statement.must(("=",), statement.at(target.get("location", 0)), 0) + 1
                 ends = [each for each in (where_at, from_at, end) if each is not None]
-                values[name] = self.fit(statement.expression(first, target["val"], ends), rows)
+                values[name] = self.fit(statement.expression(first, target["val"], ends), rows, others)
             except Unsaid as unsaid:
                 vague[name] = self.before if "which" not in str(unsaid) else str(unsaid)
         where = ""
         if where_at is not None:
-            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows)
+            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows, others)
         if from_at is not None:
             sources = self._joined(statement, from_at + 1, where_at or end, fields["fromClause"])
             rows.update_from(alias, values, sources, where, prefix)
@@ -585,11 +588,12 @@ class _Walk(Demands):
         end = statement.find(("returning",), start, 0) or len(statement.words)
         where_at = statement.find(("where",), start, 0) if "whereClause" in fields else None
         prefix = self._with(statement, fields)
+        others = self.vague_in(fields.get("usingClause", ()))
         where = ""
         if where_at is not None:
             if rows.added and "ctid" in pieces.names(fields["whereClause"]):
                 raise Unsaid("it goes by the place of rows that are not there yet")
-            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows)
+            where = self.fit(statement.expression(where_at + 1, fields["whereClause"], (end,)), rows, others)
         if "usingClause" in fields:
             using = statement.must(("using",), start, 0)
             sources = statement.sources(using + 1, where_at or end, fields["usingClause"])
@@ -603,13 +607,21 @@ class _Walk(Demands):
             rows = self.rows(each.get("RangeVar", {}))
             if rows is None:
                 continue
-            if not rows.nothing:
-                rows.empty()
-            if statement.tree.get("behavior") == "DROP_CASCADE":
-                self.blur_all()
-            for trigger in rows.triggers.values():
-                if trigger.bits & 32:
-                    self.fires(rows, trigger)
+            self._empty(rows, cascade=statement.tree.get("behavior") == "DROP_CASCADE", seen=set())
+
+    def _empty(self, rows: Rows, *, cascade: bool, seen: set[int]) -> None:
+        seen.add(id(rows))
+        if not rows.nothing:
+            rows.empty()
+        for called in rows.table.relatives if rows.there else ():
+            if (other := self.tables.get(called)) is not None and id(other) not in seen:
+                other.blur(self.before)
+        for trigger in rows.triggers.values():
+            if trigger.bits & _TRUNCATE:
+                self.fires(rows, trigger)
+        for each in self.cascades if cascade else ():
+            if each.parent is rows and id(each.child) not in seen:
+                self._empty(each.child, cascade=True, seen=seen)
 
 
 HANDLERS: Mapping[str, Callable[[_Walk, pieces.Statement], None]] = {

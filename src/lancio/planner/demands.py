@@ -19,11 +19,18 @@ from lancio.reading import tree
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lancio.catalog.model import Live
+    from lancio.planner.contents import Facts
     from lancio.syntax.parser import Tree
 
 
 class Demands(Aftermath):
     """Asks for each of them."""
+
+    def __init__(self, live: Live, facts: Facts) -> None:
+        super().__init__(live, facts)
+        self.retyped: set[str] = set()  # columns of which this statement has changed the type
+        self.fresh: dict[str, str] = {}  # columns that this statement adds, and whether it leaves them NULL
 
     # ALTER TABLE.
 
@@ -38,7 +45,7 @@ class Demands(Aftermath):
         commands = [each.get("AlterTableCmd", {}) for each in fields.get("cmds", ())]
         # PostgreSQL runs the commands of one statement by their kinds, and looks at the rows once, behind all of them.
         later: list[Tree] = []
-        added: list[tuple[Tree, Tree]] = []
+        added: list[Tree] = []
         for command in sorted(commands, key=lambda each: _PASSES.get(each.get("subtype", ""), 3)):
             subtype, name = command.get("subtype", ""), command.get("name", "")
             if subtype == "AT_DropColumn":
@@ -58,17 +65,18 @@ class Demands(Aftermath):
                 if definition.get("colname") in rows.columns:
                     continue
                 self._add_column(statement, rows, definition)
-                added.append((command, definition))
-            elif subtype in ("AT_SetExpression", "AT_AddIdentity"):
-                if name in rows.columns:
-                    rows.vague[name] = self.before
+                added.append(definition)
+            elif subtype == "AT_SetExpression" and name in rows.columns:
+                rows.vague[name] = self.before
             else:
                 later.append(command)
-        for _, definition in added:
+        for definition in added:
             for each in definition.get("constraints", ()):
                 self._constraint(statement, rows, each.get("Constraint", {}), definition.get("colname", ""))
         for command in later:
             self._ask(statement, rows, command)
+        self.fresh.clear()
+        self.retyped.clear()
 
     def _ask(self, statement: pieces.Statement, rows: Rows, command: Tree) -> None:
         subtype, name = command.get("subtype", ""), command.get("name", "")
@@ -127,6 +135,10 @@ class Demands(Aftermath):
                     value = f"(row_number() OVER ())::{type_}"
                 else:
                     vague = vague or str(unsaid)
+        if (made and "CONSTR_GENERATED" not in kinds) or _never_null(constraints):
+            self.fresh[name] = "set"
+        elif value == f"NULL::{type_}" and not vague:
+            self.fresh[name] = "null"
         known = self.type_of(type_name)
         strict = known[1] if known is not None and (known[1].check or known[1].not_null) else None
         try:
@@ -184,14 +196,16 @@ class Demands(Aftermath):
             using = definition.get("raw_default")
             value = own
             if using is not None:
+                if self.retyped & pieces.names(using):
+                    raise Unsaid("its USING means a column as it was before the statement")
                 start = statement.must(("using",), statement.at(type_name.get("location", 0)), 0) + 1
                 value = f"({self.fit(statement.expression(start, using), rows)})"
         except Unsaid as unsaid:
             self.unsaid(rows, says, "22000", str(unsaid))
-            rows.columns[name] = Column(name, "text", old.not_null)
             if not rows.nothing:
-                rows.blur(str(unsaid))
+                rows.vague[name] = str(unsaid)
             return
+        self.retyped.add(name)
         known = self.type_of(type_name)
         length = _LENGTH.fullmatch(type_)
         safe = using is None and _widens(old.type, type_)
@@ -253,10 +267,19 @@ class Demands(Aftermath):
             self.keep(statement, rows, fields, named or self._chosen(rows, kind, columns), columns)
             if fields.get("skip_validation"):
                 return
+        if self._settled(fields, columns):
+            return
         try:
             self._asks(statement, rows, fields, kind, columns, says, kept)
         except Unsaid as unsaid:
             self.unsaid(rows, says, _CONSTRAINTS[kind][1], str(unsaid))
+
+    def _settled(self, fields: Tree, columns: tuple[str, ...]) -> bool:
+        """Whether a constraint holds by what the same statement puts into its new columns, whatever the rows are."""
+        values = {self.fresh.get(column, "") for column in columns}
+        if fields.get("contype") == "CONSTR_NOTNULL":
+            return values == {"set"}
+        return fields.get("contype") == "CONSTR_FOREIGN" and "null" in values and fields.get("fk_matchtype") != "f"
 
     def keep(self, statement: pieces.Statement, rows: Rows, fields: Tree, name: str, columns: tuple[str, ...]) -> None:
         """Keep a constraint for a later VALIDATE, and what its key does with the rows later on."""
@@ -345,7 +368,8 @@ class Demands(Aftermath):
                     rows.columns[column] = _nullable(rows.columns[column], not_null=True)
         if fields.get("indexname"):
             return  # the index is unique already
-        self.unique(rows, says, own, nulls_distinct=not fields.get("nulls_not_distinct"), used=columns)
+        if fields.get("nulls_not_distinct") or "null" not in {self.fresh.get(column) for column in columns}:
+            self.unique(rows, says, own, nulls_distinct=not fields.get("nulls_not_distinct"), used=columns)
         name = (
             fields.get("conname") or f"{rows.name}_{'pkey' if kind == 'CONSTR_PRIMARY' else '_'.join(columns) + '_key'}"
         )
@@ -439,6 +463,11 @@ class Demands(Aftermath):
                 f"FROM ({inner}) AS a WHERE {present} AND NOT isempty({span}) WINDOW w AS {window}"
             )
             found = f"FROM ({pairs}) AS d WHERE bad"
+        elif len(equal) == len(left):
+            apart = ", ".join(f'a."lancio:{number}"' for number in equal)
+            present = " AND ".join(f'a."lancio:{number}" IS NOT NULL' for number in equal)
+            window = f"SELECT a.name, a.key, a.at, count(*) OVER (PARTITION BY {apart}) AS n FROM ({inner}) AS a"
+            found = f"FROM ({window} WHERE {present}) AS d WHERE n > 1"
         else:
             tests = " AND ".join(
                 f'a."lancio:{number}" {sign} b."lancio:{number}"' for number, (_, sign, _) in enumerate(left)
@@ -693,6 +722,21 @@ def _widens(old: str, new: str) -> bool:
         return before in _INTEGERS or before.startswith("numeric")
     sizes = [re.fullmatch(r"(?:varchar|character varying)\s*\(\s*(\d+)\s*\)", each) for each in (before, after)]
     return bool(sizes[0] and sizes[1] and int(sizes[0][1]) <= int(sizes[1][1]))
+
+
+def _never_null(constraints: Sequence[Tree]) -> bool:
+    """Whether a default gives a value for certain, whatever the row."""
+    default = next((each for each in constraints if each.get("contype") == "CONSTR_DEFAULT"), {})
+    name, fields = tree.unwrap(default.get("raw_expr"))
+    while name == "TypeCast":
+        name, fields = tree.unwrap(fields.get("arg"))
+    if name == "FuncCall":
+        return tree.last(fields.get("funcname")) in _VALUED
+    return name == "SQLValueFunction" or (name == "A_Const" and not fields.get("isnull"))
+
+
+_VALUED = frozenset(("now", "clock_timestamp", "transaction_timestamp", "statement_timestamp", "gen_random_uuid",
+                     "uuid_generate_v4", "random", "nextval"))  # fmt: skip
 
 
 def _nullable(column: Column, *, not_null: bool) -> Column:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lancio.errors import LancioError
@@ -19,7 +20,7 @@ from lancio.planner.rows import identifier
 from lancio.reading import operations, tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lancio.catalog.model import Live
     from lancio.planner.contents import Called, Facts
@@ -180,10 +181,12 @@ class Foreseen:
             return Edit(fields["location"], end, f"{identifier(called[0])}.{identifier(called[1])}"), False
         if rows.unknown or rows.more:
             raise Unsaid(rows.unknown or rows.more)
+        if rows.guesses:
+            raise Unsaid("it reads a table that is filled from others before")
         if vague := sorted(used & rows.vague.keys()):
             raise Unsaid(rows.vague[vague[0]])
         if not rows.touched:
-            return Edit(fields["location"], end, rows.said), False
+            return Edit(fields["location"], end, rows.said), bool(rows.vague)
         if not fields.get("inh"):
             raise Unsaid("it reads a table that changes before by ONLY")
         alias = "" if fields.get("alias") else f" AS {whole[last:end].decode()}"
@@ -218,13 +221,26 @@ class Foreseen:
                 return None, ()
         return None, ()
 
-    def fit(self, text: str, own: Rows | None) -> str:
-        """An expression, so that it can be asked now over the rows of a table."""
+    def fit(self, text: str, own: Rows | None, vague: Mapping[str, str] = MappingProxyType({})) -> str:
+        """An expression, so that it can be asked now over the rows of a table.
+
+        `vague` are columns of other tables whose values are not known, and why.
+        """
+        if vague and (known := sorted(vague.keys() & pieces.names(pieces.expression(text)))):
+            raise Unsaid(vague[known[0]])
         return pieces.rewritten_expression(text, lambda whole, node: self.edits(whole, node, own))
 
     def fit_sources(self, text: str) -> str:
         """A FROM list, likewise."""
         return pieces.rewritten(text, b"SELECT FROM ", b"\n", lambda whole, node: self.edits(whole, node, None))
+
+    def vague_in(self, nodes: Sequence[Tree]) -> dict[str, str]:
+        """The columns of the tables in a FROM list whose values are not known, and why."""
+        found: dict[str, str] = {}
+        for name, fields in _nodes(list(nodes)):
+            if name == "RangeVar" and (rows := self.rows(fields)) is not None:
+                found |= rows.vague
+        return found
 
     def fit_query(self, text: str) -> str:
         """A query, likewise."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lancio.planner.foreseen import Foreseen
 from lancio.planner.rows import identifier
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from lancio.catalog.model import Live
     from lancio.planner.contents import Facts, Rows
     from lancio.planner.model import Place
+
+NEW_ROW = "a new row"
+"""What a row is called that the plan inserts, and that has no key yet."""
 
 SAMPLES = 3
 """So many of the rows that stand in the way are named."""
@@ -52,6 +55,8 @@ class Question:
     none_may_fail: str = ""
     errors: bool = False
     """Whether an error of the data in any of these queries is an answer: the statement will fail with it."""
+    guesses: tuple[str, ...] = ()
+    """Queries that give a row where the answer depends on which of several rows PostgreSQL happens to take."""
     atleast: bool = False
     """Whether `count` finds some of the rows in the way, and not always all."""
 
@@ -72,7 +77,7 @@ class Asking(Foreseen):
             self.found.append(Question(self.place, says, rows.said, sqlstate, unknown=reason))
 
     def question(
-        self, rows: Rows, says: str, sqlstate: str, singular: str, plural: str, queries: Mapping[str, str],
+        self, rows: Rows, says: str, sqlstate: str, singular: str, plural: str, queries: Mapping[str, Any],
         *, errors: bool = False, parent: Rows | None = None, key: str = "", atleast: bool = False,
     ) -> None:  # fmt: skip
         """Ask it, unless there are certainly no rows to ask about."""
@@ -91,7 +96,9 @@ class Asking(Foreseen):
             Question(
                 self.place, says, rows.said, sqlstate, singular, plural,
                 key=named, path=self.path, found_may_pass=doubt, none_may_fail=rows.more, errors=errors,
-                atleast=atleast, **queries,
+                atleast=atleast,
+                guesses=(*rows.guesses, *(parent.guesses if parent is not None and parent is not rows else ())),
+                **queries,
             )
         )  # fmt: skip
 
@@ -144,7 +151,7 @@ class Asking(Foreseen):
             name = f"{alias}.tableoid::regclass || ' ' || {alias}.ctid"
         else:
             name = f"{alias}.ctid::text"
-        return f"coalesce({name}, 'a new row')" if rows.added else name
+        return f"coalesce({name}, '{NEW_ROW}')" if rows.added else name
 
     def not_null(self, rows: Rows, column: str, says: str, *, source: str = "") -> None:
         """Ask for rows in which a column is NULL."""
@@ -167,17 +174,15 @@ class Asking(Foreseen):
             return
         alias = identifier(rows.name)
         source = source or rows.source(alias, only=True)
-        conditions = [f"({where})"] if where else []
-        if nulls_distinct:
-            conditions += [f"{key} IS NOT NULL" for key in keys]
-        filtered = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        group = ", ".join(keys)
-        name = self.name(rows, alias)
-        doubles = f"SELECT count(*) AS n FROM {source}{filtered} GROUP BY {group} HAVING count(*) > 1"
-        each = (
-            f"SELECT {name} AS name, {rows.key_of(alias)} AS key, {alias}.ctid AS at, "
-            f"count(*) OVER (PARTITION BY {group}) AS n FROM {source}{filtered}"
-        )
+        names = [f'"lancio:{number}"' for number in range(len(keys))]
+        columns = ", ".join(f"{key} AS {name}" for key, name in zip(keys, names, strict=True))
+        head = f"{self.name(rows, alias)} AS name, {rows.key_of(alias)} AS key, {alias}.ctid AS at"
+        inner = f"(SELECT {head}, {columns} FROM {source}{f' WHERE {where}' if where else ''}) AS k"
+        present = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        filtered = f" WHERE {present}" if nulls_distinct else ""
+        group = ", ".join(names)
+        doubles = f"SELECT count(*) AS n FROM {inner}{filtered} GROUP BY {group} HAVING count(*) > 1"
+        each = f"SELECT name, key, at, count(*) OVER (PARTITION BY {group}) AS n FROM {inner}{filtered}"
         queries = {
             "find": f"SELECT ''::text FROM ({doubles} LIMIT 1) AS d",
             "count": f"SELECT (SELECT count(*) FROM {source}), coalesce(sum(d.n), 0)::bigint, count(*) "
