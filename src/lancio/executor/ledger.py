@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lancio.executor.events import Event
     from lancio.reading.source import Migration
 
-FORMAT = 1
+FORMAT = 3
 """The ledger's format that this Lancio writes; it reads this one alone."""
 
 
@@ -34,7 +34,8 @@ class Applied:
     """A row of the ledger: a migration that is in the database.
 
     `state` is `applied` (it ran here), `adopted` (it was found to be here) or `edited` (its file changed afterwards
-    and that was accepted). `duration_ms` is None for what did not run by Lancio.
+    and that was accepted). `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
+    whose history had it. `duration_ms` is None for what did not run by Lancio.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Applied:
     duration_ms: float | None
     locks: tuple[tuple[str, str], ...]
     verifications: tuple[str, ...]
+    origin: str
     who: str
     host: str
 

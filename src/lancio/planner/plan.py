@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
 from lancio.planner import needed, ways
+from lancio.planner import outcomes as outcomes_
+from lancio.planner import states as judging
 from lancio.planner.bind import Binder
-from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step, folded
+from lancio.planner.model import Finding, Missing, Place, Plan, Requirement, Step, folded
 from lancio.planner.rows import identifier
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import Effect, FileFacts, Graph, Lock, Service, State
+    from lancio.planner.model import Effect, FileFacts, FileState, Graph, Lock, Service
+    from lancio.planner.outcomes import Outcomes
     from lancio.reading.model import Statement
 
 
@@ -49,6 +52,8 @@ def make(
     folder: str | None = None,
     psql: Callable[[str], str] | None = None,
     begun: Collection[str] = (),
+    outcomes: Outcomes | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan for a live database.
 
@@ -60,7 +65,8 @@ def make(
     del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
     there = frozenset(f"{name.kind} {name.full}" for name in live.catalog.names)
-    states = tuple(_state(facts, graph, live, ledger, there) for facts in graph.files)
+    outcome = outcomes if outcomes is not None else outcomes_.of(graph, profiles.load(graph.server_version))
+    states = judging.judge(graph, live, ledger, outcome, origins)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
     left: set[str] = set()
@@ -123,43 +129,6 @@ def _chosen(graph: Graph, to: str | None, only: Sequence[str]) -> list[FileFacts
         if facts.name == to:
             break
     return chosen
-
-
-# How each file stands.
-
-
-def _state(facts: FileFacts, graph: Graph, live: Live, ledger: Mapping[str, str], there: Names) -> FileState:
-    """How a file stands in the live database: by its objects, and where it has none by the rows others need of it."""
-    expected = [
-        effect
-        for effect in facts.remains
-        if all(condition in there for condition in effect.where) and effect.kind != "role"
-    ]
-    missing = tuple(effect.object for effect in expected if f"{effect.kind} {effect.name}" not in there)
-    recorded = facts.name in ledger
-    edited = recorded and ledger[facts.name] != facts.migration.checksum
-    state: State
-    if expected:
-        state = "applied" if not missing else "not applied" if len(missing) == len(expected) else "partly applied"
-    else:
-        state = _by_rows(facts, graph, live)
-        if state == "unprovable" and recorded:
-            state = "applied"
-    return FileState(facts.name, state, recorded, missing if state == "partly applied" else (), edited)
-
-
-def _by_rows(facts: FileFacts, graph: Graph, live: Live) -> State:
-    """A file that makes rows alone: whether the rows are there that other files need of it."""
-    answers = [
-        live.answers.get(requirement.probe)
-        for other in graph.files
-        for requirement in other.requires
-        if requirement.probe and requirement.provider is not None and requirement.provider.file == facts.name
-    ]
-    if not answers:
-        return "unprovable"
-    held = [answer is True for answer in answers]
-    return "applied" if all(held) else "partly applied" if any(held) else "not applied"
 
 
 # Findings of the plan.
