@@ -12,6 +12,7 @@
     ├─ LockHeld                 lock                    1     another runner is at work
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
     ├─ Interrupted              interrupted             130   Ctrl-C
+    ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 
@@ -121,3 +122,9 @@ class Interrupted(LancioError):
 
     code = "interrupted"
     exit_status = 130
+
+
+class HistoryRefused(LancioError):
+    """Another tool's history says that something is not as it should be, or contradicts the catalog."""
+
+    code = "history"

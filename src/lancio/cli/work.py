@@ -110,8 +110,9 @@ def plan_of(
     minimal: bool = False,
     order: Order = "name",
     environ: Mapping[str, str] | None = None,
+    adopted: Sequence[str] = (),
 ) -> Plan:
-    """Ask the live database and make the plan; nothing is changed there.
+    """Ask the live database and make the plan; nothing is changed there. Files in `adopted` count as recorded.
 
     Raises:
         UsageError: `to` or `only` names a file that the folder does not have.
@@ -143,6 +144,7 @@ def plan_of(
         only=tuple(only),
         minimal=minimal,
         order=order,
+        adopted=tuple(adopted),
         folder=source.words,
         psql=session.target.psql,
     )

@@ -75,8 +75,9 @@ WITH own AS (
 SELECT step.duration_ms, step.locks FROM step
 
 -- name: record
-INSERT INTO lancio.step (run, backend_pid, migration, checksum, digest, position, state, started_at)
-VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, pg_catalog.clock_timestamp())
+INSERT INTO lancio.step (run, backend_pid, migration, checksum, digest, position, state, origin, started_at)
+VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, $7,
+        coalesce($8::timestamptz, pg_catalog.clock_timestamp()))
 RETURNING id
 
 -- name: rows

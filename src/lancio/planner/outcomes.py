@@ -333,7 +333,8 @@ class _Recorder(Binder):
                 now[facet] = UNKNOWN
         self.now[name] = now
         fresh = before[""] == GONE and each is not None
-        along, implied, where = False, False, ()
+        along, implied = False, False
+        where: tuple[str, ...] = ()
         if each is not None:
             parent = self.kept.objects.get(each.parent or 0)
             along = (
