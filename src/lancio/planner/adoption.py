@@ -164,6 +164,8 @@ def _proved(state: FileState) -> bool:
 
 def _origin(state: FileState, *, implied: bool, by_order: bool, named: bool) -> str:
     """On whose word a file may be recorded; "" where on nobody's."""
+    if state.waits:
+        return ""
     if state.state in ("applied", "superseded"):
         return FACTS
     if state.state == "implied" or (state.state == "unprovable" and state.settled):
@@ -202,7 +204,7 @@ def _why(state: FileState) -> str:
         case "not applied":
             return "nothing that it makes is there"
         case "applied":
-            return "it was not asked for"
+            return state.because or "it was not asked for"
         case _:
             return state.because
 

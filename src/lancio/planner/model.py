@@ -268,6 +268,8 @@ class FileState:
     `settled`: nothing is left of it to do, as far as the catalog shows. `left` are the ordinals of those of its
     statements that did not run, where each one can be told; None where not. `disagrees` names every point in which the
     ledger (`recorded`, `edited`) and the catalog contradict each other; `origin` is where the ledger has it from.
+    `waits` are objects that are not there yet and that it does something to where they are: once another file has made
+    them, it has to run again.
     """
 
     name: str
@@ -281,6 +283,7 @@ class FileState:
     left: tuple[int, ...] | None = None
     disagrees: tuple[str, ...] = ()
     origin: str = ""
+    waits: tuple[str, ...] = ()
 
     @property
     def there(self) -> bool:

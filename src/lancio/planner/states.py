@@ -53,6 +53,7 @@ class _Evidence:
         default_factory=list
     )  # not there: not made yet, or dropped since, by whom
     missing: list[Write] = field(default_factory=list)
+    waits: dict[str, None] = field(default_factory=dict)  # what is not there, and part of it hangs on
     roles: list[Write] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
 
@@ -157,6 +158,7 @@ class _Judge:
         self.outcomes = outcomes
         self.server = _Server(live)
         self.cells = outcomes_.by_cell(outcomes)
+        self.remain = {f"{each.kind} {each.name}" for facts in graph.files for each in facts.remains}
         self.evidence = [self.gather(index) for index in range(len(graph.files))]
         self._extra_columns()
         for each in self.evidence:  # what is again as it once was shows something where it was otherwise in between
@@ -215,7 +217,10 @@ class _Judge:
             else:
                 found.strong += 1
             return
-        if not write.sure or not all(self.server.has(each) for each in write.where):
+        if not write.sure:
+            return
+        if waits := [each for each in write.where if not self.server.has(each)]:
+            found.waits.update((each, None) for each in waits if each in self.remain)
             return
         dropped = next((index for index, later in history[at + 1 :] if later.value == GONE), None)
         if dropped is not None:
@@ -298,8 +303,10 @@ class _Judge:
                 denied = bool(other.missing) and not other.proved
                 if other.proved or (file <= self.frontier and not denied):
                     each.superseded.append(by)
-                else:
+                elif not write.along:
                     left.append(write)
+                elif self._owner(write) is not None:
+                    each.differs.append(f"{write.says} is not there")
             each.doubtful.clear()
             each.missing += left
 
@@ -326,7 +333,9 @@ class _Judge:
         if differs:
             return FileState(facts.name, "changed since", False, differs=differs)
         if each.strong or (each.weak and not each.superseded):
-            return FileState(facts.name, "applied", False, settled=True)
+            waits = tuple(said.partition(" ")[2] for said in each.waits)
+            because = f"{_listed(waits)} was not there yet: it has to run again behind that" if waits else ""
+            return FileState(facts.name, "applied", False, because=because, settled=not waits, waits=waits)
         if each.superseded:
             by = self.graph.files[max(each.superseded)].name
             return FileState(
