@@ -480,8 +480,9 @@ TOOLS: dict[str, Tool] = {
         mends="Mend what it left, and run `liquibase update` once more or delete that row, then adopt.",
     ),
     "graphile-migrate": Tool(
-        "migrations", _columns("hash", "previous_hash", "filename", "date"), by(_base), _graphile,
-        schema="graphile_migrate",
+        # The table has the number alone; the file's name has the message behind it.
+        "migrations", _columns("hash", "previous_hash", "filename", "date"),
+        by(lambda each: _digits(_base(each)), lambda entry: _digits(entry.entry)), _graphile, schema="graphile_migrate",
     ),
     "diesel": Tool(
         "__diesel_schema_migrations", _columns("version", "run_on"),
