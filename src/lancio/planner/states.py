@@ -158,11 +158,16 @@ class _Judge:
         self.outcomes = outcomes
         self.server = _Server(live)
         self.cells = outcomes_.by_cell(outcomes)
+        self.probes: dict[str, list[str]] = {}  # by the file that makes rows, what asks for them
+        for facts in graph.files:
+            for each in facts.requires:
+                if each.probe and each.provider is not None:
+                    self.probes.setdefault(each.provider.file, []).append(each.probe)
         self.remain = {f"{each.kind} {each.name}" for facts in graph.files for each in facts.remains}
         self.evidence = [self.gather(index) for index in range(len(graph.files))]
         self._extra_columns()
-        for each in self.evidence:  # what is again as it once was shows something where it was otherwise in between
-            each.strong += sum(any(self.evidence[file].proved for file in files) for files in each.again)
+        for found in self.evidence:  # what is again as it once was shows something where it was otherwise in between
+            found.strong += sum(any(self.evidence[file].proved for file in files) for files in found.again)
         self.frontier = max((index for index, each in enumerate(self.evidence) if each.proved), default=-1)
         self._resolve()
 
@@ -171,7 +176,11 @@ class _Judge:
     def gather(self, file: int) -> _Evidence:
         """What the live database says to each part that a file leaves."""
         found = _Evidence()
-        for write in outcomes_.last_of(self.outcomes.files[file]):
+        last = outcomes_.last_of(self.outcomes.files[file])
+        gone = {write.name for write in last if write.facet == "" and write.value == GONE}
+        for write in last:
+            if write.facet and write.name in gone:
+                continue  # changed, and then dropped or renamed
             if write.name.kind not in TOLD or (write.name.kind == "constraint" and not self._on_table(write.name)):
                 continue
             history = self.cells[write.name, write.facet]
@@ -226,10 +235,31 @@ class _Judge:
         if dropped is not None:
             found.doubtful.append((dropped, write))
         elif write.along:
-            if self._owner(write) is not None:
-                found.differs.append(f"{write.says} is not there")
+            self._lacks_part(found, write)
         elif not self._twin_told(write):
             found.missing.append(write)
+
+    def _lacks_part(self, found: _Evidence, write: Write) -> None:
+        """What came with the object that it belongs to is not there, and that object is, in another version."""
+        owner = self._owner(write)
+        if owner is None or (
+            write.implied and write.name.kind == "constraint" and self._under_another_name(write, owner)
+        ):
+            return
+        name = Name("type" if write.name.kind == "label" else "relation", write.name.schema, write.name.of)
+        times = [each.value for _, each in self.cells.get((name, ""), ())]
+        if times.count(THERE) > 1:  # perhaps it is the one that bore the name before
+            found.missing.append(write)
+        else:
+            found.differs.append(f"{write.says} is not there")
+
+    def _under_another_name(self, write: Write, table: Object) -> bool:
+        """Whether PostgreSQL may have chosen another name: the table has such a one that no file names."""
+        label = write.says.removesuffix(f" {write.name.full}")
+        return any(
+            each.label == label and (each.name, "") not in self.cells
+            for each in self.live.catalog.parts("constraint", table)
+        )
 
     def _owner(self, write: Write) -> Object | None:
         """The live object that a part belongs to."""
@@ -244,7 +274,10 @@ class _Judge:
 
     def _facet(self, found: _Evidence, write: Write, history: History, at: int) -> None:
         live = self.server.find(write.name)
-        if live is None or not write.sure or write.value == UNKNOWN:
+        if not write.sure or write.value == UNKNOWN:
+            return
+        if live is None:
+            self._of_nothing(found, write, history, at)
             return
         value = self.server.value(live, write.facet)
         if value is None:
@@ -269,6 +302,21 @@ class _Judge:
             found.missing.append(write._replace(says=_change(write)))
         else:
             found.differs.append(_otherwise(write, value))
+
+    def _of_nothing(self, found: _Evidence, write: Write, history: History, at: int) -> None:
+        """A change of what is not there: it did not happen, or that was dropped since."""
+        file = history[at][0]
+        times = self.cells[write.name, ""]
+        there = [each.value for index, each in times if index < file]
+        if not at or not there or there[-1] == GONE:
+            return  # made by the file itself: that is told already
+        if write.implied:
+            return  # PostgreSQL may have given it another name
+        dropped = next((index for index, each in times if index > file and each.value == GONE), None)
+        if dropped is not None:
+            found.doubtful.append((dropped, write._replace(says=_change(write))))
+        else:
+            found.missing.append(write._replace(says=_change(write)))
 
     def _extra_columns(self) -> None:
         """Columns of a table that no file makes: the file that makes the table was another when it ran."""
@@ -305,8 +353,8 @@ class _Judge:
                     each.superseded.append(by)
                 elif not write.along:
                     left.append(write)
-                elif self._owner(write) is not None:
-                    each.differs.append(f"{write.says} is not there")
+                else:
+                    self._lacks_part(each, write)
             each.doubtful.clear()
             each.missing += left
 
@@ -358,12 +406,7 @@ class _Judge:
 
     def _by_rows(self, facts: FileFacts) -> FileState:
         """A file that leaves nothing in the catalog: whether the rows are there that other files need of it."""
-        answers = [
-            self.live.answers.get(requirement.probe)
-            for other in self.graph.files
-            for requirement in other.requires
-            if requirement.probe and requirement.provider is not None and requirement.provider.file == facts.name
-        ]
+        answers = [self.live.answers.get(probe) for probe in self.probes.get(facts.name, ())]
         held = [answer is True for answer in answers]
         if not answers:
             return FileState(facts.name, "unprovable", False, because=_silence(facts))
