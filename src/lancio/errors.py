@@ -13,6 +13,7 @@
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
     ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
+    ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 
@@ -130,3 +131,9 @@ class Interrupted(LancioError):
 
     code = "interrupted"
     exit_status = 130
+
+
+class HistoryRefused(LancioError):
+    """Another tool's history says that something is not as it should be, or contradicts the catalog."""
+
+    code = "history"

@@ -79,7 +79,8 @@ def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureF
         (("graph", "--format", "pdf"), "pdf"),
         (("graph", ".", "--platform"), "DIR and --platform are both given"),
         (("graph", "--platform", "--tree", "--json"), "--tree and json do not go together"),
-        (("adopt", "--platform"), "--edited"),
+        (("adopt", "--platform", "--edited", "x.sql", "--implied"), "--edited goes alone"),
+        (("apply", "--platform", "--implied"), "go with --adopt"),
         (("explain", "", "--platform"), "there is no error text"),
     ],
 )

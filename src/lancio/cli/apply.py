@@ -1,4 +1,4 @@
-"""`lancio apply` and `lancio adopt`: what changes a database."""
+"""`lancio apply`: what changes a database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli.adopt import doubted, proof_options, proposal, tell, write
 from lancio.cli.options import (
     choice_options,
     data_limit,
@@ -17,7 +18,7 @@ from lancio.cli.options import (
     source,
     terminal_of,
 )
-from lancio.errors import LancioError, NoGo
+from lancio.errors import LancioError, NoGo, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ Examples:
   lancio apply migrations
   lancio apply migrations --to 005_create_audit_logs.sql
   lancio apply migrations --only 006_register_railway_databases.sql
+  lancio apply migrations --adopt
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
@@ -40,6 +42,8 @@ Examples:
 @folder_options
 @choice_options
 @data_options
+@click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
+@proof_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -51,6 +55,11 @@ def apply(
     order: str,
     to: str | None,
     only: tuple[str, ...],
+    adopt: bool,
+    origin: str | None,
+    implied: bool,
+    by_order: bool,
+    trust_history: bool,
     yes: bool,
     database: str | None,
     role: str | None,
@@ -66,13 +75,30 @@ def apply(
     """
     from lancio.cli import work
     from lancio.render import json, text
+    from lancio.render.lines import counted
 
     terminal = terminal_of(context)
+    if (origin or implied or by_order or trust_history) and not adopt:
+        raise UsageError(
+            "--from, --implied, --by-order and --trust-history go with --adopt",
+            cause="They say what counts as proof that a file ran here.",
+            remedy="Add --adopt, or leave them away.",
+        )
     way: work.Order = "graph" if order == "graph" else "name"
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit())
+        proposed = None
+        if not adopt:
+            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit())
+        else:
+            plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
+            proposed = proposal(
+                plan, session, where.words, origin, implied=implied, by_order=by_order, trust=trust_history
+            )
+            adopted = [row.file for row in proposed.rows]
+            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, adopted=adopted, data=data_limit())
+            plan = doubted(plan, session, proposed, where.words)
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
@@ -80,18 +106,32 @@ def apply(
             else:
                 terminal.data(text.preflight(plan, terminal.cells, server=session.said))
             return NoGo.exit_status
+        if proposed is not None and proposed.rows and not (yes or json_) and _asks(terminal):
+            tell(terminal, proposed, (), dry_run=True, json_=False)
+            if not click.confirm(f"Record these on {session.said}?", err=True):
+                terminal.talk("Nothing was changed.")
+                return 1
+        if proposed is not None and (new := write(graph, session, proposed)):
+            if json_:
+                terminal.data(f"{json.line({'event': 'adopted', 'files': list(new)})}\n")
+            else:
+                terminal.data(f"{counted(len(new), 'file')} adopted: in the ledger now, and not run.\n")
         if not plan.steps:
             if json_:
                 terminal.data(f"{json.line({'event': 'nothing-to-do', 'done': list(plan.done)})}\n")
             else:
                 terminal.data(text.plan(plan, terminal.cells))
             return 0
-        if not (yes or json_) and sys.stdin.isatty() and terminal.err.isatty():
+        if not (yes or json_) and _asks(terminal):
             terminal.data(text.plan(plan, terminal.cells))
             if not click.confirm(f"Run this on {session.said}?", err=True):
                 terminal.talk("Nothing was changed.")
                 return 1
         return launch(plan, session, where.words, settings, terminal)
+
+
+def _asks(terminal: Terminal) -> bool:
+    return sys.stdin.isatty() and terminal.err.isatty()
 
 
 def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str, str], terminal: Terminal) -> int:
@@ -127,50 +167,3 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         error.commands = session.here(error.commands)
         raise
     return 0
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  lancio adopt migrations --edited 002_platform_billing_schema.sql
-""",
-)
-@folder_options
-@click.option("--edited", metavar="FILE", required=True, help="The applied file whose new text is accepted.")
-@database_options
-@json_option
-@click.pass_context
-def adopt(
-    context: click.Context,
-    folder: str | None,
-    platform: bool,
-    order: str,
-    edited: str,
-    database: str | None,
-    role: str | None,
-    json_: bool,
-) -> None:
-    """Accept that an applied file was edited: from now on its new text counts. The file is not run again.
-
-    Comments, white space and line ends never need this: only the statements count.
-    """
-    from lancio.cli import work
-    from lancio.errors import UsageError
-    from lancio.executor import ledger
-    from lancio.render import json
-
-    del order  # of no meaning for one file; accepted so that all commands take the same folder options
-    terminal = terminal_of(context)
-    found = {each.name: each for each in source(folder, platform=platform).read().migrations}
-    if edited not in found:
-        raise UsageError(
-            f"there is no file {edited} in the folder",
-            cause="--edited takes a file's path relative to the folder.",
-            remedy=f"Name one of: {', '.join(list(found)[:12])}",
-        )
-    with work.session(database, role) as session:
-        row = ledger.adopt_edited(session.connection, found[edited])
-    if json_:
-        terminal.data(json.document({"adopted": row.migration, "state": row.state, "checksum": row.checksum}))
-    else:
-        terminal.data(f"{edited}: its new text is accepted; it was not run.\n")

@@ -33,7 +33,10 @@ COMMANDS = {
     "verify": ("lancio.cli.verify:verify", "Prove that what was applied still stands."),
     "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
     "explain": ("lancio.cli.explain:explain", "Turn an error text or SQLSTATE into cause and solution."),
-    "adopt": ("lancio.cli.apply:adopt", "Accept a file that was edited after it was applied."),
+    "adopt": (
+        "lancio.cli.adopt:adopt",
+        "Take over what ran here without Lancio, proved by facts or from another tool's history.",
+    ),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),

@@ -105,9 +105,11 @@ def status(
     For the platform's own migrations also the state diagram and the checklist of the specification, each line ticked
     from a fact or unticked with its reason. Changes nothing.
     """
+    from lancio.cli import adopt as adopting
     from lancio.cli import work
     from lancio.registry import state as states
     from lancio.render import json, text
+    from lancio.render import states as drawn
     from lancio.render.lines import counted
 
     terminal = terminal_of(context)
@@ -118,19 +120,23 @@ def status(
         plan = work.plan_of(graph, session, where, order=way)
         of_platform = any(facts.name == states.STEP_1 for facts in graph.files)
         state = state_of(session, plan) if of_platform else None
+        command, doubts = adopting.command(plan, session, where.words)
+        command = "".join(session.here((command,))) if command else ""
         said = session.said
     if json_:
         shown: dict[str, object] = {
             "files": [json.state(each) for each in plan.states],
             "to_run": [step.facts.name for step in plan.steps],
             "go": plan.go,
+            "finish": command,
+            "doubts": list(doubts),
         }
         if state is not None:
             shown |= {"stands": state.stands, "ready": state.ready, "to_do": state.to_do}
             shown |= {"stages": state.stages, "checklist": state.checklist}
         terminal.data(json.document(shown))
         return
-    terminal.data(f"{said}\n\n{text.states(plan.states, terminal.cells)}\n")
+    terminal.data(f"{said}\n\n{drawn.table(plan.states, terminal.cells)}\n")
     if state is not None:
         terminal.data(f"{text.checklist(state, terminal.cells)}\n{text.diagram(state, terminal.cells)}\n")
     if plan.steps:
@@ -139,6 +145,7 @@ def status(
         )
     else:
         terminal.data("Nothing to do.\n" if plan.go else "NO-GO: see lancio preflight.\n")
+    terminal.data(drawn.ending(command, doubts, terminal.cells))
 
 
 def state_of(session: work.Session, plan: Plan | None = None) -> State:

@@ -114,8 +114,9 @@ def plan_of(
     order: Order = "name",
     environ: Mapping[str, str] | None = None,
     data: float | Literal[False] | None = False,
+    adopted: Sequence[str] = (),
 ) -> Plan:
-    """Ask the live database and make the plan; nothing is changed there.
+    """Ask the live database and make the plan; nothing is changed there. Files in `adopted` count as recorded.
 
     `data` is how many seconds one question about the rows may take; None leaves them alone and says so, False leaves
     them alone.
@@ -123,8 +124,10 @@ def plan_of(
     Raises:
         UsageError: `to` or `only` names a file that the folder does not have.
     """
+    from lancio.catalog import profile
     from lancio.executor import ledger, snapshot
-    from lancio.planner import plan
+    from lancio.planner import outcomes, plan
+    from lancio.reading import cache
 
     for name in (*only, *((to,) if to is not None else ())):
         if name not in {facts.name for facts in graph.files}:
@@ -134,10 +137,13 @@ def plan_of(
                 remedy=f"Name one of: {', '.join(facts.name for facts in graph.files[:12])}",
             )
     live = snapshot.take(session.connection, graph)
+    recorded = ledger.read(session.connection)
     made = plan.make(
         graph,
         live,
-        ledger={name: applied.checksum for name, applied in ledger.read(session.connection).items()},
+        ledger={name: applied.checksum for name, applied in recorded.items()},
+        origins={name: applied.origin for name, applied in recorded.items()},
+        outcomes=outcomes.kept(graph, profile.load(graph.server_version), cache.usual()),
         begun=ledger.begun(session.connection),
         durations={name: round(took) for name, took in ledger.durations(session.connection).items()},
         environ=os.environ if environ is None else environ,
@@ -145,6 +151,7 @@ def plan_of(
         only=tuple(only),
         minimal=minimal,
         order=order,
+        adopted=tuple(adopted),
         folder=source.words,
         psql=session.target.psql,
     )

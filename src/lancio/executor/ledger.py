@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 from dataclasses import dataclass, replace
@@ -19,13 +20,13 @@ from lancio.executor.session import LEDGER_QUERIES as QUERIES
 from lancio.executor.session import Command, Connection, Session, array
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from lancio.executor.events import Event
     from lancio.reading.source import Migration
 
-FORMAT = 1
+FORMAT = 3
 """The ledger's format that this Lancio writes; it reads this one alone."""
 
 
@@ -34,7 +35,8 @@ class Applied:
     """A row of the ledger: a migration that is in the database.
 
     `state` is `applied` (it ran here), `adopted` (it was found to be here) or `edited` (its file changed afterwards
-    and that was accepted). `duration_ms` is None for what did not run by Lancio.
+    and that was accepted). `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
+    whose history had it. `duration_ms` is None for what did not run by Lancio.
     """
 
     id: int
@@ -48,6 +50,7 @@ class Applied:
     duration_ms: float | None
     locks: tuple[tuple[str, str], ...]
     verifications: tuple[str, ...]
+    origin: str
     who: str
     host: str
 
@@ -159,16 +162,62 @@ def adopt_edited(connection: Connection, migration: Migration) -> Applied:
             cause="Its statements are the same; comments and white space do not count.",
             remedy="Nothing is to do.",
         )
+    with _writing(connection) as work:
+        ensure(work)
+        run = start_run(work, plan_hash="")
+        _record(work, run, Adopted(migration, known.position, known.origin), "edited")
+        work.ask(QUERIES["finish_run"], str(run), "done")
+    return read(connection)[migration.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A migration that is taken over: its place among the files, who says that it ran, and when if that is known."""
+
+    migration: Migration
+    position: int
+    origin: str
+    at: datetime | None = None
+
+
+def adopt(connection: Connection, rows: Sequence[Adopted]) -> tuple[str, ...]:
+    """Record files that ran here without Lancio, all of them in one transaction; the names that were new.
+
+    What came into the ledger meanwhile is left as it is there.
+
+    Raises:
+        ServerError, LockHeld: as when applying.
+    """
+    if not rows:
+        return ()
+    with _writing(connection) as work:
+        ensure(work)
+        known = applied_checksums(work)
+        new = [each for each in rows if each.migration.name not in known]
+        if new:
+            work.ask("BEGIN")
+            run = start_run(work, plan_hash="")
+            for each in new:
+                _record(work, run, each, "adopted")
+            work.ask(QUERIES["finish_run"], str(run), "done")
+            work.ask("COMMIT")
+    return tuple(each.migration.name for each in new)
+
+
+@contextlib.contextmanager
+def _writing(connection: Connection) -> Iterator[Session]:
+    """A session that holds the runner's lock; what it cannot write is refused."""
     work = session.begin(connection, application="lancio adopt")
     try:
         for _ in lock.acquire(work, wait_s=10):
             pass
         try:
-            run = start_run(work, plan_hash="")
-            _record(work, run, migration, known.position, "edited")
-            work.ask(QUERIES["finish_run"], str(run), "done")
+            yield work
         finally:
-            lock.release(work)
+            if not work.lost:
+                if work.connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                    work.connection.execute("ROLLBACK")
+                lock.release(work)
     except session.Refused as refused:
         raise session.refusal(refused.error, "the ledger could not be written") from None
     except session.Lost as lost:
@@ -177,7 +226,6 @@ def adopt_edited(connection: Connection, migration: Migration) -> Applied:
         ) from lost
     finally:
         session.end(work)
-    return read(connection)[migration.name]
 
 
 # --- what the runner writes -------------------------------------------------------------------------------------------
@@ -280,8 +328,18 @@ def applied_checksums(work: Session) -> dict[str, str]:
     return {str(row[2]): str(row[3]) for row in work.ask(QUERIES["rows"])}
 
 
-def _record(work: Session, run: int, migration: Migration, position: int, state: str) -> None:
-    work.ask(QUERIES["record"], str(run), migration.name, migration.checksum, migration.digest, str(position), state)
+def _record(work: Session, run: int, row: Adopted, state: str) -> None:
+    work.ask(
+        QUERIES["record"],
+        str(run),
+        row.migration.name,
+        row.migration.checksum,
+        row.migration.digest,
+        str(row.position),
+        state,
+        row.origin,
+        row.at.isoformat() if row.at is not None else None,
+    )
 
 
 def _formats() -> list[tuple[int, str]]:

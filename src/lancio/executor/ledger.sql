@@ -75,20 +75,23 @@ WITH own AS (
 SELECT step.duration_ms, step.locks FROM step
 
 -- name: record
-INSERT INTO lancio.step (run, backend_pid, migration, checksum, digest, position, state, started_at)
-VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, pg_catalog.clock_timestamp())
+INSERT INTO lancio.step (run, backend_pid, migration, checksum, digest, position, state, origin, started_at)
+VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, $7,
+        coalesce($8::timestamptz, pg_catalog.clock_timestamp()))
 RETURNING id
 
 -- name: rows
 -- Of each migration the row that counts: the latest.
 SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
-       s.duration_ms, s.locks, s.verifications, r.who, r.host
+       s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin, r.who,
+       r.host
 FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
 ORDER BY s.migration, s.id DESC
 
 -- name: steps_of
 SELECT s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
-       s.duration_ms, s.locks, s.verifications, r.who, r.host
+       s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin, r.who,
+       r.host
 FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
 WHERE s.run = $1::bigint
 ORDER BY s.position

@@ -106,7 +106,7 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         relation = catalog.add(Name("relation", row["schema"], row["name"]), _RELATIONS[row["kind"]], BEFORE, table)
         relation.extension = row["extension"] or ""
         relation.facts["owner"] = "yes" if row["owned"] else "no"
-        if row["columns"]:
+        if row["unique"] is not None:
             relation.detail = Detail(
                 label="index",
                 columns_of=tuple(row["columns"]),
@@ -117,6 +117,7 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         if row["valid"] is False:
             relation.facts["valid"] = "no"
         relation.facts["rls"] = "on" if row["rls"] else "off"
+        relation.facts["plain"] = "yes" if row["plain"] and not row["included"] else "no"
     for row in found["types"]:
         kind = _TYPES.get(row["kind"], "type")
         type_ = catalog.add(Name("type", row["schema"], row["name"]), kind, BEFORE)
@@ -139,14 +140,13 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
         routine.extension = row["extension"] or ""
         if row["definition"]:
             routine.facts["definition"] = row["definition"]
+        if row["source"]:
+            routine.facts["source"] = row["source"]
     for row in found["constraints"]:
-        _part(
-            catalog,
-            "constraint",
-            _CONSTRAINTS.get(row["kind"], "constraint"),
-            row,
-            Detail(columns_of=tuple(row["columns"])),
-        )
+        label = _CONSTRAINTS.get(row["kind"], "constraint")
+        constraint = _part(catalog, "constraint", label, row, Detail(columns_of=tuple(row["columns"])))
+        if constraint is not None and row["target"]:
+            constraint.facts["references"] = row["target"]
     for row in found["triggers"]:
         executes = Ref("routine", row["routine"], row["routine_schema"], (), 0)
         events = tuple(word for bit, word in _EVENTS if row["type"] & bit)
@@ -156,7 +156,8 @@ def _catalog(server: Mapping[str, Any], found: Mapping[str, Rows]) -> Catalog:
             table.facts["empty"] = "yes"
     for kind, group in (("policy", "policies"), ("rule", "rules")):
         for row in found[group]:
-            _part(catalog, kind, kind, row, Detail())  # type: ignore[arg-type]
+            does = Detail(events=(row["command"],) if kind == "policy" else ())
+            _part(catalog, kind, kind, row, does)  # type: ignore[arg-type]
     _others(catalog, found["others"])
     for row in found["dependents"]:
         stands = catalog.find(_dependent(row))

@@ -35,7 +35,8 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS ki
              WHERE k.place <= (to_jsonb(i) ->> 'indnkeyatts')::int OR NOT to_jsonb(i) ? 'indnkeyatts'
              ORDER BY k.place) AS columns,
        i.indisvalid OR c.relkind = 'I' AS valid, i.indisunique AS "unique", i.indexprs IS NULL AND i.indimmediate AS plain,
-       i.indpred IS NOT NULL AS partial
+       i.indpred IS NOT NULL AS partial,
+       coalesce((to_jsonb(i) ->> 'indnkeyatts')::int < i.indnatts, false) AS included
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.oid
@@ -49,8 +50,11 @@ ORDER BY (c.relkind IN ('i', 'I')), 1, 2
 -- name: columns
 SELECT n.nspname::text AS schema, c.relname::text AS relation, a.attname::text AS name,
        format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
-       a.atthasdef OR to_jsonb(a) ->> 'attidentity' <> '' AS has_default
+       -- DEFAULT NULL is no default; it is kept where its type has a length.
+       a.atthasdef AND coalesce(pg_get_expr(d.adbin, d.adrelid), '') !~ '^NULL::'
+           OR to_jsonb(a) ->> 'attidentity' <> '' AS has_default
 FROM pg_attribute a
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
@@ -68,7 +72,8 @@ SELECT n.nspname::text AS schema, p.proname::text AS name,
        CASE WHEN l.lanname IN ('sql', 'plpgsql') AND x.extname IS NULL
                  AND coalesce(to_jsonb(p) ->> 'prokind', CASE WHEN (to_jsonb(p) ->> 'proisagg')::boolean THEN 'a' END, 'f')
                      IN ('f', 'p')
-            THEN pg_get_functiondef(p.oid) END AS definition
+            THEN pg_get_functiondef(p.oid) END AS definition,
+       CASE WHEN x.extname IS NULL THEN p.prosrc END AS source
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
@@ -91,9 +96,11 @@ ORDER BY 1, 2
 -- name: constraints
 SELECT n.nspname::text AS schema, c.relname::text AS relation, k.conname::text AS name, k.contype::text AS kind,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
-             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns,
+       t.relname::text AS target
 FROM pg_constraint k
 JOIN pg_class c ON c.oid = k.conrelid
+LEFT JOIN pg_class t ON t.oid = k.confrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE k.contype <> 'n'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'lancio') AND n.nspname !~ '^pg_(toast_)?temp_'
@@ -113,7 +120,8 @@ WHERE NOT t.tgisinternal AND n.nspname NOT IN ('lancio')
 ORDER BY 1, 2, 3
 
 -- name: policies
-SELECT schemaname::text AS schema, tablename::text AS relation, policyname::text AS name FROM pg_policies
+SELECT schemaname::text AS schema, tablename::text AS relation, policyname::text AS name,
+       lower(cmd)::text AS command FROM pg_policies
 WHERE schemaname <> 'lancio' ORDER BY 1, 2, 3
 
 -- name: rules

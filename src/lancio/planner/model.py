@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 Hazard = Literal["read-after-write", "write-after-read", "write-after-write"]
 Strength = Literal["hard", "late", "row", "set", "external", "order"]
-State = Literal["applied", "partly applied", "not applied", "unprovable"]
+State = Literal[
+    "applied", "partly applied", "not applied", "changed since", "superseded", "implied", "unprovable"
+]  # fmt: skip
 LONE = frozenset(("CONCURRENTLY", "VACUUM"))
 """Why a statement stands alone: those that may run again after they were cut off half-way."""
 RISKS = ("none", "low", "medium", "high")
@@ -257,13 +259,40 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """How one file stands in the live database, from facts, beside what the ledger says."""
+    """How one file stands in the live database, from facts, beside what the ledger says.
+
+    `missing` are objects (or changes of objects) that it makes and the database lacks; with "not applied" it is empty.
+    `differs` says what is there otherwise than the file makes it. `because` is the evidence of a state that the file's
+    own objects do not show: the file that superseded it, the one that implies it, why it cannot be proved.
+
+    `settled`: nothing is left of it to do, as far as the catalog shows. `left` are the ordinals of those of its
+    statements that did not run, where each one can be told; None where not. `disagrees` names every point in which the
+    ledger (`recorded`, `edited`) and the catalog contradict each other; `origin` is where the ledger has it from.
+    `waits` are objects that are not there yet and that it does something to where they are: once another file has made
+    them, it has to run again.
+    """
 
     name: str
     state: State
     recorded: bool
     missing: tuple[str, ...] = ()
     edited: bool = False
+    differs: tuple[str, ...] = ()
+    because: str = ""
+    settled: bool = False
+    left: tuple[int, ...] | None = None
+    disagrees: tuple[str, ...] = ()
+    origin: str = ""
+    waits: tuple[str, ...] = ()
+
+    @property
+    def there(self) -> bool:
+        """Whether the facts say that it ran here, in this or another version."""
+        return self.state in THERE
+
+
+THERE: frozenset[State] = frozenset(("applied", "changed since", "superseded", "implied"))
+"""The states of a file that ran."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
 from lancio.planner import needed, ways
+from lancio.planner import outcomes as outcomes_
+from lancio.planner import states as judging
 from lancio.planner.bind import Binder
-from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step, folded
+from lancio.planner.model import Finding, Missing, Place, Plan, Requirement, Step, folded
 from lancio.planner.rows import identifier
+from lancio.reading.model import FileOps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import Effect, FileFacts, Graph, Lock, Service, State
-    from lancio.reading.model import Statement
+    from lancio.planner.model import Effect, FileFacts, FileState, Graph, Lock, Service
+    from lancio.planner.outcomes import Outcomes
+    from lancio.reading.model import Op, Statement
 
 
 Names = frozenset[str]
@@ -49,18 +53,24 @@ def make(
     folder: str | None = None,
     psql: Callable[[str], str] | None = None,
     begun: Collection[str] = (),
+    outcomes: Outcomes | None = None,
+    origins: Mapping[str, str] | None = None,
+    adopted: Collection[str] = (),
 ) -> Plan:
     """The plan for a live database.
 
-    `ledger` maps the names of recorded files to the checksums they were applied with, `durations` to the milliseconds
-    they took, and `begun` names files that were sent and are not recorded; `to` ends the plan at a file, `only` names
-    the files to run, `minimal` leaves out what `to` does not need. `folder` is how a command names the folder, and
-    `psql` gives the command that runs a file by psql. Nothing here touches the database.
+    `ledger` maps the names of recorded files to the checksums they were applied with, `origins` to where the record
+    comes from, `durations` to the milliseconds they took, and `begun` names files that were sent and are not recorded;
+    `adopted` are those that will be recorded without being run, and need not run. `outcomes` is what the files leave,
+    where that is known already. `to` ends the plan at a file, `only` names the files to run, `minimal` leaves out what
+    `to` does not need. `folder` is how a command names the folder, and `psql` gives the command that runs a file by
+    psql. Nothing here touches the database.
     """
     del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
     there = frozenset(f"{name.kind} {name.full}" for name in live.catalog.names)
-    states = tuple(_state(facts, graph, live, ledger, there) for facts in graph.files)
+    outcome = outcomes if outcomes is not None else outcomes_.of(graph, profiles.load(graph.server_version))
+    states = judging.judge(graph, live, ledger, outcome, origins)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
     left: set[str] = set()
@@ -69,20 +79,17 @@ def make(
         left = {
             facts.name
             for facts in chosen
-            if facts.name not in least and not (by_name[facts.name].recorded or by_name[facts.name].state == "applied")
+            if facts.name not in least and not (by_name[facts.name].recorded or by_name[facts.name].there)
         }
         chosen = [facts for facts in chosen if facts.name in least]
     # Named by itself, a recorded file runs again where something of it is not there any more.
     again = {name for name in only if by_name[name].state in ("not applied", "partly applied")}
-    done = tuple(facts.name for facts in chosen if by_name[facts.name].recorded and facts.name not in again)
-    pending = [
-        # What was to hold at the first application only is not asked of a file that ran here before, by psql.
-        replace(facts, checks=tuple(check for check in facts.checks if not check.once))
-        if by_name[facts.name].state in ("applied", "partly applied")
-        else facts
+    done = tuple(
+        facts.name
         for facts in chosen
-        if facts.name not in done
-    ]
+        if facts.name in adopted or (by_name[facts.name].recorded and facts.name not in again)
+    )
+    pending = [_rest(facts, by_name[facts.name]) for facts in chosen if facts.name not in done]
     answerer = _Answers(graph, live, by_name, commands, there, begun)
     missing = answerer.missing(pending)
     steps = tuple(
@@ -100,6 +107,7 @@ def make(
         *_server(pending, live),
         *_unsendable(pending, live),
         *_gone(states, commands),
+        *_changed(states, commands),
         *_strange(graph, ledger),
         *_own(pending),
         *_read_only(pending, live),
@@ -125,41 +133,23 @@ def _chosen(graph: Graph, to: str | None, only: Sequence[str]) -> list[FileFacts
     return chosen
 
 
-# How each file stands.
-
-
-def _state(facts: FileFacts, graph: Graph, live: Live, ledger: Mapping[str, str], there: Names) -> FileState:
-    """How a file stands in the live database: by its objects, and where it has none by the rows others need of it."""
-    expected = [
-        effect
-        for effect in facts.remains
-        if all(condition in there for condition in effect.where) and effect.kind != "role"
-    ]
-    missing = tuple(effect.object for effect in expected if f"{effect.kind} {effect.name}" not in there)
-    recorded = facts.name in ledger
-    edited = recorded and ledger[facts.name] != facts.migration.checksum
-    state: State
-    if expected:
-        state = "applied" if not missing else "not applied" if len(missing) == len(expected) else "partly applied"
-    else:
-        state = _by_rows(facts, graph, live)
-        if state == "unprovable" and recorded:
-            state = "applied"
-    return FileState(facts.name, state, recorded, missing if state == "partly applied" else (), edited)
-
-
-def _by_rows(facts: FileFacts, graph: Graph, live: Live) -> State:
-    """A file that makes rows alone: whether the rows are there that other files need of it."""
-    answers = [
-        live.answers.get(requirement.probe)
-        for other in graph.files
-        for requirement in other.requires
-        if requirement.probe and requirement.provider is not None and requirement.provider.file == facts.name
-    ]
-    if not answers:
-        return "unprovable"
-    held = [answer is True for answer in answers]
-    return "applied" if all(held) else "partly applied" if any(held) else "not applied"
+def _rest(facts: FileFacts, state: FileState) -> FileFacts:
+    """What is left to do of a file: all of it, or those of its statements that did not run here."""
+    if not (state.there or state.state == "partly applied"):
+        return facts
+    # What was to hold at the first application only is not asked of a file that ran here before, by psql.
+    facts = replace(facts, checks=tuple(check for check in facts.checks if not check.once))
+    if state.left is None or facts.ops is None:
+        return facts
+    controls = {ordinal for ordinal, each in enumerate(facts.statements) if each.control}
+    left = controls.union(state.left)
+    ops = FileOps(
+        facts.ops.statements,
+        tuple(op for op in facts.ops.ops if op.statement in left),
+        facts.ops.directives,
+        facts.ops.problems,
+    )
+    return replace(facts, statements=tuple(facts.statements[each] for each in sorted(left)), ops=ops)
 
 
 # Findings of the plan.
@@ -219,18 +209,24 @@ def _own(pending: Sequence[FileFacts]) -> list[Finding]:
             }
             unlocks = op.verb == "call" and op.ref.name == "pg_advisory_unlock_all"
             if unlocks:
-                place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+                place = _place(facts, op)
                 message = f"{place} gives back all advisory locks, the runner's among them"
                 found.append(Finding("ledger", "refusal", message, place, "Unlock by key: pg_advisory_unlock(…)."))
                 break
             if LEDGER in names and op.verb != "read":
-                place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+                place = _place(facts, op)
                 message = f"{place} changes the schema {LEDGER}, in which the ledger is kept"
                 found.append(
                     Finding("ledger", "refusal", message, place, "Use another schema for objects of your own.")
                 )
                 break
     return found
+
+
+def _place(facts: FileFacts, op: Op) -> Place:
+    # Of a file that is finished, fewer statements are sent than were read.
+    statements = facts.ops.statements if facts.ops is not None else facts.statements
+    return Place(facts.name, op.span.line, statements[op.statement].summary)
 
 
 def _gone(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
@@ -246,6 +242,21 @@ def _gone(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
         )
         for state in states
         if state.recorded and state.state in ("partly applied", "not applied")
+    ]
+
+
+def _changed(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
+    return [
+        Finding(
+            "changed",
+            "warning",
+            f"{state.name} ran here in another version: {'; '.join(state.differs[:3])}",
+            None,
+            "Write what it lacks as a new migration. If the database is as it should be, take the file as it is:",
+            () if state.recorded else (commands.adopt(state.name),),
+        )
+        for state in states
+        if state.state == "changed since"
     ]
 
 
@@ -341,7 +352,7 @@ def _enum_values(facts: FileFacts, live: Live) -> list[Finding]:
         )
         if live.major >= ENUM_IN_TRANSACTION and used is None:
             continue
-        place = Place(facts.name, (used or op).span.line, facts.statements[(used or op).statement].summary)
+        place = _place(facts, used or op)
         message = (
             f"{place} uses '{op.ref.name}', which this file adds to {op.ref.of[0]}"
             if used is not None
@@ -455,6 +466,8 @@ class _Answers:
                     continue
                 key = (requirement.kind, requirement.object)
                 self.unmet.setdefault(facts.name, set()).add(key)
+                if requirement.kind == "name" and self.states[facts.name].there:
+                    key = ("name", facts.name)  # one word for all that it made
                 if key not in asked:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
@@ -597,7 +610,7 @@ class _Answers:
                 blocking=blocking,
             )
         state = self.states[provider]
-        applied = {each for each, other in self.states.items() if other.state == "applied" or other.recorded}
+        applied = {each for each, other in self.states.items() if other.there or other.recorded}
         partly = state.state == "partly applied"
         cause, solution, files = ways.way(self.graph, facts.name, provider, applied - {provider}, partly=partly)
         return Missing(
@@ -646,13 +659,19 @@ class _Answers:
         return ""
 
     def _name_taken(self, facts: FileFacts, requirement: Requirement, message: str) -> Missing:
+        state = self.states[facts.name]
+        ran = state.there and state.state != "changed since"
         return Missing(
             requirement,
             facts.name,
             message,
             f"The database has what {facts.name} would make, but the ledger does not have the file: it was run "
             "without Lancio, or something else made an object of that name.",
-            "If it is the file's own, the file need not run; if not, rename or drop the object. Nothing was changed.",
+            "All that it does is so in this database: take it over instead of running it."
+            if ran
+            else "If it is the file's own, the file need not run; if not, rename or drop the object. Nothing was "
+            "changed.",
+            commands=(f"lancio apply {self.commands.folder} --adopt",) if ran else (),
         )
 
 

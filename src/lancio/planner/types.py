@@ -40,3 +40,8 @@ def assignable(before: str, now: str) -> bool:
 def made_of_columns(result: str) -> bool:
     """A result whose columns are arguments: they are compared with those."""
     return result in ("record", "trigger") or result.startswith("TABLE")
+
+
+def known(type_name: str) -> bool:
+    """Whether it is one of PostgreSQL's own types that are known here."""
+    return bare(type_name) in _KNOWN

@@ -95,9 +95,18 @@ def _column(reader: Reader, fields: Tree) -> Column:
         type=tree.type_ref(type_name) if type_name else None,
         type_name=tree.type_text(type_name),
         not_null=bool(kinds & {"CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY"}) or tree.is_serial(type_name),
-        default="CONSTR_DEFAULT" in kinds or tree.is_serial(type_name),
+        default=_has_default(fields) or tree.is_serial(type_name),
         generated="CONSTR_GENERATED" in kinds,
         identity="CONSTR_IDENTITY" in kinds,
+    )
+
+
+def _has_default(fields: Tree) -> bool:
+    """Whether a column gets a default; DEFAULT NULL is none, and PostgreSQL keeps none."""
+    defaults = (each.get("Constraint", {}) for each in fields.get("constraints", ()))
+    return any(
+        each.get("contype") == "CONSTR_DEFAULT" and not each.get("raw_expr", {}).get("A_Const", {}).get("isnull")
+        for each in defaults
     )
 
 

@@ -79,6 +79,10 @@ def state(state: FileState) -> dict[str, Any]:
         "recorded": state.recorded,
         "missing": list(state.missing),
         "edited": state.edited,
+        "differs": list(state.differs),
+        "because": state.because,
+        "disagrees": list(state.disagrees),
+        "origin": state.origin,
     }
 
 

@@ -138,24 +138,6 @@ def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
     return joined(lines)
 
 
-def states(states: Sequence[FileState], cells: int) -> str:
-    """How each file stands in the live database, and what is missing of it."""
-    if not states:
-        return ""
-    lines = heading("FILES", cells)
-    for state in states:
-        mark = {"applied": "✓", "not applied": "✗", "partly applied": "✗", "unprovable": "·"}[state.state]
-        said: list[str] = [state.state]
-        if state.recorded:
-            said.append("in the ledger")
-        if state.edited:
-            said.append("EDITED since")
-        lines += wrap(f"{state.name}: {', '.join(said)}", cells, first=f"  {mark} ")
-        if state.state == "partly applied" and state.missing:
-            lines += wrap(f"missing: {listed(state.missing, 6)}", cells, first="      ")
-    return joined(lines)
-
-
 def refusal(error: LancioError, cells: int) -> str:
     """A refusal: the message, where, the cause, the remedy and the commands that carry it out."""
     lines = [clean(line) for line in f"Error: {error.message}".splitlines()]
@@ -275,7 +257,7 @@ def _status(name: str, states: dict[str, FileState], plan: Plan | None) -> str:
     state = states.get(name)
     if state is None:
         return "✓ applied" if name in plan.done else "✗ not applied"
-    said = f"{'✓' if state.state == 'applied' else '·' if state.state == 'unprovable' else '✗'} {state.state}"
+    said = f"{'·' if state.state == 'unprovable' else '✓' if state.there and not state.differs else '✗'} {state.state}"
     if state.missing and state.state == "partly applied":
         said += f": {listed(state.missing, 4)} missing"
     return f"{said}{', in the ledger' if state.recorded else ''}{', EDITED since' if state.edited else ''}"

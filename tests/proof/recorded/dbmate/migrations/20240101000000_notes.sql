@@ -1,0 +1,5 @@
+-- migrate:up
+CREATE TABLE notes (id integer PRIMARY KEY, title text NOT NULL);
+CREATE INDEX notes_title ON notes (title);
+
+-- migrate:down

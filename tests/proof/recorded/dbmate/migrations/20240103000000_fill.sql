@@ -1,0 +1,4 @@
+-- migrate:up
+UPDATE notes SET stars = 0 WHERE stars IS NULL;
+
+-- migrate:down

@@ -1,0 +1,4 @@
+-- migrate:up
+CREATE TABLE links (id integer PRIMARY KEY, note integer REFERENCES notes (id));
+
+-- migrate:down

@@ -1,0 +1,8 @@
+BEGIN;
+--
+-- Raw SQL operation
+--
+CREATE TABLE notes (id integer PRIMARY KEY, title text NOT NULL);
+CREATE INDEX notes_title ON notes (title);
+
+COMMIT;

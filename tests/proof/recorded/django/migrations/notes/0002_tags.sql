@@ -1,0 +1,8 @@
+BEGIN;
+--
+-- Raw SQL operation
+--
+CREATE TABLE tags (id integer PRIMARY KEY, note integer REFERENCES notes (id));
+ALTER TABLE notes ADD COLUMN stars integer;
+
+COMMIT;

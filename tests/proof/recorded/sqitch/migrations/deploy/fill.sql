@@ -1,0 +1,3 @@
+BEGIN;
+UPDATE notes SET stars = 0 WHERE stars IS NULL;
+COMMIT;

@@ -1,0 +1,3 @@
+BEGIN;
+CREATE TABLE links (id integer PRIMARY KEY, note integer REFERENCES notes (id));
+COMMIT;

@@ -1,0 +1,4 @@
+BEGIN;
+CREATE TABLE tags (id integer PRIMARY KEY, note integer REFERENCES notes (id));
+ALTER TABLE notes ADD COLUMN stars integer;
+COMMIT;

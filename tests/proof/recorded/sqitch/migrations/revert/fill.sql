@@ -1,0 +1,7 @@
+-- Revert notes:fill from pg
+
+BEGIN;
+
+-- XXX Add DDLs here.
+
+COMMIT;

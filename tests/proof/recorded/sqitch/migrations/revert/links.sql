@@ -1,0 +1,7 @@
+-- Revert notes:links from pg
+
+BEGIN;
+
+-- XXX Add DDLs here.
+
+COMMIT;

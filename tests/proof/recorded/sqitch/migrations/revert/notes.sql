@@ -1,0 +1,7 @@
+-- Revert notes:notes from pg
+
+BEGIN;
+
+-- XXX Add DDLs here.
+
+COMMIT;

@@ -1,0 +1,7 @@
+-- Revert notes:tags from pg
+
+BEGIN;
+
+-- XXX Add DDLs here.
+
+COMMIT;

@@ -1,0 +1,7 @@
+-- Verify notes:fill on pg
+
+BEGIN;
+
+-- XXX Add verifications here.
+
+ROLLBACK;

@@ -1,0 +1,7 @@
+-- Verify notes:links on pg
+
+BEGIN;
+
+-- XXX Add verifications here.
+
+ROLLBACK;

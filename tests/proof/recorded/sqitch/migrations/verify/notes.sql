@@ -1,0 +1,7 @@
+-- Verify notes:notes on pg
+
+BEGIN;
+
+-- XXX Add verifications here.
+
+ROLLBACK;

@@ -1,0 +1,7 @@
+-- Verify notes:tags on pg
+
+BEGIN;
+
+-- XXX Add verifications here.
+
+ROLLBACK;

@@ -1,0 +1,3 @@
+
+CREATE TABLE notes (id integer PRIMARY KEY, title text NOT NULL);
+CREATE INDEX notes_title ON notes (title);

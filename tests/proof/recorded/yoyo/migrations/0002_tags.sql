@@ -1,0 +1,4 @@
+-- depends: 0001_notes
+
+CREATE TABLE tags (id integer PRIMARY KEY, note integer REFERENCES notes (id));
+ALTER TABLE notes ADD COLUMN stars integer;

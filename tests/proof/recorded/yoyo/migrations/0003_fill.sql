@@ -1,0 +1,3 @@
+-- depends: 0002_tags
+
+UPDATE notes SET stars = 0 WHERE stars IS NULL;

@@ -1,0 +1,3 @@
+-- depends: 0003_fill
+
+CREATE TABLE links (id integer PRIMARY KEY, note integer REFERENCES notes (id));
