@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli.backup import backup_options
 from lancio.cli.options import (
     choice_options,
     database_options,
@@ -32,11 +33,13 @@ Examples:
   lancio apply migrations --to 005_create_audit_logs.sql
   lancio apply migrations --only 006_register_railway_databases.sql
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
+  lancio apply migrations --no-backup
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
 @folder_options
 @choice_options
+@backup_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -55,8 +58,9 @@ def apply(
 ) -> int:
     """Run what is left to run: each step in a transaction, with its verification and its ledger row.
 
-    Nothing is sent unless the preflight is a go. Addresses of services come from REDIS_URL and MONGO_URL, the key that
-    seals their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
+    Nothing is sent unless the preflight is a go; where the database has rows, that takes a known backup
+    (`lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and MONGO_URL, the key that seals
+    their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
 
     Exit status 0 when all is applied, 1 when a step failed (it was rolled back, the ones before it stay), 3 for a
     no-go, 130 after Ctrl-C.
@@ -69,7 +73,7 @@ def apply(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
+        plan = work.plan_of(graph, session, where, to=to, only=only, order=way, look="required")
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:

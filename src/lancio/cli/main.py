@@ -34,6 +34,7 @@ COMMANDS = {
     "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
     "explain": ("lancio.cli.explain:explain", "Turn an error text or SQLSTATE into cause and solution."),
     "adopt": ("lancio.cli.apply:adopt", "Accept a file that was edited after it was applied."),
+    "backup": ("lancio.cli.backup:backup", "Note a backup that was made, and list those that are known."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),

@@ -110,8 +110,12 @@ def plan_of(
     minimal: bool = False,
     order: Order = "name",
     environ: Mapping[str, str] | None = None,
+    look: Literal["", "required", "all"] = "",
 ) -> Plan:
     """Ask the live database and make the plan; nothing is changed there.
+
+    With `look` what is around the catalog is asked as well (rights, locks, room, backups …): of services outside all of
+    them, or only the required ones.
 
     Raises:
         UsageError: `to` or `only` names a file that the folder does not have.
@@ -141,6 +145,10 @@ def plan_of(
         folder=source.words,
         psql=session.target.psql,
     )
+    if look:
+        from lancio.cli import around
+
+        made = around.complete(made, live, session, source, environ, wanted=look == "all")
     missing = tuple(replace(item, commands=session.here(item.commands)) for item in made.missing)
     findings = tuple(replace(item, commands=session.here(item.commands)) for item in made.findings)
     return replace(made, missing=missing, findings=findings)

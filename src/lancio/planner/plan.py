@@ -14,14 +14,13 @@ from lancio.catalog.model import Name
 from lancio.planner import needed, ways
 from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step, folded
-from lancio.planner.rows import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import Effect, FileFacts, Graph, Lock, Service, State
+    from lancio.planner.model import FileFacts, Graph, Service, State
     from lancio.reading.model import Statement
 
 
@@ -449,7 +448,6 @@ class _Answers:
         asked: set[tuple[str, str]] = set()
         for index, facts in enumerate(pending):
             bound = binder.file(index)
-            found.extend(self._ownership(facts, binder.locks()))
             for requirement in bound.missing():
                 if self.met(requirement) or (requirement.kind == "name" and self.resumable(facts)):
                     continue
@@ -459,7 +457,6 @@ class _Answers:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
             found.extend(self._extensions(facts))
-            found.extend(self._privileges(facts))
         for index, requirements in binder.late().items():
             for requirement in requirements:
                 key = (requirement.kind, requirement.object)
@@ -479,57 +476,6 @@ class _Answers:
         parts = [effect.name.partition(".") for effect in facts.creates]
         made = [self.live.catalog.find(Name("relation", schema, name)) for schema, _, name in parts]
         return facts.name in self.begun or any(each and each.facts.get("valid") == "no" for each in made)
-
-    def _privileges(self, facts: FileFacts) -> list[Missing]:
-        """Schemas that a step would make, and those that it would make something in: may this role?"""
-        denied: dict[str, tuple[str, Effect]] = {}
-        for effect in facts.creates:
-            if effect.kind == "schema":
-                if not self.live.can_create and self.live.catalog.find(Name("schema", "", effect.name)) is None:
-                    denied.setdefault(f"database {self.live.database}", ("database", effect))
-            elif effect.kind in ("relation", "routine", "type"):
-                schema = self.live.catalog.find(Name("schema", "", effect.name.partition(".")[0]))
-                made = f"{effect.kind} {effect.name}" in self.there
-                if schema is not None and schema.facts.get("create") == "no" and not made:
-                    denied.setdefault(schema.says, ("schema", effect))
-        found = []
-        for what, (kind, effect) in denied.items():
-            place = Place(facts.name, effect.line, effect.object)
-            needed = Requirement(f"privilege CREATE on {what}", "privilege", "hard", place, "missing")
-            name = what.split(" ", 1)[1]
-            found.append(
-                Missing(
-                    needed,
-                    facts.name,
-                    f"permission denied for {what}",
-                    f"The role {self.live.user} has no CREATE on {what}, which {effect.object} needs.",
-                    "Let its owner grant it, or name another role by --role.",
-                    commands=(f"GRANT CREATE ON {kind.upper()} {identifier(name)} TO {identifier(self.live.user)};",),
-                )
-            )
-        return found
-
-    def _ownership(self, facts: FileFacts, locks: Sequence[Lock]) -> list[Missing]:
-        """Relations that a step would alter or drop: only their owner may (TRUNCATE can be granted)."""
-        found = []
-        for lock in locks:
-            schema, _, name = lock.relation.partition(".")
-            relation = self.live.catalog.find(Name("relation", schema, name))
-            if relation is None or relation.facts.get("owner") != "no" or lock.mode != "ACCESS EXCLUSIVE":
-                continue
-            needed = Requirement(
-                f"ownership of {relation.says}", "privilege", "hard", Place(facts.name, lock.line), "missing"
-            )
-            found.append(
-                Missing(
-                    needed,
-                    facts.name,
-                    f"must be owner of {relation.says}",
-                    f"The role {self.live.user} does not own {relation.says}, which line {lock.line} changes.",
-                    "Run as its owner (--role), or let the owner hand it over.",
-                )
-            )
-        return found
 
     def _extensions(self, facts: FileFacts) -> list[Missing]:
         """Extensions that a step would create: can they be installed here, by this role?"""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FileState,
         Finding,
         Graph,
+        Item,
         Missing,
         Opaque,
         Place,
@@ -68,6 +69,7 @@ def plan(plan: Plan) -> dict[str, Any]:
         "missing": [_missing(each) for each in plan.missing],
         "findings": [_finding(each) for each in plan.findings],
         "wants": [{**_service(service), "set": is_set} for service, is_set in plan.wants],
+        "items": [_item(each) for each in plan.items],
     }
 
 
@@ -205,4 +207,17 @@ def _missing(item: Missing) -> dict[str, Any]:
         "missing_objects": list(item.missing_objects),
         "commands": list(item.commands),
         "blocking": item.blocking,
+        "here": item.here,
+    }
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "group": item.group,
+        "mark": item.mark,
+        "says": item.says,
+        "evidence": item.evidence,
+        "at": _place(item.at) if item.at is not None else None,
+        "provider": item.provider,
+        "commands": list(item.commands),
     }
