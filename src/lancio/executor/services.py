@@ -29,7 +29,7 @@ CODES = {
     "answers": "answers",
     "open": "accepts connections; its protocol is not known here",
     "no variable": "no variable names its address, so nothing was asked",
-    "unset": "the variable is not set",
+    "unset": "its variable is not set",
     "absent": "said to be absent",
     "not looked up": "SRV names are not looked up here",
     "malformed": "the variable's value is no address",
@@ -119,7 +119,7 @@ def probe(service: Service, environ: Mapping[str, str], limit_s: float = 3.0) ->
             raise _End("variable", "no variable")
         value = environ.get(service.variable, "").strip()
         if not value:
-            raise _End("variable", "unset", service.variable)
+            raise _End("variable", "unset")
         if value == ABSENT:
             raise _End("variable", "absent")
         address = _address(value)

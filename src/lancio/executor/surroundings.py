@@ -65,11 +65,11 @@ def take(
         backup = backups.latest(connection)
         with connection.transaction(), psycopg.RawCursor(connection, row_factory=dict_row) as cursor:
             cursor.execute(b"SET TRANSACTION READ ONLY")
+            settings = {row["name"]: Setting(row["value"], row["source"]) for row in _ask(cursor, "settings")}
             cursor.execute(b"SET LOCAL statement_timeout = '20s'")
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'".encode())
             cursor.execute(b"SET LOCAL row_security = off")  # a filtered answer would be an error, never a fact
             (server,) = _ask(cursor, "server")
-            settings = {row["name"]: Setting(row["value"], row["source"]) for row in _ask(cursor, "settings")}
             rights = _rights(cursor, asked, server["version"])
             names = {qualified(full): full for full in asked.relations}
             local = bool(_LOOPBACK.match(connection.info.host or ""))

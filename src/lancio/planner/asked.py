@@ -1,9 +1,9 @@
 """What do the steps of a plan need of a database besides its objects and rows?
 
 Rights, server version, extensions, settings, room and locks, each with the statement that needs it. What an earlier
-step makes belongs to the role that makes it, so only what is there already is asked for; what stands under a
-condition, in a routine's body or behind SET ROLE is left out, since nobody can say from here whether it runs, or as
-whom.
+step makes belongs to the role that makes it, so only what is there already is asked for. What stands under a condition
+that the catalog does not decide is needed perhaps; what stands in a routine's body or behind SET ROLE is left out:
+nobody can say from here as whom it runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lancio.planner.model import Place
 from lancio.planner.rows import identifier
 from lancio.planner.surroundings import Asked, Extension, NewIndex, Rewrite, Right
 from lancio.reading import tree
+from lancio.reading.model import ANY_SCHEMA
 from lancio.reading.relations import CONTYPES
 from lancio.syntax import parser
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lancio.catalog.model import Live, Object
     from lancio.planner.features import Feature
     from lancio.planner.model import FileFacts, Service, Step
-    from lancio.reading.model import Op, Ref, Statement
+    from lancio.reading.model import Guard, Op, Ref, Statement
     from lancio.syntax.parser import RawStatement, Tree
 
 MODES = (
@@ -66,7 +67,10 @@ class _Collected:
     indexes: list[tuple[int, NewIndex]] = field(default_factory=list)
     locks: dict[str, tuple[str, Place]] = field(default_factory=dict)
     services: list[tuple[Service, Place]] = field(default_factory=list)
-    own: set[Name] = field(default_factory=set)  # what a step has made by then
+    conditional: set[Right] = field(default_factory=set)
+    maybe: bool = False  # the operation at hand stands under a condition that nobody can answer from here
+    own: set[Name] = field(default_factory=set)  # what a step has made or dropped by then
+    gone: set[Name] = field(default_factory=set)  # of it, what it dropped
     path: tuple[str, ...] = ()
     bare: Place | None = None
     waits: Place | None = None
@@ -75,6 +79,7 @@ class _Collected:
         return Asked(
             self.rights, self.attributes, tuple(self.features.values()), tuple(self.extensions), self.settings,
             tuple(self.rewrites), tuple(self.indexes), self.locks, tuple(self.services), self.bare, self.waits,
+            frozenset(self.conditional),
         )  # fmt: skip
 
     def step(self, step: Step) -> None:
@@ -138,18 +143,44 @@ class _Collected:
     def _made(self, op: Op) -> None:
         """A step makes it: from now on it is this role's own."""
         ref = op.ref
-        if ref.kind in _WITHOUT_SCHEMA:
-            self.own.add(Name(ref.kind, "", ref.name))
-            return
-        schema = ref.schema or (self.path[0] if self.path else "public")
+        schema = "" if ref.kind in _WITHOUT_SCHEMA else ref.schema or next(iter(self.path), "public")
         self.own.add(Name(ref.kind, schema, ref.name))
+        self.gone.discard(Name(ref.kind, schema, ref.name))
+
+    def _holds(self, guard: Guard) -> bool | None:
+        """Whether a condition around an operation will hold by then; None where the catalog does not decide it."""
+        ref = guard.ref
+        if ref is None or guard.row is not None or guard.truth == "unknown" or ref.schema == ANY_SCHEMA:
+            return None
+        if ref.of:
+            owner = self._find(ref.of[0])
+            if owner is None:
+                return None
+            there = self.live.catalog.find(Name(ref.kind, owner.name.schema, ref.name, owner.name.name)) is not None
+        else:
+            schemas = ("",) if ref.kind in _WITHOUT_SCHEMA else (ref.schema,) if ref.schema else self.path
+            names = [Name(ref.kind, schema or "", ref.name) for schema in schemas]
+            made = any(name in self.own and name not in self.gone for name in names)
+            there = made or (self._find(ref) is not None)
+            if ref.kind == "routine":
+                there = made or any(self.live.catalog.overloads(schema or "", ref.name) for schema in schemas)
+        return there == (guard.truth == "exists")
 
     # Rights.
 
     def _need(self, kind: str, name: str, right: str, op: Op, facts: FileFacts, *, for_: str = "") -> None:
         statement = facts.statements[op.statement]
         place = Place(facts.name, op.span.line, statement.summary)
-        self.rights.setdefault(Right(kind, name, right), (place, for_ or statement.summary))
+        self._keep(Right(kind, name, right), place, for_ or statement.summary)
+
+    def _keep(self, right: Right, place: Place, what: str) -> None:
+        if right not in self.rights:
+            self.rights[right] = place, what
+            if self.maybe:
+                self.conditional.add(right)
+        elif not self.maybe and right in self.conditional:
+            self.conditional.discard(right)
+            self.rights[right] = place, what
 
     def _right(self, object_: Object, right: str, op: Op, facts: FileFacts) -> None:
         kind, name = _said(object_)
@@ -161,8 +192,13 @@ class _Collected:
     def _op(self, op: Op, facts: FileFacts, statement: Statement) -> None:
         if op.verb == "set" and op.ref.name == "search_path" and op.ref.kind == "setting":
             self.path = op.detail.path if op.detail.path is not None else self.live.catalog.path
-        if op.when == "call" or op.guards or op.soft or op.detail.part_of is not None:
-            if op.verb == "make":
+        held = [self._holds(guard) for guard in op.guards]
+        if False in held:
+            return
+        self.maybe = None in held
+        if op.when == "call" or op.soft or op.detail.part_of is not None:
+            if op.verb == "make" and op.when != "call":
+                self._references(op, facts)
                 self._made(op)
             return
         match op.verb:
@@ -180,7 +216,7 @@ class _Collected:
                 found = self._find(op.ref)
                 if found is not None:
                     self._need("schema", identifier(op.ref.name), "USAGE", op, facts)
-            case "call":
+            case "call" if op.when == "now":
                 found = self._find(op.ref)
                 if found is not None:
                     self._right(found, "EXECUTE", op, facts)
@@ -207,8 +243,7 @@ class _Collected:
             elif ref.kind in ("schema", "publication"):
                 self._need("database", "", "CREATE", op, facts)
             elif ref.kind == "role":
-                place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
-                self.attributes.setdefault("createrole", (place, place.text))
+                self._create_role(op, facts)
             self._made(op)
         tables = (*ref.of[:1], *(detail.like[:1] if detail.label == "index" else ()))
         for table in tables if ref.kind != "label" else ():
@@ -218,7 +253,12 @@ class _Collected:
             self._right(found, "OWNER", op, facts)
         if ref.kind == "trigger" and detail.routine is not None and (found := self._find(detail.routine)) is not None:
             self._right(found, "EXECUTE", op, facts)
-        if detail.references is not None and (found := self._find(detail.references[0])) is not None:
+        self._references(op, facts)
+
+    def _references(self, op: Op, facts: FileFacts) -> None:
+        """A foreign key may point only at what its maker may refer to."""
+        references = op.detail.references
+        if references is not None and not op.soft and (found := self._find(references[0])) is not None:
             self._right(found, "REFERENCES", op, facts)
 
     def _change(self, op: Op, facts: FileFacts) -> None:
@@ -234,8 +274,7 @@ class _Collected:
             return  # a grant option would do as well as ownership
         if ref.kind == "role":
             if ref.name != self.live.user:
-                place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
-                self.attributes.setdefault("createrole", (place, place.text))
+                self._create_role(op, facts)
             return
         whole = ref.of[0] if ref.of else ref
         if (found := self._find(whole)) is None:
@@ -244,8 +283,14 @@ class _Collected:
         self._right(found, "DROP" if op.verb == "drop" and not part else "OWNER", op, facts)
         if op.verb == "drop" and not part:
             self.own.add(found.name)  # whatever bears the name later is a step's own
+            self.gone.add(found.name)
         if op.verb == "move" and self.live.catalog.find(Name("schema", "", detail.to)):
             self._need("schema", identifier(detail.to), "CREATE", op, facts)
+
+    def _create_role(self, op: Op, facts: FileFacts) -> None:
+        if not self.maybe:
+            place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+            self.attributes.setdefault("createrole", (place, place.text))
 
     def _setting(self, op: Op, facts: FileFacts, given: set[str]) -> None:
         if op.ref.kind != "setting" or "." not in op.ref.name:
@@ -267,6 +312,7 @@ class _Collected:
 
     def _tree(self, parsed: RawStatement, place: Place, position: int) -> None:
         node, fields = parsed.node, parsed.tree
+        self.maybe = False
         if (because := _superuser(node, fields)) is not None:
             self.attributes.setdefault("superuser", (place, because))
         if node == "CreateExtensionStmt":
@@ -288,16 +334,16 @@ class _Collected:
         elif node in ("ClusterStmt", "VacuumStmt", "RefreshMatViewStmt"):
             self._whole(node, fields, place, position)
         elif node == "VariableSetStmt" and fields.get("name"):
-            self.rights.setdefault(Right("setting", fields["name"].lower(), "SET"), (place, place.text))
+            self._keep(Right("setting", fields["name"].lower(), "SET"), place, place.text)
         elif node == "CreateFunctionStmt":
             language = tree.option(fields.get("options"), "language")
             if isinstance(language, dict):
                 name = tree.text_of(language).lower()
-                self.rights.setdefault(Right("language", identifier(name), "USAGE"), (place, place.text))
+                self._keep(Right("language", identifier(name), "USAGE"), place, place.text)
         for role in _roles(node, fields):
             right = "SET" if self.live.version >= SET_OPTION else "MEMBER"
             if Name("role", "", role) not in self.own:
-                self.rights.setdefault(Right("role", identifier(role), right), (place, place.text))
+                self._keep(Right("role", identifier(role), right), place, place.text)
 
     def _altered(self, table: Object, fields: Tree, place: Place, position: int) -> None:
         for each in fields.get("cmds", ()):

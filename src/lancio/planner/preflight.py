@@ -29,6 +29,9 @@ OLD_TRANSACTION_S = 60
 SLOW_PING_MS = 250.0
 """From here on an open transaction, or a round trip, is worth a warning."""
 
+PAGE = 8192.0
+"""Bytes of an index without rows."""
+
 BACKUP_AGE_S = 24 * 3600.0
 
 CONFLICTS = {
@@ -101,15 +104,26 @@ class _Bench:
     def lacks(
         self, group: Group, kind: str, object_: str, at: Place, message: str, *, cause: str, solution: str, here: str,
         provider: str = "", commands: tuple[str, ...] = (), strength: Strength = "external", says: str = "",
+        blocking: bool = True,
     ) -> None:  # fmt: skip
-        """Something that stops the run."""
-        self.item(group, "unmet", says or object_, here, at, provider, commands)
+        """Something that stops the run, or may if it does not block."""
+        self.item(group, "unmet" if blocking else "warning", says or object_, here, at, provider, commands)
         if (kind, object_) in self.told:
             return  # the plan itself told it
         self.told.add((kind, object_))
         requirement = Requirement(object_, kind, strength, at, "missing")
         self.missing.append(
-            Missing(requirement, at.file, message, cause, solution, provider, commands=commands, here=here)
+            Missing(
+                requirement,
+                at.file,
+                message,
+                cause,
+                solution,
+                provider,
+                commands=commands,
+                blocking=blocking,
+                here=here,
+            )
         )
 
     # Server and extensions.
@@ -218,7 +232,11 @@ class _Bench:
                 + (" and has no CREATEROLE." if attribute == "createrole" else "."),
                 solution="Run this file as a superuser (--role, --database), or let one run it once.",
                 here="not granted", provider="a superuser", strength="hard",
-                commands=(f"ALTER ROLE {identifier(user)} {attribute.upper()};",),
+                commands=(
+                    f"ALTER ROLE {identifier(user)} CREATEROLE;"
+                    if attribute == "createrole"
+                    else f"lancio apply {self.terms.folder} --only {place.file} --role NAME_OF_A_SUPERUSER",
+                ),
             )  # fmt: skip
 
     def _denied(self, right: Right, found: Held, place: Place, what: str) -> None:
@@ -229,12 +247,13 @@ class _Bench:
         command = f"GRANT {right.right} ON {_grant_target(right)} TO {me};"
         solution = "Let its owner grant it, or name another role by --role."
         message = f"permission denied for {said}"
+        here = "not granted"
         cause = f"The role {user} has no {right.right} on {said}, which {what} needs."
         if right.right in ("OWNER", "DROP"):
             message = f"must be owner of {said}"
-            cause = f"The role {user} does not own {said}, which {what} changes."
-            command = f"GRANT {identifier(owner)} TO {me};" if owner else ""
-            solution = "Run as its owner (--role), let the owner hand it over, or become a member of the owner."
+            cause = f"The role {user} does not own {said}, which {what} needs."
+            command = "" if right.kind == "extension" else f"ALTER {_grant_target(right)} OWNER TO {me};"
+            solution = "Run as its owner (--role), or let the owner hand it over."
         elif right.right == "NO RLS":
             message = f"query would be affected by row-level security policy for {said}"
             cause = (
@@ -242,6 +261,7 @@ class _Bench:
                 "a run never works on a part."
             )
             command, provider = f"ALTER ROLE {me} BYPASSRLS;", "a superuser"
+            here = f"row level security holds for {user}"
             solution = "Run as its owner (--role), or as a role with BYPASSRLS."
         elif right.kind == "role":
             message = f"must be able to SET ROLE {right.name}"
@@ -258,10 +278,15 @@ class _Bench:
             provider, solution = "a superuser", "Run this file as a superuser."
             command = f"GRANT SET ON PARAMETER {right.name} TO {me};" if self.around.version >= 150000 else ""
         elif right.kind == "database":
+            message = f"permission denied for database {self.database_name}"
             command = f"GRANT {right.right} ON DATABASE {identifier(self.database_name)} TO {me};"
+        certain = right not in self.asked.conditional
+        if not certain:
+            cause += " The statement stands under a condition that cannot be answered from here."
         self.lacks(
-            "privileges", "privilege", f"{_right_said(right)}", place, message, cause=cause, solution=solution,
-            here="not granted", provider=provider, commands=(command,) if command else (), strength="hard",
+            "privileges", "privilege", _right_said(right), place, message, cause=cause, solution=solution,
+            here=here, provider=provider, commands=(command,) if command else (), strength="hard",
+            blocking=certain,
         )  # fmt: skip
 
     @property
@@ -339,7 +364,9 @@ class _Bench:
 
     def locks(self) -> None:
         around = self.around
-        for relation, (mode, place) in self.asked.locks.items():
+        sizes = {name: table.bytes for name, table in around.tables.items()}
+        for relation in sorted(self.asked.locks, key=lambda name: (-sizes.get(name, 0), name)):
+            mode, place = self.asked.locks[relation]
             table = around.tables.get(relation)
             size = f" ({_table_said(table.bytes, table.rows)})" if table is not None else ""
             says = f"{BLOCKS[mode]} {relation}{size}"
@@ -440,7 +467,7 @@ class _Bench:
         if table is None or table.rows is None:
             return None
         width = sum(table.widths.get(column, 16.0) for column in index.columns or ("",))
-        return table.rows * (12 + -(-width // 8) * 8) / 0.9
+        return max(PAGE, table.rows * (12 + -(-width // 8) * 8) / 0.9)
 
     # Outside.
 
@@ -450,10 +477,12 @@ class _Bench:
             if outcome is None:
                 continue  # a wanted one, and nobody asked
             says = f"service {service.name}, {'required' if service.required else 'wanted'}"
-            where = f" at {outcome.where}" if outcome.where else ""
-            here = f"{outcome.layer}: {outcome.says}{where}"
+            where = f"{outcome.where}: " if outcome.where else ""
+            unset = outcome.code == "unset"
+            here = f"{service.variable} is not set" if unset else f"{where}{outcome.says} [{outcome.layer}]"
             if outcome.code in ("answers", "open"):
-                self.item("services", "met", says, f"{here}, {outcome.took_ms:.0f} ms", place, service.variable)
+                took = f"{where}{outcome.says}, {outcome.took_ms:.0f} ms"
+                self.item("services", "met", says, took, place, service.variable)
             elif not service.required:
                 self.item("services", "note", says, here, place, service.variable)
             elif outcome.code in ("no variable", "not looked up"):
@@ -467,7 +496,7 @@ class _Bench:
         remedy, command = _SERVICE[layer]
         self.lacks(
             "services", "service", f"service {name}", place,
-            f"the service {name} does not answer{where}: {outcome}",
+            f"the service {name} does not answer: {where}{outcome}",
             cause=f"{place.file} requires it; {variable or 'no variable'} gives its address. It ended at {layer}.",
             solution=remedy.format(variable=variable), here=here, provider=variable, says=says,
             commands=(command.format(variable=variable),),
@@ -556,6 +585,8 @@ _LOOK = "SELECT state, xact_start, query FROM pg_stat_activity WHERE pid ="
 
 
 def _right_said(right: Right) -> str:
+    if right.kind == "role":
+        return f"membership of role {right.name}"
     words = {"OWNER": "ownership of", "DROP": "ownership of", "NO RLS": "all rows of"}
     opening = words.get(right.right, f"{right.right} on")
     return f"{opening} {_object_said(right)}"
@@ -575,7 +606,9 @@ def _grant_target(right: Right) -> str:
 
 
 def _table_said(size: int, rows: float | None) -> str:
-    return _size(size) + (f", about {rows:,.0f} rows" if rows is not None else ", rows never counted")
+    return _size(size) + (
+        ", rows never counted" if rows is None else f", about {rows:,.0f} rows" if rows else ", no rows"
+    )
 
 
 def _size(count: float) -> str:
@@ -590,7 +623,7 @@ def _size(count: float) -> str:
 def _age(seconds: float) -> str:
     """`14 minutes`, `24 hours`, `3 days`."""
     for unit, step in (("day", 86400.0), ("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= 2 * step or seconds == step:
+        if seconds >= 2 * step:
             count = seconds // step
-            return f"{count:.0f} {unit}{'' if count == 1 else 's'}"
+            return f"{count:.0f} {unit}s"
     return f"{max(0, seconds):.0f} seconds"

@@ -70,6 +70,7 @@ class Asked:
     services: tuple[tuple[Service, Place], ...] = ()
     bare: Place | None = None  # the first that makes something without saying in which schema
     waits: Place | None = None  # the first that waits for every older transaction: CONCURRENTLY
+    conditional: frozenset[Right] = frozenset()  # of the rights, those needed only if an unknown condition holds
 
     @property
     def relations(self) -> list[str]:

@@ -58,7 +58,8 @@ def _items(items: Sequence[Item], cells: int, *, unfold: bool) -> list[str]:
     lines: list[str] = []
     met = [item for item in items if item.mark == "met"]
     fold = len(met) > FOLDED and not unfold
-    shown = [item for item in items if item.mark != "met" or not fold]
+    first = {id(item) for item in met[: FOLDED // 2]}
+    shown = [item for item in items if item.mark != "met" or not fold or id(item) in first]
     hidden = 0
     if not unfold and len(shown) > 2 * FOLDED:
         worst_first = sorted(shown, key=lambda item: list(MARKS).index(item.mark) if item.mark != "met" else len(MARKS))
@@ -74,7 +75,7 @@ def _items(items: Sequence[Item], cells: int, *, unfold: bool) -> list[str]:
     if hidden:
         lines += wrap(f"and {hidden} more (--all lists them)", cells, first="  · ")
     if fold:
-        lines += wrap(f"{_alike(met)} (--all lists them)", cells, first="  ✓ ")
+        lines += wrap(f"{_alike(met[FOLDED // 2 :])} (--all lists them)", cells, first="  ✓ ")
     return lines
 
 
