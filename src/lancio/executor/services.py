@@ -284,6 +284,8 @@ def _secured(connection: socket.socket, address: _Address, deadline: float) -> s
         raise _End("tls", "certificate", error.verify_message) from None
     except TimeoutError:
         raise _End("tls", "silent") from None
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        raise _End("tls", "closed") from None
     except ssl.SSLError:
         raise _End("tls", "tls", "the service answers without it") from None
     except OSError:
@@ -315,7 +317,7 @@ def _redis(line: _Wire, address: _Address) -> str:
     )
 
     def enough(answer: bytes) -> bool:
-        return answer[:1] not in (b"+", b"-") or answer.count(b"\r\n") >= len(commands)
+        return (bool(answer) and answer[:1] not in (b"+", b"-")) or answer.count(b"\r\n") >= len(commands)
 
     answer = line.ask(question, enough)
     replies = answer.split(b"\r\n")[: len(commands)]

@@ -16,7 +16,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from lancio.executor import backups, services
-from lancio.planner.rows import qualified
 from lancio.planner.surroundings import (
     Available,
     Backend,
@@ -71,7 +70,7 @@ def take(
             cursor.execute(b"SET LOCAL row_security = off")  # a filtered answer would be an error, never a fact
             (server,) = _ask(cursor, "server")
             rights = _rights(cursor, asked, server["version"])
-            names = {qualified(full): full for full in asked.relations}
+            names = _parted(asked.relations)
             local = bool(_LOOPBACK.match(connection.info.host or ""))
             free, why = _free(settings, local=local)
             return Surroundings(
@@ -123,17 +122,23 @@ def _ping(connection: Connection) -> float:
     return (time.perf_counter() - began) * 1000
 
 
+def _parted(relations: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Schemas and bare names of relations that are named in full."""
+    parts = [name.partition(".") for name in relations]
+    return [schema for schema, _, _ in parts], [bare for _, _, bare in parts]
+
+
 def _rights(cursor: psycopg.RawCursor[Row], asked: Asked, version: int) -> dict[Right, Held]:
     wanted = list(asked.rights)
-    columns = ([getattr(each, name) for each in wanted] for name in ("kind", "name", "right"))
+    columns = [list(column) for column in zip(*wanted, strict=True)] or [[]] * len(Right._fields)
     found = {
-        Right(row["kind"], row["name"], row["right"]): Held(row["held"], row["owner"] or "")
+        Right(*(row[name] for name in Right._fields)): Held(row["held"], row["owner"] or "")
         for row in _ask(cursor, "rights", *columns)
     }
-    denied = [each.name for each in wanted if each.kind == "setting" and found[each].held is False]
+    denied = {each.name: each for each in wanted if each.kind == "setting" and found[each].held is False}
     if denied and version >= 150000:
-        for row in _ask(cursor, "parameters", denied):
-            found[Right("setting", row["name"], "SET")] = Held(row["held"])
+        for row in _ask(cursor, "parameters", list(denied)):
+            found[denied[row["name"]]] = Held(row["held"])
     return found
 
 
@@ -163,27 +168,26 @@ def _extensions(cursor: psycopg.RawCursor[Row], names: Sequence[str]) -> dict[st
     return found
 
 
-def _tables(cursor: psycopg.RawCursor[Row], names: Mapping[str, str]) -> dict[str, Table]:
-    if not names:
+def _tables(cursor: psycopg.RawCursor[Row], names: tuple[list[str], list[str]]) -> dict[str, Table]:
+    if not names[0]:
         return {}
     rows: list[Row] = []
     with _tolerated(cursor, "55P03", "57014") as met:
-        rows = _ask(cursor, "tables", list(names))
+        rows = _ask(cursor, "tables", *names)
     if met:
-        rows = _ask(cursor, "tables_locked", list(names))
+        rows = _ask(cursor, "tables_locked", *names)
     widths: dict[str, dict[str, float]] = {}
-    for row in _ask(cursor, "widths", list(names)):
+    for row in _ask(cursor, "widths", *names):
         widths.setdefault(row["name"], {})[row["column"]] = row["width"]
     return {
-        names[row["name"]]: Table(row["bytes"], row["rows"], widths.get(row["name"], {}), row["tablespace"])
-        for row in rows
+        row["name"]: Table(row["bytes"], row["rows"], widths.get(row["name"], {}), row["tablespace"]) for row in rows
     }
 
 
-def _holders(cursor: psycopg.RawCursor[Row], names: Mapping[str, str]) -> Iterator[Holder]:
-    for row in _ask(cursor, "holders", list(names)) if names else ():
+def _holders(cursor: psycopg.RawCursor[Row], names: tuple[list[str], list[str]]) -> Iterator[Holder]:
+    for row in _ask(cursor, "holders", *names) if names[0] else ():
         mode = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", row["mode"].removesuffix("Lock")).upper()
-        yield Holder(names[row["relation"]], mode, _backend(row))
+        yield Holder(row["relation"], mode, _backend(row))
 
 
 def _backend(row: Row) -> Backend:

@@ -24,59 +24,65 @@ SELECT w.name, nullif(pg_catalog.current_setting(w.name, true), '') IS NOT NULL 
 FROM pg_catalog.unnest($1::text[]) AS w (name)
 
 -- name: rights
--- All rights at once. NULL: what it is on is not there.
-SELECT w.kind, w.name, w."right", CASE w.kind
-    WHEN 'relation' THEN CASE
-        WHEN w."right" = 'OWNER' THEN (SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class AS c
-                                       WHERE c.oid = pg_catalog.to_regclass(w.name))
-        WHEN w."right" = 'DROP' THEN (SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE')
-                                             OR pg_catalog.pg_has_role(n.nspowner, 'USAGE')
-                                      FROM pg_catalog.pg_class AS c
-                                      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                                      WHERE c.oid = pg_catalog.to_regclass(w.name))
-        WHEN w."right" = 'NO RLS' THEN NOT pg_catalog.row_security_active(pg_catalog.to_regclass(w.name)::oid)
+-- All rights at once. NULL: what it is on is not there. Names are looked up in the catalogs: to_regclass and its kind fail
+-- where the role has no USAGE on the schema.
+WITH asked AS (
+    SELECT w.*, CASE w.kind
+        WHEN 'relation' THEN (SELECT c.oid FROM pg_catalog.pg_class AS c
+                              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+                              WHERE c.relname = w.bare AND n.nspname = w.schema)
+        WHEN 'schema' THEN (SELECT n.oid FROM pg_catalog.pg_namespace AS n WHERE n.nspname = w.bare)
+        WHEN 'routine' THEN (SELECT p.oid FROM pg_catalog.pg_proc AS p
+                             JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+                             WHERE p.proname = w.bare AND n.nspname = w.schema
+                               AND w.args = (SELECT coalesce(string_agg(pg_catalog.format_type(t, NULL), ', ' ORDER BY o), '')
+                                             FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY AS u (t, o)))
+        WHEN 'type' THEN (SELECT t.oid FROM pg_catalog.pg_type AS t
+                          JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+                          WHERE t.typname = w.bare AND n.nspname = w.schema)
+        WHEN 'extension' THEN (SELECT e.oid FROM pg_catalog.pg_extension AS e WHERE e.extname = w.bare)
+        WHEN 'role' THEN (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = w.bare)
+        WHEN 'language' THEN (SELECT l.oid FROM pg_catalog.pg_language AS l WHERE l.lanname = w.bare)
+        WHEN 'database' THEN (SELECT d.oid FROM pg_catalog.pg_database AS d
+                              WHERE d.datname = pg_catalog.current_database()) END AS oid
+    FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]),
+                    pg_catalog.unnest($4::name[]), pg_catalog.unnest($5::name[]), pg_catalog.unnest($6::text[]))
+         AS w (kind, name, "right", schema, bare, args)
+), owned AS (
+    SELECT a.*, CASE a.kind
+        WHEN 'relation' THEN (SELECT c.relowner FROM pg_catalog.pg_class AS c WHERE c.oid = a.oid)
+        WHEN 'schema' THEN (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.oid = a.oid)
+        WHEN 'routine' THEN (SELECT p.proowner FROM pg_catalog.pg_proc AS p WHERE p.oid = a.oid)
+        WHEN 'type' THEN (SELECT t.typowner FROM pg_catalog.pg_type AS t WHERE t.oid = a.oid)
+        WHEN 'extension' THEN (SELECT e.extowner FROM pg_catalog.pg_extension AS e WHERE e.oid = a.oid)
+        WHEN 'database' THEN (SELECT d.datdba FROM pg_catalog.pg_database AS d WHERE d.oid = a.oid) END AS owner
+    FROM asked AS a
+)
+SELECT o.kind, o.name, o."right", o.schema::text, o.bare::text, o.args, CASE
+    WHEN o."right" = 'OWNER' THEN pg_catalog.pg_has_role(o.owner, 'USAGE')
+    WHEN o."right" = 'DROP' THEN pg_catalog.pg_has_role(o.owner, 'USAGE')
+        OR (SELECT pg_catalog.pg_has_role(n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = o.schema)
+    WHEN o."right" = 'NO RLS' THEN NOT pg_catalog.row_security_active(o.oid)
+    WHEN o.kind = 'relation' THEN CASE
         -- A right on some of the columns may be all that it takes: which ones are read is not looked at.
-        WHEN w."right" IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
-            THEN pg_catalog.has_any_column_privilege(pg_catalog.to_regclass(w.name)::oid, w."right")
-                 OR pg_catalog.has_table_privilege(pg_catalog.to_regclass(w.name)::oid, w."right")
-        ELSE pg_catalog.has_table_privilege(pg_catalog.to_regclass(w.name)::oid, w."right") END
-    WHEN 'schema' THEN CASE
-        WHEN w."right" IN ('OWNER', 'DROP') THEN (SELECT pg_catalog.pg_has_role(n.nspowner, 'USAGE')
-            FROM pg_catalog.pg_namespace AS n WHERE n.oid = pg_catalog.to_regnamespace(w.name))
-        ELSE pg_catalog.has_schema_privilege(pg_catalog.to_regnamespace(w.name)::oid, w."right") END
-    WHEN 'database' THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), w."right")
-    WHEN 'routine' THEN CASE
-        WHEN w."right" IN ('OWNER', 'DROP') THEN (SELECT pg_catalog.pg_has_role(p.proowner, 'USAGE')
-            FROM pg_catalog.pg_proc AS p WHERE p.oid = pg_catalog.to_regprocedure(w.name))
-        ELSE pg_catalog.has_function_privilege(pg_catalog.to_regprocedure(w.name)::oid, w."right") END
-    WHEN 'type' THEN CASE
-        WHEN w."right" IN ('OWNER', 'DROP') THEN (SELECT pg_catalog.pg_has_role(t.typowner, 'USAGE')
-            FROM pg_catalog.pg_type AS t WHERE t.oid = pg_catalog.to_regtype(w.name))
-        ELSE pg_catalog.has_type_privilege(pg_catalog.to_regtype(w.name)::oid, w."right") END
-    WHEN 'extension' THEN (SELECT pg_catalog.pg_has_role(e.extowner, 'USAGE') FROM pg_catalog.pg_extension AS e
-                           WHERE pg_catalog.quote_ident(e.extname) = w.name)
-    WHEN 'role' THEN pg_catalog.pg_has_role(pg_catalog.to_regrole(w.name)::oid, w."right")
-    WHEN 'language' THEN (SELECT pg_catalog.has_language_privilege(l.oid, 'USAGE') AND (l.lanpltrusted OR r.rolsuper)
-                          FROM pg_catalog.pg_language AS l, pg_catalog.pg_roles AS r
-                          WHERE pg_catalog.quote_ident(l.lanname) = w.name AND r.rolname = current_user)
-    WHEN 'setting' THEN (SELECT r.rolsuper OR s.context NOT IN ('superuser', 'superuser-backend')
-                         FROM pg_catalog.pg_settings AS s, pg_catalog.pg_roles AS r
-                         WHERE s.name = w.name AND r.rolname = current_user)
+        WHEN o."right" IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+            THEN pg_catalog.has_any_column_privilege(o.oid, o."right")
+                 OR pg_catalog.has_table_privilege(o.oid, o."right")
+        ELSE pg_catalog.has_table_privilege(o.oid, o."right") END
+    WHEN o.kind = 'schema' THEN pg_catalog.has_schema_privilege(o.oid, o."right")
+    WHEN o.kind = 'database' THEN pg_catalog.has_database_privilege(o.oid, o."right")
+    WHEN o.kind = 'routine' THEN pg_catalog.has_function_privilege(o.oid, o."right")
+    WHEN o.kind = 'type' THEN pg_catalog.has_type_privilege(o.oid, o."right")
+    WHEN o.kind = 'role' THEN pg_catalog.pg_has_role(o.oid, o."right")
+    WHEN o.kind = 'language' THEN (SELECT pg_catalog.has_language_privilege(l.oid, 'USAGE') AND (l.lanpltrusted OR r.rolsuper)
+                                   FROM pg_catalog.pg_language AS l, pg_catalog.pg_roles AS r
+                                   WHERE l.oid = o.oid AND r.rolname = current_user)
+    WHEN o.kind = 'setting' THEN (SELECT r.rolsuper OR s.context NOT IN ('superuser', 'superuser-backend')
+                                  FROM pg_catalog.pg_settings AS s, pg_catalog.pg_roles AS r
+                                  WHERE s.name = o.bare AND r.rolname = current_user)
     END AS held,
-    pg_catalog.pg_get_userbyid(CASE w.kind
-        WHEN 'relation' THEN (SELECT c.relowner FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass(w.name))
-        WHEN 'schema' THEN (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n
-                            WHERE n.oid = pg_catalog.to_regnamespace(w.name))
-        WHEN 'routine' THEN (SELECT p.proowner FROM pg_catalog.pg_proc AS p
-                             WHERE p.oid = pg_catalog.to_regprocedure(w.name))
-        WHEN 'type' THEN (SELECT t.typowner FROM pg_catalog.pg_type AS t WHERE t.oid = pg_catalog.to_regtype(w.name))
-        WHEN 'extension' THEN (SELECT e.extowner FROM pg_catalog.pg_extension AS e
-                               WHERE pg_catalog.quote_ident(e.extname) = w.name)
-        WHEN 'database' THEN (SELECT d.datdba FROM pg_catalog.pg_database AS d
-                              WHERE d.datname = pg_catalog.current_database())
-        END)::text AS owner
-FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]))
-     AS w (kind, name, "right")
+    pg_catalog.pg_get_userbyid(o.owner)::text AS owner
+FROM owned AS o
 
 -- name: parameters
 -- Settings of superusers that were granted (from 15 on).
@@ -95,9 +101,12 @@ WHERE v.name = ANY ($1::text[])
 -- name: tables
 -- With their partitions. What was never counted has no rows to tell: NULL.
 WITH RECURSIVE asked AS (
-    SELECT w.name, pg_catalog.to_regclass(w.name)::oid AS part FROM pg_catalog.unnest($1::text[]) AS w (name)
+    SELECT w.schema || '.' || w.bare AS name, c.oid AS part
+    FROM ROWS FROM (pg_catalog.unnest($1::name[]), pg_catalog.unnest($2::name[])) AS w (schema, bare)
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.bare
 ), whole AS (
-    SELECT a.name, a.part FROM asked AS a WHERE a.part IS NOT NULL
+    SELECT a.name, a.part FROM asked AS a
     UNION
     SELECT w.name, i.inhrelid FROM whole AS w
     JOIN pg_catalog.pg_inherits AS i ON i.inhparent = w.part
@@ -115,21 +124,23 @@ GROUP BY w.name
 
 -- name: tables_locked
 -- The same from statistics alone, for when somebody holds one of them and its files cannot be measured.
-SELECT w.name, c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint AS bytes,
+SELECT w.schema || '.' || w.bare AS name, c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint AS bytes,
        CASE WHEN c.reltuples > 0 THEN c.reltuples END::double precision AS rows, '' AS tablespace
-FROM pg_catalog.unnest($1::text[]) AS w (name)
-JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(w.name)
+FROM ROWS FROM (pg_catalog.unnest($1::name[]), pg_catalog.unnest($2::name[])) AS w (schema, bare)
+JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.bare
 
 -- name: widths
-SELECT w.name, s.attname::text AS "column", s.avg_width::double precision AS width
-FROM pg_catalog.unnest($1::text[]) AS w (name)
-JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(w.name)
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname
+SELECT w.schema || '.' || w.bare AS name, s.attname::text AS "column", s.avg_width::double precision AS width
+FROM ROWS FROM (pg_catalog.unnest($1::name[]), pg_catalog.unnest($2::name[])) AS w (schema, bare)
+JOIN pg_catalog.pg_stats AS s ON s.schemaname = w.schema AND s.tablename = w.bare
 
 -- name: holders
 WITH asked AS (
-    SELECT w.name, pg_catalog.to_regclass(w.name)::oid AS relation FROM pg_catalog.unnest($1::text[]) AS w (name)
+    SELECT w.schema || '.' || w.bare AS name, c.oid AS relation
+    FROM ROWS FROM (pg_catalog.unnest($1::name[]), pg_catalog.unnest($2::name[])) AS w (schema, bare)
+    JOIN pg_catalog.pg_namespace AS n ON n.nspname = w.schema
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = w.bare
 )
 SELECT s.name AS relation, l.mode, coalesce(l.pid, 0) AS pid, coalesce(p.owner, a.usename, '')::text AS "user",
        coalesce(a.application_name, '') AS application, coalesce(a.state, '') AS state,

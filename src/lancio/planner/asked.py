@@ -168,10 +168,9 @@ class _Collected:
 
     # Rights.
 
-    def _need(self, kind: str, name: str, right: str, op: Op, facts: FileFacts, *, for_: str = "") -> None:
-        statement = facts.statements[op.statement]
-        place = Place(facts.name, op.span.line, statement.summary)
-        self._keep(Right(kind, name, right), place, for_ or statement.summary)
+    def _need(self, right: Right, op: Op, facts: FileFacts) -> None:
+        place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+        self._keep(right, place, place.text)
 
     def _keep(self, right: Right, place: Place, what: str) -> None:
         if right not in self.rights:
@@ -183,11 +182,11 @@ class _Collected:
             self.rights[right] = place, what
 
     def _right(self, object_: Object, right: str, op: Op, facts: FileFacts) -> None:
-        kind, name = _said(object_)
-        if kind and not object_.extension:
-            self._need(kind, name, right, op, facts)
+        wanted = _right(object_, right)
+        if wanted is not None and not object_.extension:
+            self._need(wanted, op, facts)
             if object_.name.schema:
-                self._need("schema", identifier(object_.name.schema), "USAGE", op, facts)
+                self._need(_on_schema(object_.name.schema, "USAGE"), op, facts)
 
     def _op(self, op: Op, facts: FileFacts, statement: Statement) -> None:
         if op.verb == "set" and op.ref.name == "search_path" and op.ref.kind == "setting":
@@ -215,7 +214,7 @@ class _Collected:
             case "read" if op.ref.kind == "schema" and op.detail.label == "":
                 found = self._find(op.ref)
                 if found is not None:
-                    self._need("schema", identifier(op.ref.name), "USAGE", op, facts)
+                    self._need(_on_schema(op.ref.name, "USAGE"), op, facts)
             case "call" if op.when == "now":
                 found = self._find(op.ref)
                 if found is not None:
@@ -239,9 +238,9 @@ class _Collected:
                 if ref.schema is None and self.path == self.live.catalog.path and not detail.like:
                     self.bare = self.bare or Place(facts.name, op.span.line, facts.statements[op.statement].summary)
                 if self.live.catalog.find(Name("schema", "", schema)) and Name("schema", "", schema) not in self.own:
-                    self._need("schema", identifier(schema), "CREATE", op, facts)
+                    self._need(_on_schema(schema, "CREATE"), op, facts)
             elif ref.kind in ("schema", "publication"):
-                self._need("database", "", "CREATE", op, facts)
+                self._need(Right("database", "", "CREATE"), op, facts)
             elif ref.kind == "role":
                 self._create_role(op, facts)
             self._made(op)
@@ -285,7 +284,7 @@ class _Collected:
             self.own.add(found.name)  # whatever bears the name later is a step's own
             self.gone.add(found.name)
         if op.verb == "move" and self.live.catalog.find(Name("schema", "", detail.to)):
-            self._need("schema", identifier(detail.to), "CREATE", op, facts)
+            self._need(_on_schema(detail.to, "CREATE"), op, facts)
 
     def _create_role(self, op: Op, facts: FileFacts) -> None:
         if not self.maybe:
@@ -334,16 +333,16 @@ class _Collected:
         elif node in ("ClusterStmt", "VacuumStmt", "RefreshMatViewStmt"):
             self._whole(node, fields, place, position)
         elif node == "VariableSetStmt" and fields.get("name"):
-            self._keep(Right("setting", fields["name"].lower(), "SET"), place, place.text)
+            self._keep(Right("setting", fields["name"].lower(), "SET", bare=fields["name"].lower()), place, place.text)
         elif node == "CreateFunctionStmt":
             language = tree.option(fields.get("options"), "language")
             if isinstance(language, dict):
                 name = tree.text_of(language).lower()
-                self._keep(Right("language", identifier(name), "USAGE"), place, place.text)
+                self._keep(Right("language", identifier(name), "USAGE", bare=name), place, place.text)
         for role in _roles(node, fields):
             right = "SET" if self.live.version >= SET_OPTION else "MEMBER"
             if Name("role", "", role) not in self.own:
-                self._keep(Right("role", identifier(role), right), place, place.text)
+                self._keep(Right("role", identifier(role), right, bare=role), place, place.text)
 
     def _altered(self, table: Object, fields: Tree, place: Place, position: int) -> None:
         for each in fields.get("cmds", ()):
@@ -490,18 +489,21 @@ def _parsed(statement: Statement) -> RawStatement | None:
     return found[0] if len(found) == 1 else None
 
 
-def _said(object_: Object) -> tuple[str, str]:
-    """The kind of a right's object and its name as SQL text; "" for what has no rights of its own."""
+def _right(object_: Object, right: str) -> Right | None:
+    """A right on an object; None for what has no rights of its own."""
     name = object_.name
+    said = f"{identifier(name.schema)}.{identifier(name.name)}" if name.schema else identifier(name.name)
     match name.kind:
-        case "relation" | "type":
-            return name.kind, f"{identifier(name.schema)}.{identifier(name.name)}"
+        case "relation" | "type" | "schema" | "extension":
+            return Right(name.kind, said, right, name.schema, name.name)
         case "routine":
-            return "routine", f"{identifier(name.schema)}.{identifier(name.name)}({name.args})"
-        case "schema" | "extension":
-            return name.kind, identifier(name.name)
+            return Right(name.kind, f"{said}({name.args})", right, name.schema, name.name, name.args)
         case _:
-            return "", ""
+            return None
+
+
+def _on_schema(name: str, right: str) -> Right:
+    return Right("schema", identifier(name), right, "", name)
 
 
 # Which types are stored alike, so that another type costs no rewrite.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import FileFacts, Graph, Service, State
+    from lancio.planner.model import FileFacts, Graph, Lock, Service, State
     from lancio.reading.model import Statement
 
 
@@ -86,7 +86,8 @@ def make(
     missing = answerer.missing(pending)
     steps = tuple(
         Step(
-            replace(facts, requires=answerer.here(facts)),
+            # The files alone do not know the relations that no file makes.
+            replace(facts, requires=answerer.here(facts), locks=answerer.locks.get(facts.name, facts.locks)),
             position,
             durations.get(facts.name, facts.duration_ms),
             measured=facts.name in durations,
@@ -428,6 +429,7 @@ class _Answers:
         self.commands = commands
         self.there = there
         self.unmet: dict[str, set[tuple[str, str]]] = {}
+        self.locks: dict[str, tuple[Lock, ...]] = {}
 
     def here(self, facts: FileFacts) -> tuple[Requirement, ...]:
         """The requirements of a file as this database meets them: what no file makes may be there already."""
@@ -448,6 +450,7 @@ class _Answers:
         asked: set[tuple[str, str]] = set()
         for index, facts in enumerate(pending):
             bound = binder.file(index)
+            self.locks[facts.name] = binder.locks()
             for requirement in bound.missing():
                 if self.met(requirement) or (requirement.kind == "name" and self.resumable(facts)):
                     continue

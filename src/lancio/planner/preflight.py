@@ -169,6 +169,8 @@ class _Bench:
                     solution="Ask for one of these, or install the newer package on the server.",
                     here=f"available: {', '.join(found.versions)}", provider="the server",
                 )  # fmt: skip
+            elif any(("extension", f"extension {name}") in self.told for name in lacking):
+                self.item("server", "unmet", says, f"{', '.join(lacking)} is not installed", each.at, "the server")
             elif lacking and not each.cascade and not each.update and not found.installed:
                 self.lacks(
                     "server", "extension", f"extension {', '.join(lacking)} for {each.name}", each.at,
@@ -371,7 +373,7 @@ class _Bench:
             size = f" ({_table_said(table.bytes, table.rows)})" if table is not None else ""
             says = f"{BLOCKS[mode]} {relation}{size}"
             standing = [each for each in around.holders if each.relation == relation and each.mode in CONFLICTS[mode]]
-            if not standing:
+            if not standing and MODES.index(mode) >= MODES.index("SHARE UPDATE EXCLUSIVE"):
                 self.item("locks", "met", says, f"{mode}; nothing holds it up now", place)
             seen: set[object] = set()
             for holder in standing:
@@ -448,7 +450,9 @@ class _Bench:
         said = f"about {_size(need)}" + (", and what is unknown" if unknown else "")
         if around.free_bytes is None or elsewhere:
             why = around.why_unknown or "a tablespace has a disk of its own"
-            self.item("room", "unknown", f"needs {said} beside", f"free room is not known from here: {why}", first)
+            self.item(
+                "room", "unknown", f"needs {said}, beside the data", f"free room is not known from here: {why}", first
+            )
         elif around.free_bytes < need:
             self.lacks(
                 "room", "room", f"{_size(need)} free on the disk of the data", first,
@@ -456,10 +460,11 @@ class _Bench:
                 cause="A rewrite stands beside the old table until its step is committed, and new indexes stay.",
                 solution="Make room on the server's disk, or rewrite in parts.",
                 here=f"{_size(around.free_bytes)} free", provider="whoever administers the server",
-                says=f"needs {said} beside",
+                says=f"needs {said}, beside the data",
             )  # fmt: skip
         else:
-            self.item("room", "met", f"needs {said} beside", f"{_size(around.free_bytes)} are free", first)
+            mark: Mark = "unknown" if unknown else "met"
+            self.item("room", mark, f"needs {said}, beside the data", f"{_size(around.free_bytes)} are free", first)
 
     def _index(self, index: NewIndex) -> float | None:
         """Bytes of a B-tree: for each row a line pointer, a header and the columns; pages are nine tenths full."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Right(NamedTuple):
-    """A right that a step needs. `kind` and `name` say on what, as SQL text that to_regclass and its kind read.
+    """A right that a step needs. `name` is SQL text for people; `schema`, `bare` and `args` are how catalogs have it.
 
     `right` is PostgreSQL's word, or OWNER, DROP (owner of it or of its schema), NO RLS (no row level security holds).
     """
@@ -24,6 +24,9 @@ class Right(NamedTuple):
     kind: str  # relation, schema, database, routine, type, role, language, setting, extension
     name: str
     right: str
+    schema: str = ""
+    bare: str = ""
+    args: str = ""
 
 
 class Rewrite(NamedTuple):

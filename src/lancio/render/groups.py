@@ -101,12 +101,13 @@ def _by_steps(plan: Plan, steps: Steps, cells: int, *, unfold: bool, rows: bool)
     names = {"✓": "met", "✗": "unmet", "?": "unknown", "·": "note"}
     marks = Counter(names[mark] for _, shown in blocks for mark, _ in shown)
     lines = _title("rows" if rows else "objects", marks)
-    folded = 0
+    folded = hidden = listed_ = 0
     for title, shown in blocks:
         met = all(mark == "✓" for mark, _ in shown)
-        if len(blocks) > STEPS and met and not unfold:
-            folded += 1
+        if len(blocks) > STEPS and not unfold and (met or listed_ >= STEPS):
+            folded, hidden = folded + met, hidden + (not met)
             continue
+        listed_ += 1
         lines += wrap(title, cells, first="  ")
         good = [said for mark, said in shown if mark == "✓"]
         fold = len(good) > FOLDED and not unfold
@@ -117,6 +118,8 @@ def _by_steps(plan: Plan, steps: Steps, cells: int, *, unfold: bool, rows: bool)
             lines.append("    ✓ requires nothing")
         if fold:
             lines += wrap(f"{listed(good, 3)} (--all lists them)", cells, first="    ✓ ")
+    if hidden:
+        lines += wrap(f"and {counted(hidden, 'step')} more that lack something (--all lists them)", cells, first="  ✗ ")
     if folded:
         lines += wrap(f"{counted(folded, 'step')}, every requirement met (--all lists them)", cells, first="  ✓ ")
     return [*lines, ""]
