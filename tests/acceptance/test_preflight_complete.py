@@ -66,7 +66,8 @@ CASES = {
         "relation", "app.items", "001_items.sql", "not applied", "--only 001_items.sql", only=("002_use.sql",),
     ),
     "a column": Case(
-        {"001_column": "ALTER TABLE app.users ADD COLUMN mail text;",
+        {"000_users": "CREATE SCHEMA app; CREATE TABLE app.users (id int PRIMARY KEY, name text);",
+         "001_column": "ALTER TABLE app.users ADD COLUMN mail text;",
          "002_use": "CREATE INDEX users_mail ON app.users (mail);"},
         "column", "mail", "001_column.sql", "not applied", "--only 001_column.sql", only=("002_use.sql",),
     ),
@@ -92,7 +93,8 @@ CASES = {
         grants=(f"GRANT CREATE ON DATABASE {{database}} TO {ROLE}",),
     ),
     "a row": Case(
-        {"001_row": "INSERT INTO app.plans (code) VALUES ('free');",
+        {"000_plans": "CREATE SCHEMA app; CREATE TABLE app.plans (code text PRIMARY KEY);",
+         "001_row": "INSERT INTO app.plans (code) VALUES ('free');",
          "002_use": "-- lancio: requires row app.plans (code = 'free')\nSELECT 1;"},
         "row", "code = 'free'", "001_row.sql", "not applied", "--only 001_row.sql", only=("002_use.sql",),
     ),
@@ -166,7 +168,8 @@ CASES = {
         env={"CACHE_URL": f"redis://:s3cr3t-pass@127.0.0.1:{free_port()}"},
     ),
     "a backup": Case(
-        {"001_column": "ALTER TABLE app.users ADD COLUMN age int;"},
+        {"000_users": "CREATE SCHEMA app; CREATE TABLE app.users (id int PRIMARY KEY, name text);",
+         "001_column": "ALTER TABLE app.users ADD COLUMN age int;"},
         "backup", "a backup of the last 24 hours", "pg_dump", "none is known", "lancio backup note", flags=(),
     ),
 }  # fmt: skip
@@ -249,7 +252,8 @@ def test_all_kinds_missing_together_are_told_at_once(server: TestServer, databas
         assert said.status == 3
         found = [item["requirement"]["object"] for item in said.json["missing"]]
         for wanted in (
-            "app.items", "mail", "extension pgcrypto", "nowhere_to_be_had", "99.9", "code = 'free'", "INSERT on table app.users",
+            "app.items", "mail", "extension pgcrypto", "nowhere_to_be_had", "99.9", "code = 'free'",
+            "INSERT on table app.users",
             "SELECT on table app.users", "REFERENCES on table app.users", "EXECUTE on function app.helper()",
             "ownership of table app.users", "CREATE on schema app", "CREATE on this database", "CREATEROLE",
             "app.tenant", "service redis", "a backup",

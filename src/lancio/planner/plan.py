@@ -14,6 +14,7 @@ from lancio.catalog.model import Name
 from lancio.planner import needed, ways
 from lancio.planner.bind import Binder
 from lancio.planner.model import FileState, Finding, Missing, Place, Plan, Requirement, Step, folded
+from lancio.planner.rows import contradicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -456,6 +457,8 @@ class _Answers:
                     continue
                 key = (requirement.kind, requirement.object)
                 self.unmet.setdefault(facts.name, set()).add(key)
+                if requirement.kind == "relation":  # `table a.b` and `relation a.b` are one
+                    key = (requirement.kind, requirement.object.split(" ", 1)[-1])
                 if key not in asked:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
@@ -592,7 +595,8 @@ class _Answers:
                 effect.kind == "relation" and effect.name == name.rsplit(".", 1)[0] for effect in facts.creates
             ):
                 return facts.name
-        return ""
+        # Of a table that no file makes the graph knows neither columns nor rows; what the files say of it does.
+        return next((facts.name for facts in self.graph.files if _says_it_makes(facts, requirement, name)), "")
 
     def _name_taken(self, facts: FileFacts, requirement: Requirement, message: str) -> Missing:
         return Missing(
@@ -603,6 +607,20 @@ class _Answers:
             "without Lancio, or something else made an object of that name.",
             "If it is the file's own, the file need not run; if not, rename or drop the object. Nothing was changed.",
         )
+
+
+def _says_it_makes(facts: FileFacts, requirement: Requirement, name: str) -> bool:
+    """Whether an operation of a file makes a column or a row of that name, whatever its table turned out to be."""
+    for op in facts.ops.ops if facts.ops is not None else ():
+        table = ".".join(part for part in (op.ref.of[0].schema, op.ref.of[0].name) if part) if op.ref.of else ""
+        if requirement.kind == "column" and op.verb == "make" and op.ref.kind == "column":
+            if name == f"{table}.{op.ref.name}":
+                return True
+        elif requirement.row is not None and op.verb == "rows" and op.detail.row is not None:
+            asked = requirement.row
+            if op.ref.of[0] == asked.table and not contradicts(op.detail.row, asked):
+                return True
+    return False
 
 
 def _message(requirement: Requirement) -> str:
