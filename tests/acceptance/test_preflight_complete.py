@@ -241,7 +241,8 @@ def test_all_kinds_missing_together_are_told_at_once(server: TestServer, databas
         f"{text}\n"
         for name, case in CASES.items()
         for file, text in case.files.items()
-        if name not in ("a schema to create in", "a service", "a superuser") and (len(case.files) == 1 or "use" in file)
+        if name not in ("a schema to create in", "a service", "a superuser")
+        and (len(case.files) == 1 or file.endswith("_use"))
     ]
     ground(database, "REVOKE EXECUTE ON FUNCTION app.helper() FROM PUBLIC", "CREATE ROLE preflight_dba NOLOGIN")
     before = taken(database)
