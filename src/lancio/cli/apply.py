@@ -77,7 +77,7 @@ def apply(
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
-                terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
+                terminal.data(f"{json.line({'event': 'no-go', **json.preflight(plan)})}\n")
             else:
                 terminal.data(text.preflight(plan, terminal.cells, server=session.said))
             return NoGo.exit_status

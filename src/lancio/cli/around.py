@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lancio.catalog.model import Live
     from lancio.cli.options import Source
     from lancio.cli.work import Session
-    from lancio.planner.model import Plan
+    from lancio.planner.model import Missing, Plan
 
 
 def complete(
@@ -50,4 +51,11 @@ def complete(
         psql=session.target.psql(),
         dump=re.sub(r"\s+$", "", f"pg_dump -Fc -f backup.dump {session.target.psql_target}"),
     )
-    return preflight.judge(plan, needs, around, terms)
+    judged = preflight.judge(plan, needs, around, terms)
+    return judged if terms.backup else replace(judged, missing=tuple(map(_unbacked, judged.missing)))
+
+
+def _unbacked(item: Missing) -> Missing:
+    """What was asked on these terms is to be run on them, too."""
+    again = (f"{each} --no-backup" if each.startswith("lancio apply ") else each for each in item.commands)
+    return replace(item, commands=tuple(again))

@@ -60,7 +60,7 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
             terminal.data(f"{text.preflight(plan, terminal.cells, server=session.said)}\n")
         if not plan.go:
             if json_:
-                terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
+                terminal.data(f"{json.line({'event': 'no-go', **json.preflight(plan)})}\n")
             return NoGo.exit_status
         status = apply.launch(plan, session, where.words, {}, terminal)
         state = verify.state_of(session)

@@ -132,7 +132,7 @@ def preflight(
     terminal = terminal_of(context)
     made, session = _planned(folder, platform, order, to, only, database, role)
     if json_:
-        terminal.data(json.document(json.plan(made)))
+        terminal.data(json.document(json.preflight(made)))
     else:
         terminal.data(text.preflight(made, terminal.cells, server=session, unfold=all_))
     return 0 if made.go else NoGo.exit_status

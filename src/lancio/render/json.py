@@ -44,8 +44,13 @@ def graph(graph: Graph) -> dict[str, Any]:
     }
 
 
+def preflight(judged: Plan) -> dict[str, Any]:
+    """A plan with all that was looked at; times, sizes and sessions of others differ each time it is asked."""
+    return {**plan(judged), "items": [_item(each) for each in judged.items]}
+
+
 def plan(plan: Plan) -> dict[str, Any]:
-    """What will run and whether it may; the verdict is `go`."""
+    """What will run and whether it may; the verdict is `go`. The same for the same database."""
     return {
         "go": plan.go,
         "steps": [
@@ -69,7 +74,6 @@ def plan(plan: Plan) -> dict[str, Any]:
         "missing": [_missing(each) for each in plan.missing],
         "findings": [_finding(each) for each in plan.findings],
         "wants": [{**_service(service), "set": is_set} for service, is_set in plan.wants],
-        "items": [_item(each) for each in plan.items],
     }
 
 
