@@ -175,7 +175,7 @@ def test_a_warning_on_the_way_is_an_event_and_not_talk(database: str) -> None:
 
 def test_stdout_is_data_alone_when_people_read_it(server: TestServer, stage: Stage) -> None:
     url = stage(server, *FOUNDATION)
-    for words in (("plan",), ("preflight",), ("status",), ("verify",)):
+    for words in (("plan", "--no-backup"), ("preflight", "--no-backup"), ("status",), ("verify",)):
         said = lancio(*words, "--platform", "--database", url)
         assert (said.status, said.err) == (0, ""), words
         assert "\033" not in said.out

@@ -455,17 +455,15 @@ class _Answers:
             for requirement in bound.missing():
                 if self.met(requirement) or (requirement.kind == "name" and self.resumable(facts)):
                     continue
-                key = (requirement.kind, requirement.object)
-                self.unmet.setdefault(facts.name, set()).add(key)
-                if requirement.kind == "relation":  # `table a.b` and `relation a.b` are one
-                    key = (requirement.kind, requirement.object.split(" ", 1)[-1])
+                self.unmet.setdefault(facts.name, set()).add((requirement.kind, requirement.object))
+                key = _once(requirement)
                 if key not in asked:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
             found.extend(self._extensions(facts))
         for index, requirements in binder.late().items():
             for requirement in requirements:
-                key = (requirement.kind, requirement.object)
+                key = _once(requirement)
                 if requirement.source == "missing" and key not in asked:
                     asked.add(key)
                     found.append(self.answer(pending[index], requirement, blocking=False))
@@ -607,6 +605,12 @@ class _Answers:
             "without Lancio, or something else made an object of that name.",
             "If it is the file's own, the file need not run; if not, rename or drop the object. Nothing was changed.",
         )
+
+
+def _once(requirement: Requirement) -> tuple[str, str]:
+    """What is told once: `table a.b` and `relation a.b` are one thing."""
+    relation = requirement.kind == "relation"
+    return requirement.kind, requirement.object.split(" ", 1)[-1] if relation else requirement.object
 
 
 def _says_it_makes(facts: FileFacts, requirement: Requirement, name: str) -> bool:
