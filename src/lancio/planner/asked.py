@@ -522,8 +522,10 @@ _GROWING = frozenset((
 def _coercible(old: str, type_name: Tree) -> bool:
     """Whether rows stay as they are when a column of the type `old` (as format_type() says it) gets this one."""
     found = _TYPE.match(old)
-    if found is None or not old or type_name.get("arrayBounds"):
+    if found is None or not old:
         return False
+    if type_name.get("arrayBounds"):
+        return old == tree.type_text(type_name) and not type_name.get("typmods")
     base = found[1] + (found[4] or "")
     before = [int(part) for part in (found[2], found[3]) if part]
     new = tree.type_text(type_name)
