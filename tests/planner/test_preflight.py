@@ -118,7 +118,7 @@ def test_a_pooler_is_a_no_go_and_a_slow_line_a_warning(one_step: Plan) -> None:
     line = Line((10.0, 900.0, 12.0), 1, 2, local=False)
     judged = preflight.judge(one_step, Asked(), replace(AROUND, line=line), preflight.Terms())
     assert [item.requirement.kind for item in judged.missing] == ["connection"]
-    assert said(judged, "connection")[0] == ("warning", "3 round trips", "median 12.0 ms, worst 900.0 ms")
+    assert said(judged, "connection")[0] == ("warning", "3 round trips", "median 12.00 ms, worst 900.00 ms")
 
 
 def test_a_timeout_that_the_run_does_not_lift_is_a_warning(one_step: Plan) -> None:

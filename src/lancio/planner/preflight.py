@@ -544,7 +544,7 @@ class _Bench:
         if pings:
             middle, worst = pings[len(pings) // 2], pings[-1]
             mark: Mark = "warning" if worst > SLOW_PING_MS else "met"
-            self.item("connection", mark, f"{len(pings)} round trips", f"median {middle:.1f} ms, worst {worst:.1f} ms")
+            self.item("connection", mark, f"{len(pings)} round trips", f"median {middle:.2f} ms, worst {worst:.2f} ms")
         if line.told_pid != line.server_pid:
             self.lacks(
                 "connection", "connection", "a connection without a pooler", Place(self._any_file(), 1),
@@ -631,4 +631,5 @@ def _age(seconds: float) -> str:
         if seconds >= 2 * step:
             count = seconds // step
             return f"{count:.0f} {unit}s"
-    return f"{max(0, seconds):.0f} seconds"
+    whole = round(max(0.0, seconds))
+    return f"{whole} second{'' if whole == 1 else 's'}"
