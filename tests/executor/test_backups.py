@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import threading
 from importlib import resources
 
@@ -13,7 +13,7 @@ from plans import facts, plan
 from lancio.errors import ServerError, UsageError
 from lancio.executor import backups, ledger, runner
 
-NOW = datetime.datetime.now(datetime.UTC)
+NOW = dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_applying_brings_the_ledger_up_to_date_too(connection):
 
 def test_the_youngest_state_counts_whatever_was_noted_last(connection):
     backups.note(connection, NOW, "young")
-    backups.note(connection, NOW - datetime.timedelta(days=3), "old")
+    backups.note(connection, NOW - dt.timedelta(days=3), "old")
     assert [each.place for each in backups.known(connection)] == ["young", "old"]
 
 
 def test_a_moment_that_has_not_come_is_refused(connection):
     with pytest.raises(UsageError, match="not come yet"):
-        backups.note(connection, NOW + datetime.timedelta(hours=1), "x")
+        backups.note(connection, NOW + dt.timedelta(hours=1), "x")
     assert backups.known(connection) == []
 
 
