@@ -57,7 +57,11 @@ servers: | $(BIN)/python
 	@$(BIN)/python scripts/install_servers.py || echo "Some servers are missing: their tests will be skipped." >&2
 
 packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ ! -x /usr/lib/postgresql/15/bin/initdb ]; then \
-	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql-15 >/dev/null; } \
-	        || echo "Debian's postgresql-15 could not be installed: its tests will be skipped." >&2; \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && { [ ! -x /usr/lib/postgresql/15/bin/initdb ] || ! command -v redis-server >/dev/null; }; then \
+	    apt-get update -qq; \
+	    for package in postgresql-15 redis-server; do \
+	        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null \
+	            || echo "Debian's $$package could not be installed: its tests will be skipped." >&2; \
+	    done; \
 	fi

@@ -50,7 +50,7 @@ def test_the_password_of_an_address_is_masked_by_itself_and_a_keys_number_is_not
             "WHEN (NEW.type = 'redis') EXECUTE PROCEDURE betray()"
         )
     said = lancio(
-        "apply", "--platform", "--database", database, "--json",
+        "apply", "--no-backup", "--platform", "--database", database, "--json",
         env={"REDIS_URL": f"redis://default:{CANARY}@redis.railway.internal:6379", "LANCIO_KEY_FILE": str(key)},
     )  # fmt: skip
     assert said.status == 1, said.text

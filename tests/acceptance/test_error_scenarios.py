@@ -71,7 +71,7 @@ each_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCEN
 
 def no_go(url: str, only: str) -> list[dict[str, Any]]:
     """What `apply --only` finds missing, as JSON."""
-    said = lancio("apply", "--platform", "--database", url, "--only", only, "--json")
+    said = lancio("apply", "--no-backup", "--platform", "--database", url, "--only", only, "--json")
     assert said.status == 3, said.text
     assert said.json["event"] == "no-go"
     return list(said.json["missing"])
@@ -90,7 +90,7 @@ def test_lancio_tells_cause_and_solution_before_anything_is_sent(
     stood = whole(url)
     assert stood[2] is False
     read_only(url)
-    said = lancio("apply", "--platform", "--database", url, "--only", scenario.only)
+    said = lancio("apply", "--no-backup", "--platform", "--database", url, "--only", scenario.only)
     assert said.status == 3
     shown = words(said.out)
     block = re.search(rf"Error \d+: {re.escape(scenario.error)} (.*?)(?= Error \d+:|NO-GO)", shown)
@@ -100,7 +100,7 @@ def test_lancio_tells_cause_and_solution_before_anything_is_sent(
     for name in scenario.commands:
         assert re.search(rf"psql \S+ -f {re.escape(str(FOLDER / name))} ", block[1])
     only = " ".join(outside.named(scenario.commands))
-    assert f"lancio apply --platform {only} --database " in block[1]
+    assert f"lancio apply --platform {only} --no-backup --database " in block[1]
     assert re.search(r"NO-GO: \d+ requirements? not met and 1 refusal\. Nothing was changed\.", shown)
     assert server.password not in said.text
     assert whole(url) == stood
@@ -121,7 +121,7 @@ def test_the_commands_that_were_printed_mend_it(server: TestServer, stage: Stage
                     assert "ERROR" not in done.err, f"{line}\n{done.text}"
                     assert done.status == 0, f"{line}\n{done.text}"
         seen |= {item["message"] for item in missing}
-        said = lancio("apply", "--platform", "--database", url, "--only", scenario.only, "--json")
+        said = lancio("apply", "--no-backup", "--platform", "--database", url, "--only", scenario.only, "--json")
         if said.status == 0:
             break
         missing = said.json["missing"]
@@ -210,7 +210,7 @@ def test_an_absent_mongodb_is_a_warning_and_can_be_registered_by_hand(
         assert "ERROR" not in said.err
         assert "WARNING:  Railway MongoDB not found\n" in said.err
     else:
-        said = lancio("apply", "--platform", "--database", url, env={"MONGO_URL": "absent"})
+        said = lancio("apply", "--no-backup", "--platform", "--database", url, env={"MONGO_URL": "absent"})
         assert said.status == 0, said.text
         assert "WARNING: Railway MongoDB not found" in said.err
         # stdout is what ran, the warning is talk.
@@ -249,7 +249,7 @@ def test_the_folder_of_a_copy_is_the_path_that_is_printed(server: TestServer, st
     folder.mkdir()
     for name in ALL:
         (folder / name).write_bytes((FOLDER / name).read_bytes())
-    said = lancio("apply", str(folder), "--database", url, "--only", STEP_3, "--json")
+    said = lancio("apply", "--no-backup", str(folder), "--database", url, "--only", STEP_3, "--json")
     assert said.status == 3
     lines = [line for item in said.json["missing"] for line in item["commands"]]
     for line in [each for each in lines if each.startswith("psql")]:
@@ -265,7 +265,7 @@ def test_a_deleted_project_is_mended_by_what_is_printed(server: TestServer, stag
     """With Lancio's ledger as well, which still has 004: a command that is printed must not end in nothing to do."""
     url = stage(server, *FOUNDATION, STEP_1, STEP_2)
     if made_by == "lancio":
-        assert lancio("apply", "--platform", "--database", url, "--to", STEP_2).status == 0
+        assert lancio("apply", "--no-backup", "--platform", "--database", url, "--to", STEP_2).status == 0
     outside.execute(url, "DELETE FROM platform.projects", "DELETE FROM platform.organizations")
     stood = whole(url)
     (item,) = no_go(url, STEP_3)
@@ -274,17 +274,17 @@ def test_a_deleted_project_is_mended_by_what_is_printed(server: TestServer, stag
     lines = [each for each in item["commands"] if each.startswith("lancio")] or item["commands"]
     assert shell(lines[0], server.password).status == 0
     assert outside.one(url, "SELECT count(*) FROM platform.projects WHERE slug = 'lancio-studio'") == 1
-    assert lancio("apply", "--platform", "--database", url, "--only", STEP_3).status == 0
+    assert lancio("apply", "--no-backup", "--platform", "--database", url, "--only", STEP_3).status == 0
     assert registered(url) == ["Railway MongoDB", "Railway Redis"]
 
 
 def test_a_mongodb_that_was_absent_is_registered_as_the_warning_says(server: TestServer, stage: Stage) -> None:
     """Run this file again, said by Lancio, has to work with Lancio."""
     url = stage(server, *FOUNDATION, STEP_1, STEP_2)
-    said = lancio("apply", "--platform", "--database", url, env={"MONGO_URL": "absent"})
+    said = lancio("apply", "--no-backup", "--platform", "--database", url, env={"MONGO_URL": "absent"})
     assert said.status == 0, said.text
     if "run this file again" in said.text:
         found = {"MONGO_URL": "mongodb://mongodb.railway.internal:27017"}
-        again = lancio("apply", "--platform", "--database", url, "--only", STEP_3, env=found)
+        again = lancio("apply", "--no-backup", "--platform", "--database", url, "--only", STEP_3, env=found)
         assert again.status == 0, again.text
         assert registered(url) == ["Railway MongoDB", "Railway Redis"], again.text

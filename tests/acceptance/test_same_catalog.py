@@ -58,10 +58,10 @@ def test_psql_and_lancio_make_the_same_catalog_and_nothing_changes_it_again(
 def test_a_database_that_psql_made_is_taken_over_without_a_change(every_server: TestServer, stage: Stage) -> None:
     url = stage(every_server, *ALL)
     stood = facts(url), rows(url)
-    assert lancio("apply", "--platform", "--database", url).status == 0
+    assert lancio("apply", "--no-backup", "--platform", "--database", url).status == 0
     assert differs(stood[0], facts(url)) == []
     assert rows(url) == stood[1]
-    assert "Nothing to do" in lancio("apply", "--platform", "--database", url).out
+    assert "Nothing to do" in lancio("apply", "--no-backup", "--platform", "--database", url).out
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_what_lancio_seals_is_found_nowhere_and_opens(
         urls.append(url)
         there = ("--platform", "--database", url, *arguments)
         for verb in ("apply", "status") if arguments else ("apply",):
-            said.append(lancio(verb, *there, env=given))
+            said.append(lancio(verb, *there, *(("--no-backup",) if verb == "apply" else ()), env=given))
             assert said[-1].status == 0, said[-1].text
         assert opened(url) == REDIS
         shown = one(url, "SELECT to_jsonb(d)::text FROM platform.databases_safe d WHERE type = 'redis'")
@@ -130,11 +130,13 @@ def test_a_credential_that_the_server_refuses_is_not_shown_by_the_refusal(
     server: TestServer, stage: Stage, given: dict[str, str], value: str
 ) -> None:
     url = stage(server, *FOUNDATION, STEP_1, STEP_2)
-    said = lancio("apply", "--platform", "--database", url, env=given | {"REDIS_URL": value})
+    said = lancio("apply", "--no-backup", "--platform", "--database", url, env=given | {"REDIS_URL": value})
     assert said.status in (1, 2), said.text
     assert said.err.count("Error: ") == 1
     assert "Cause:" in said.err
-    as_json = lancio("apply", "--platform", "--database", url, "--json", env=given | {"REDIS_URL": value})
+    as_json = lancio(
+        "apply", "--no-backup", "--platform", "--database", url, "--json", env=given | {"REDIS_URL": value}
+    )
     assert as_json.events[-1]["error"]["cause"]
     for each in (said, as_json):
         assert CANARY not in each.out + each.err
@@ -147,7 +149,7 @@ def test_a_credential_that_the_server_refuses_is_not_shown_by_the_refusal(
 
 def test_the_wrong_key_opens_nothing(server: TestServer, stage: Stage, given: dict[str, str]) -> None:
     url = stage(server, *FOUNDATION, STEP_1, STEP_2)
-    assert lancio("apply", "--platform", "--database", url, env=given).status == 0
+    assert lancio("apply", "--no-backup", "--platform", "--database", url, env=given).status == 0
     with psycopg.connect(url, autocommit=True) as connection:
         query = "SELECT platform.decrypt_database_connection_string(id) FROM platform.databases WHERE type = 'redis'"
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):

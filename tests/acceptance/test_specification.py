@@ -51,7 +51,7 @@ TABLES = (
 def launched(server: TestServer) -> Iterator[str]:
     """A database on which Lancio has run all eight files."""
     url = server.create_database()
-    said = lancio("apply", "--platform", "--database", url)
+    said = lancio("apply", "--no-backup", "--platform", "--database", url)
     assert said.status == 0, said.text
     yield url
     server.drop_database(url)
@@ -158,7 +158,7 @@ def test_1_full_migration_sequence(every_server: TestServer, stage: Stage) -> No
         (STEP_2, "SELECT count(*) FROM pg_policies WHERE schemaname = 'platform'", 24, 26),
         (STEP_3, count, 2, 2),
     ):
-        said = lancio("apply", "--platform", "--database", url, "--only", name)
+        said = lancio("apply", "--no-backup", "--platform", "--database", url, "--only", name)
         assert said.status == 0, said.text
         assert "1 of 1 step" in said.out
         assert least <= outside.one(url, query) <= most
@@ -211,7 +211,7 @@ def test_a_role_that_owns_nothing_gets_the_same_rows_before_and_after_step_2(
         if by == "psql":
             outside.launched(url, STEP_2)
         else:
-            said = lancio("apply", "--platform", "--database", url, "--only", STEP_2)
+            said = lancio("apply", "--no-backup", "--platform", "--database", url, "--only", STEP_2)
             assert said.status == 0, said.text
         assert _as_role(url, role, queries) == before
         # And it is row security that lets them pass: it is on, and this role does not bypass it.

@@ -122,7 +122,7 @@ def test_status_names_each_files_state_and_what_is_missing(server: TestServer, s
                          ids=[name for name, made in STANDS.items() if made.partly])  # fmt: skip
 def test_the_plan_names_what_is_there_in_part(server: TestServer, stage: Stage, made: Made) -> None:
     url = database(server, stage, made)
-    text = lancio("plan", "--platform", "--database", url).text
+    text = lancio("plan", "--no-backup", "--platform", "--database", url).text
     assert "partly applied" in text
     for missing in made.partly.values():
         assert all(thing in text for thing in missing), text
@@ -132,7 +132,7 @@ def test_the_plan_names_what_is_there_in_part(server: TestServer, stage: Stage, 
 def test_apply_finishes_it_without_touching_what_is_there(server: TestServer, stage: Stage, made: Made) -> None:
     url = database(server, stage, made)
     before, held = facts(url), rows(url)
-    said = lancio("apply", "--platform", "--database", url)
+    said = lancio("apply", "--no-backup", "--platform", "--database", url)
     assert said.status == 0, said.text
     assert differs(facts(stage(server, *ALL)), facts(url)) == []
     for table, lines in held.items():
@@ -157,14 +157,14 @@ def test_what_was_lost_after_lancio_applied_it_is_named_and_can_be_made_again(
 ) -> None:
     statement, file, thing = lost
     url = stage(server, *FOUNDATION)
-    assert lancio("apply", "--platform", "--database", url).status == 0
+    assert lancio("apply", "--no-backup", "--platform", "--database", url).status == 0
     complete, kept = facts(url), contents(url)
     outside.execute(url, statement)
     status = lancio("status", "--platform", "--database", url).text
     assert f"{file}: partly applied" in status
     assert thing in status
     assert lancio("verify", "--platform", "--database", url).status == 1
-    plan = lancio("plan", "--platform", "--database", url).text
+    plan = lancio("plan", "--no-backup", "--platform", "--database", url).text
     assert file in plan
     assert thing in plan
     # The checklist does not tick what the list of files calls partly applied.

@@ -99,7 +99,7 @@ def test_what_a_comment_requires_is_asked_of_the_database(tmp_path: Path, databa
         a="-- lancio: requires row app.town (a = 1)\n-- lancio: requires function app.f(int)\n"
         "-- lancio: requires role lancio_keeper_of_tests\nSELECT 1;",
     )
-    status, out, _ = lancio("preflight", where, "--database", database, "--json")
+    status, out, _ = lancio("preflight", where, "--no-backup", "--database", database, "--json")
     assert status == 3
     assert [each["requirement"]["object"] for each in json.loads(out)["missing"]] == [
         "relation app.town", "row app.town (a = '1')", "function app.f(integer)", "role lancio_keeper_of_tests",
@@ -110,7 +110,7 @@ def test_what_a_comment_requires_is_asked_of_the_database(tmp_path: Path, databa
             "CREATE FUNCTION app.f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE ROLE lancio_keeper_of_tests"
         )
         try:
-            status, out, _ = lancio("preflight", where, "--database", database, "--json")
+            status, out, _ = lancio("preflight", where, "--no-backup", "--database", database, "--json")
         finally:
             connection.execute("DROP ROLE lancio_keeper_of_tests")
     assert (status, json.loads(out)["missing"]) == (0, [])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lancio.cli.adopt import doubted, proof_options, proposal, tell, write
+from lancio.cli.backup import backup_options
 from lancio.cli.options import (
     choice_options,
     data_limit,
@@ -36,12 +37,14 @@ Examples:
   lancio apply migrations --only 006_register_railway_databases.sql
   lancio apply migrations --adopt
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
+  lancio apply migrations --no-backup
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
 @folder_options
 @choice_options
 @data_options
+@backup_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
@@ -67,8 +70,9 @@ def apply(
 ) -> int:
     """Run what is left to run: each step in a transaction, with its verification and its ledger row.
 
-    Nothing is sent unless the preflight is a go. Addresses of services come from REDIS_URL and MONGO_URL, the key that
-    seals their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
+    Nothing is sent unless the preflight is a go; where the database has rows, that takes a known backup
+    (`lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and MONGO_URL, the key that seals
+    their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
 
     Exit status 0 when all is applied, 1 when a step failed (it was rolled back, the ones before it stay), 3 for a
     no-go, 130 after Ctrl-C.
@@ -90,19 +94,21 @@ def apply(
         graph = work.graph_of(where, order=way, major=session.major)
         proposed = None
         if not adopt:
-            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit())
+            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit(), look="required")
         else:
             plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
             proposed = proposal(
                 plan, session, where.words, origin, implied=implied, by_order=by_order, trust=trust_history
             )
             adopted = [row.file for row in proposed.rows]
-            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, adopted=adopted, data=data_limit())
+            plan = work.plan_of(
+                graph, session, where, to=to, only=only, order=way, adopted=adopted, data=data_limit(), look="required"
+            )
             plan = doubted(plan, session, proposed, where.words)
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
-                terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
+                terminal.data(f"{json.line({'event': 'no-go', **json.preflight(plan)})}\n")
             else:
                 terminal.data(text.preflight(plan, terminal.cells, server=session.said))
             return NoGo.exit_status

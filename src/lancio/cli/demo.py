@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli.backup import NO_BACKUP
 from lancio.cli.options import Source, json_option, platform_folder, terminal_of
 from lancio.errors import NoGo
 
@@ -40,7 +41,8 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
     where = Source(platform_folder(), "--platform", platform=True)
     with work.session(None, None, target=target) as session:
         graph = work.graph_of(where, major=session.major)
-        plan = work.plan_of(graph, session, where, environ={})
+        context.meta[NO_BACKUP] = True  # what is in the demo's own database can be made again
+        plan = work.plan_of(graph, session, where, environ={}, look="all")
         if not json_:
             terminal.data(f"Lancio demo: {session.said}\n\n")
         if not plan.steps and plan.go:
@@ -58,7 +60,7 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
             terminal.data(f"{text.preflight(plan, terminal.cells, server=session.said)}\n")
         if not plan.go:
             if json_:
-                terminal.data(f"{json.line({'event': 'no-go', **json.plan(plan)})}\n")
+                terminal.data(f"{json.line({'event': 'no-go', **json.preflight(plan)})}\n")
             return NoGo.exit_status
         status = apply.launch(plan, session, where.words, {}, terminal)
         state = verify.state_of(session)

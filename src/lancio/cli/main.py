@@ -37,6 +37,7 @@ COMMANDS = {
         "lancio.cli.adopt:adopt",
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
+    "backup": ("lancio.cli.backup:backup", "Note a backup that was made, and list those that are known."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli.backup import backup_options
 from lancio.cli.options import (
     choice_options,
     data_limit,
@@ -39,6 +40,7 @@ Examples:
 @folder_options
 @choice_options
 @data_options
+@backup_options
 @click.option("--minimal", is_flag=True, help="With --to: that file and what it needs, and nothing else.")
 @click.option("--rehearse", is_flag=True, help="Run the steps on a scratch database, and compare with what was read.")
 @click.option("--scratch", metavar="URL", help="With --rehearse: a server to make databases on, not one of our own.")
@@ -98,12 +100,16 @@ def plan(
 Examples:
   lancio preflight migrations
   lancio preflight migrations --only 006_register_railway_databases.sql
+  lancio preflight migrations --all
+  lancio preflight migrations --backup-age 2h
   lancio preflight --platform --database postgresql://postgres@localhost/app
 """,
 )
 @folder_options
 @choice_options
 @data_options
+@backup_options
+@click.option("--all", "all_", is_flag=True, help="Every line: nothing is folded into a count.")
 @database_options
 @json_option
 @click.pass_context
@@ -114,22 +120,25 @@ def preflight(
     order: str,
     to: str | None,
     only: tuple[str, ...],
+    all_: bool,
     database: str | None,
     role: str | None,
     json_: bool,
 ) -> int:
     """Tell go from no-go: every requirement, who provides it, how that stands here, and the command that helps.
 
-    Changes nothing. Exit status 0 for go, 3 for no-go.
+    Besides objects and rows it asks for the server's version, rights, settings, locks and who holds them now, room on
+    the disk, services outside, a backup, and the connection itself. Changes nothing; what cannot be known from here is
+    said to be unknown. Exit status 0 for go, 3 for no-go.
     """
     from lancio.render import json, text
 
     terminal = terminal_of(context)
     made, session = _planned(folder, platform, order, to, only, database, role)
     if json_:
-        terminal.data(json.document(json.plan(made)))
+        terminal.data(json.document(json.preflight(made)))
     else:
-        terminal.data(text.preflight(made, terminal.cells, server=session))
+        terminal.data(text.preflight(made, terminal.cells, server=session, unfold=all_))
     return 0 if made.go else NoGo.exit_status
 
 
@@ -167,5 +176,7 @@ def _asked(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        made = work.plan_of(graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit())
+        made = work.plan_of(
+            graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit(), look="all"
+        )
         yield made, session

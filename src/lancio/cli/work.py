@@ -115,11 +115,15 @@ def plan_of(
     environ: Mapping[str, str] | None = None,
     data: float | Literal[False] | None = False,
     adopted: Sequence[str] = (),
+    look: Literal["", "required", "all"] = "",
 ) -> Plan:
     """Ask the live database and make the plan; nothing is changed there. Files in `adopted` count as recorded.
 
     `data` is how many seconds one question about the rows may take; None leaves them alone and says so, False leaves
     them alone.
+
+    With `look` what is around the catalog is asked as well (rights, locks, room, backups …): of services outside all of
+    them, or only the required ones.
 
     Raises:
         UsageError: `to` or `only` names a file that the folder does not have.
@@ -160,6 +164,10 @@ def plan_of(
 
         limits = rows.Limits(data, rows.TOTAL * data) if data is not None else None
         made = rows.look(made, session.connection, live, limits, folder=source.words, psql=session.target.psql())
+    if look:
+        from lancio.cli import around
+
+        made = around.complete(made, live, session, source, environ, wanted=look == "all")
     missing = tuple(replace(item, commands=session.here(item.commands)) for item in made.missing)
     findings = tuple(replace(item, commands=session.here(item.commands)) for item in made.findings)
     return replace(made, missing=missing, findings=findings)

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from lancio.executor.events import Event
     from lancio.reading.source import Migration
 
-FORMAT = 3
-"""The ledger's format that this Lancio writes; it reads this one alone."""
+FORMAT = max(
+    int(item.name.split("_")[0])
+    for item in resources.files("lancio.executor").joinpath("schema").iterdir()
+    if item.name.endswith(".sql")
+)
+"""The ledger's format that this Lancio writes: the newest file of schema/. An older ledger is read as it is, and
+brought up to date by the first command that writes; a newer one is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +273,7 @@ def ensure(work: Session) -> None:
 def start_run(work: Session, plan_hash: str) -> int:
     """A new row of lancio.run; its id."""
     row = work.ask(
-        QUERIES["start_run"], _operator(), socket.gethostname(), __version__, work.server_version_text, plan_hash
+        QUERIES["start_run"], operator(), socket.gethostname(), __version__, work.server_version_text, plan_hash
     )
     return int(row[0][0] or 0)
 
@@ -376,7 +381,8 @@ def _applied(row: Mapping[str, Any]) -> Applied:
     return Applied(**fields)
 
 
-def _operator() -> str:
+def operator() -> str:
+    """The account of the operating system that works here; "" where it has no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user id without a name

@@ -54,6 +54,7 @@ def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
             for name, query in queries.items()
             if name not in ("server", "installable")
         }
+        cursor.execute("SET LOCAL lock_timeout = '1s'")  # of a table that somebody has locked nothing is known
         probes = dict.fromkeys(
             probe
             for facts in graph.files

@@ -109,8 +109,10 @@ ORDER BY 1, 2, 3
 -- name: triggers
 SELECT n.nspname::text AS schema, c.relname::text AS relation, t.tgname::text AS name, t.tgtype::int AS type,
        pn.nspname::text AS routine_schema, p.proname::text AS routine,
-       -- A trigger for each row of a table without a page fires for none.
-       c.relkind = 'r' AND t.tgtype & 1 = 1 AND pg_relation_size(c.oid) = 0 AS empty
+       -- A trigger for each row of a table without a page fires for none. To measure a table that somebody has locked
+       -- would wait for him.
+       CASE WHEN c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL)
+            THEN false ELSE c.relkind = 'r' AND t.tgtype & 1 = 1 AND pg_relation_size(c.oid) = 0 END AS empty
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

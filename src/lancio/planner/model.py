@@ -255,6 +255,29 @@ class Missing:
     missing_objects: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     blocking: bool = True
+    here: str = ""  # how it stands here, where no file provides it: "not granted", "refused", "not set"
+
+
+Group = Literal[
+    "objects", "rows", "server", "privileges", "settings", "locks", "room", "services", "backup", "connection"
+]
+Mark = Literal["met", "unmet", "unknown", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a preflight looked at besides objects and rows, and what it saw.
+
+    What is unmet has its `Missing` in the plan as well; a warning and what is unknown stop nothing.
+    """
+
+    group: Group
+    mark: Mark
+    says: str  # what was looked at
+    evidence: str = ""  # what was seen
+    at: Place | None = None  # what needs it
+    provider: str = ""  # who makes it true: a file, a role, a variable
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +329,7 @@ class Plan:
     missing: tuple[Missing, ...]
     findings: tuple[Finding, ...]
     wants: tuple[tuple[Service, bool], ...] = field(default=())  # and whether its variable is set
+    items: tuple[Item, ...] = ()  # what a complete preflight saw; empty where it was not asked
 
     @property
     def go(self) -> bool:

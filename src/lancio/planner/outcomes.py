@@ -16,6 +16,7 @@ from lancio.planner import graph as graphs
 from lancio.planner import types
 from lancio.planner.bind import Binder
 from lancio.reading import cache, operations
+from lancio.reading.garbage import without_collecting
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def kept(graph: Graph, profile: Profile, known: Cache | None) -> Outcomes:
         digest.update(f"{facts.name}\0{facts.migration.digest}\0".encode())
     name = f"outcomes-{cache.key(str(profile.major), digest.hexdigest())}"
     if (packed := known.get(name)) is not None:
-        with graphs.without_collecting():
+        with without_collecting():
             found = cache.unpack(packed, VALUES)
         if isinstance(found, Outcomes):
             return found
@@ -88,7 +89,7 @@ def kept(graph: Graph, profile: Profile, known: Cache | None) -> Outcomes:
 
 def of(graph: Graph, profile: Profile) -> Outcomes:
     """What each file of a graph leaves, bound in its order over an empty database of the same server version."""
-    with graphs.without_collecting():
+    with without_collecting():
         recorder = _Recorder(graph, profile)
         for index in range(len(graph.files)):
             recorder.file(index)

@@ -16,7 +16,7 @@ from lancio.planner import outcomes as outcomes_
 from lancio.planner import states as judging
 from lancio.planner.bind import Binder
 from lancio.planner.model import Finding, Missing, Place, Plan, Requirement, Step, folded
-from lancio.planner.rows import identifier
+from lancio.planner.rows import contradicts
 from lancio.reading.model import FileOps
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lancio.catalog.model import Live
     from lancio.planner.graph import Order
-    from lancio.planner.model import Effect, FileFacts, FileState, Graph, Lock, Service
+    from lancio.planner.model import FileFacts, FileState, Graph, Lock, Service
     from lancio.planner.outcomes import Outcomes
     from lancio.reading.model import Op, Statement
 
@@ -94,7 +94,8 @@ def make(
     missing = answerer.missing(pending)
     steps = tuple(
         Step(
-            replace(facts, requires=answerer.here(facts)),
+            # The files alone do not know the relations that no file makes.
+            replace(facts, requires=answerer.here(facts), locks=answerer.locks.get(facts.name, facts.locks)),
             position,
             durations.get(facts.name, facts.duration_ms),
             measured=facts.name in durations,
@@ -440,6 +441,7 @@ class _Answers:
         self.commands = commands
         self.there = there
         self.unmet: dict[str, set[tuple[str, str]]] = {}
+        self.locks: dict[str, tuple[Lock, ...]] = {}
 
     def here(self, facts: FileFacts) -> tuple[Requirement, ...]:
         """The requirements of a file as this database meets them: what no file makes may be there already."""
@@ -460,22 +462,21 @@ class _Answers:
         asked: set[tuple[str, str]] = set()
         for index, facts in enumerate(pending):
             bound = binder.file(index)
-            found.extend(self._ownership(facts, binder.locks()))
+            self.locks[facts.name] = binder.locks()
             for requirement in bound.missing():
                 if self.met(requirement) or (requirement.kind == "name" and self.resumable(facts)):
                     continue
-                key = (requirement.kind, requirement.object)
-                self.unmet.setdefault(facts.name, set()).add(key)
+                self.unmet.setdefault(facts.name, set()).add((requirement.kind, requirement.object))
+                key = _once(requirement)
                 if requirement.kind == "name" and self.states[facts.name].there:
                     key = ("name", facts.name)  # one word for all that it made
                 if key not in asked:
                     asked.add(key)
                     found.append(self.answer(facts, requirement))
             found.extend(self._extensions(facts))
-            found.extend(self._privileges(facts))
         for index, requirements in binder.late().items():
             for requirement in requirements:
-                key = (requirement.kind, requirement.object)
+                key = _once(requirement)
                 if requirement.source == "missing" and key not in asked:
                     asked.add(key)
                     found.append(self.answer(pending[index], requirement, blocking=False))
@@ -492,57 +493,6 @@ class _Answers:
         parts = [effect.name.partition(".") for effect in facts.creates]
         made = [self.live.catalog.find(Name("relation", schema, name)) for schema, _, name in parts]
         return facts.name in self.begun or any(each and each.facts.get("valid") == "no" for each in made)
-
-    def _privileges(self, facts: FileFacts) -> list[Missing]:
-        """Schemas that a step would make, and those that it would make something in: may this role?"""
-        denied: dict[str, tuple[str, Effect]] = {}
-        for effect in facts.creates:
-            if effect.kind == "schema":
-                if not self.live.can_create and self.live.catalog.find(Name("schema", "", effect.name)) is None:
-                    denied.setdefault(f"database {self.live.database}", ("database", effect))
-            elif effect.kind in ("relation", "routine", "type"):
-                schema = self.live.catalog.find(Name("schema", "", effect.name.partition(".")[0]))
-                made = f"{effect.kind} {effect.name}" in self.there
-                if schema is not None and schema.facts.get("create") == "no" and not made:
-                    denied.setdefault(schema.says, ("schema", effect))
-        found = []
-        for what, (kind, effect) in denied.items():
-            place = Place(facts.name, effect.line, effect.object)
-            needed = Requirement(f"privilege CREATE on {what}", "privilege", "hard", place, "missing")
-            name = what.split(" ", 1)[1]
-            found.append(
-                Missing(
-                    needed,
-                    facts.name,
-                    f"permission denied for {what}",
-                    f"The role {self.live.user} has no CREATE on {what}, which {effect.object} needs.",
-                    "Let its owner grant it, or name another role by --role.",
-                    commands=(f"GRANT CREATE ON {kind.upper()} {identifier(name)} TO {identifier(self.live.user)};",),
-                )
-            )
-        return found
-
-    def _ownership(self, facts: FileFacts, locks: Sequence[Lock]) -> list[Missing]:
-        """Relations that a step would alter or drop: only their owner may (TRUNCATE can be granted)."""
-        found = []
-        for lock in locks:
-            schema, _, name = lock.relation.partition(".")
-            relation = self.live.catalog.find(Name("relation", schema, name))
-            if relation is None or relation.facts.get("owner") != "no" or lock.mode != "ACCESS EXCLUSIVE":
-                continue
-            needed = Requirement(
-                f"ownership of {relation.says}", "privilege", "hard", Place(facts.name, lock.line), "missing"
-            )
-            found.append(
-                Missing(
-                    needed,
-                    facts.name,
-                    f"must be owner of {relation.says}",
-                    f"The role {self.live.user} does not own {relation.says}, which line {lock.line} changes.",
-                    "Run as its owner (--role), or let the owner hand it over.",
-                )
-            )
-        return found
 
     def _extensions(self, facts: FileFacts) -> list[Missing]:
         """Extensions that a step would create: can they be installed here, by this role?"""
@@ -656,7 +606,8 @@ class _Answers:
                 effect.kind == "relation" and effect.name == name.rsplit(".", 1)[0] for effect in facts.creates
             ):
                 return facts.name
-        return ""
+        # Of a table that no file makes the graph knows neither columns nor rows; what the files say of it does.
+        return next((facts.name for facts in self.graph.files if _says_it_makes(facts, requirement, name)), "")
 
     def _name_taken(self, facts: FileFacts, requirement: Requirement, message: str) -> Missing:
         state = self.states[facts.name]
@@ -673,6 +624,26 @@ class _Answers:
             "changed.",
             commands=(f"lancio apply {self.commands.folder} --adopt",) if ran else (),
         )
+
+
+def _once(requirement: Requirement) -> tuple[str, str]:
+    """What is told once: `table a.b` and `relation a.b` are one thing."""
+    relation = requirement.kind == "relation"
+    return requirement.kind, requirement.object.split(" ", 1)[-1] if relation else requirement.object
+
+
+def _says_it_makes(facts: FileFacts, requirement: Requirement, name: str) -> bool:
+    """Whether an operation of a file makes a column or a row of that name, whatever its table turned out to be."""
+    for op in facts.ops.ops if facts.ops is not None else ():
+        table = ".".join(part for part in (op.ref.of[0].schema, op.ref.of[0].name) if part) if op.ref.of else ""
+        if requirement.kind == "column" and op.verb == "make" and op.ref.kind == "column":
+            if name == f"{table}.{op.ref.name}":
+                return True
+        elif requirement.row is not None and op.verb == "rows" and op.detail.row is not None:
+            asked = requirement.row
+            if op.ref.of[0] == asked.table and not contradicts(op.detail.row, asked):
+                return True
+    return False
 
 
 def _message(requirement: Requirement) -> str:

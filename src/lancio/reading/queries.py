@@ -496,7 +496,7 @@ def _with_extension(node: Tree, extension: str) -> str | None:
 def _setting(reader: Reader, function: str, name: str, arguments: list[Tree], location: int) -> None:
     if function == "current_setting":
         missing_ok = len(arguments) > 1 and tree.constant(arguments[1]) == "true"
-        reader.emit("read", Ref("setting", name.lower()), location, soft=missing_ok)
+        reader.emit("read", Ref("setting", name.lower()), location, soft=True if missing_ok else None)
         return
     value = tree.constant(arguments[1]) if len(arguments) > 1 else None
     local = len(arguments) > 2 and tree.constant(arguments[2]) == "true"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FileState,
         Finding,
         Graph,
+        Item,
         Missing,
         Opaque,
         Place,
@@ -43,8 +44,13 @@ def graph(graph: Graph) -> dict[str, Any]:
     }
 
 
+def preflight(judged: Plan) -> dict[str, Any]:
+    """A plan with all that was looked at; times, sizes and sessions of others differ each time it is asked."""
+    return {**plan(judged), "items": [_item(each) for each in judged.items]}
+
+
 def plan(plan: Plan) -> dict[str, Any]:
-    """What will run and whether it may; the verdict is `go`."""
+    """What will run and whether it may; the verdict is `go`. The same for the same database."""
     return {
         "go": plan.go,
         "steps": [
@@ -209,4 +215,17 @@ def _missing(item: Missing) -> dict[str, Any]:
         "missing_objects": list(item.missing_objects),
         "commands": list(item.commands),
         "blocking": item.blocking,
+        "here": item.here,
+    }
+
+
+def _item(item: Item) -> dict[str, Any]:
+    return {
+        "group": item.group,
+        "mark": item.mark,
+        "says": item.says,
+        "evidence": item.evidence,
+        "at": _place(item.at) if item.at is not None else None,
+        "provider": item.provider,
+        "commands": list(item.commands),
     }

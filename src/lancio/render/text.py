@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lancio.render import groups
 from lancio.render.lines import box, clean, counted, heading, lasted, listed, pad, width, wrap
 from lancio.render.words import (
     Steps,
@@ -98,10 +99,11 @@ def plan(plan: Plan, cells: int) -> str:
     return joined(lines)
 
 
-def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
+def preflight(plan: Plan, cells: int, *, server: str = "", unfold: bool = False) -> str:
     """Go or no-go, with the evidence of every item.
 
-    `server` says in words which database was asked (`lancio_demo on 127.0.0.1:5432`), never its password.
+    `server` says in words which database was asked (`lancio_demo on 127.0.0.1:5432`), never its password. Long lists
+    are folded into a count, unless `unfold` asks for all.
     """
     steps = Steps(plan.graph)
     blocking = [item for item in plan.missing if item.blocking]
@@ -109,7 +111,9 @@ def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
     lines = heading(f"PREFLIGHT{f' of {server}' if server else ''}", cells)
     lines.append("")
     wants = {service.variable: is_set for service, is_set in plan.wants}
-    for step in plan.steps:
+    if plan.items:
+        lines += groups.groups(plan, steps, cells, unfold=unfold)
+    for step in plan.steps if not plan.items else ():
         facts = step.facts
         lines += wrap(steps.title(facts.name), cells)
         shown = requires(facts, steps, plan, wants)
@@ -120,6 +124,10 @@ def preflight(plan: Plan, cells: int, *, server: str = "") -> str:
     if plan.steps:
         lines.append("")
     for number, item in enumerate(plan.missing, 1):
+        if number > groups.ERRORS and not unfold:
+            rest = len(plan.missing) - groups.ERRORS
+            lines += [*wrap(f"and {rest} more (--all tells them)", cells), ""]
+            break
         lines += _missing(number, item, cells)
     lines += _findings(plan.findings, cells)
     if plan.go:
@@ -514,6 +522,8 @@ def _missing(number: int, item: Missing, cells: int) -> list[str]:
             lines += wrap(f"missing of it: {listed(item.missing_objects, 6)}", cells, first="            ")
     elif requirement.kind != "data":
         lines += wrap("none of the files", cells, first="  Provider: ")
+    if item.here:
+        lines += wrap(item.here, cells, first="  State:    ")
     lines += wrap(item.cause, cells, first="  Cause:    ")
     lines += wrap(item.solution, cells, first="  Solution: ")
     lines += [f"    {clean(line)}" for line in item.commands]
