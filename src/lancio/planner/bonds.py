@@ -150,7 +150,6 @@ def bonds(chronicle: Chronicle) -> Bonds:
                 names[first.file], names[then.file], says, why, chronicle.place(then), chronicle.place(first)
             )
 
-    _rows(chronicle, bind)
     _names(chronicle, bind)
     _parts(chronicle, bind)
     for here, taken, says in chronicle.numbered:
@@ -159,6 +158,7 @@ def bonds(chronicle: Chronicle) -> Bonds:
         for at in range(len(names)):
             if at != site.file:
                 bind(site, site._replace(file=at, statement=0, line=1), says, "bears on every statement")
+    _rows(chronicle, bind)  # the weakest: where a pair is bound in another way as well, that is what is told
     for opaque in graph.opaque:
         at = place[opaque.at.file]
         for other, name in enumerate(names):
