@@ -133,6 +133,7 @@ Examples:
 )
 @folder_options
 @click.option("--edited", metavar="FILE", required=True, help="The applied file whose new text is accepted.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask before a protected environment is touched.")
 @database_options
 @json_option
 @click.pass_context
@@ -142,6 +143,7 @@ def adopt(
     platform: bool,
     order: str,
     edited: str,
+    yes: bool,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -155,7 +157,7 @@ def adopt(
     from lancio.executor import ledger
     from lancio.render import json
 
-    del order  # of no meaning for one file; accepted so that all commands take the same folder options
+    del order, yes  # no order is of meaning for one file; `yes` is looked at where the database is reached
     terminal = terminal_of(context)
     found = {each.name: each for each in source(folder, platform=platform).read().migrations}
     if edited not in found:

@@ -62,7 +62,7 @@ RULES: Mapping[str, Rule] = {
         Rule("allow", "warning", "An `allow` line that allows nothing, or gives no reason."),
         # What a statement does to those who use the database meanwhile.
         Rule("transaction-control", "refusal", "A file does not run as one transaction."),
-        Rule("not-null-without-default", "refusal", "A column that is NOT NULL and has no default cannot be added to rows."),
+        Rule("not-null-without-default", "refusal", "A NOT NULL column without a default can't be added to rows."),
         Rule("data-loss", "warning", "Rows or columns that exist are gone."),
         Rule("drop-cascade", "warning", "CASCADE takes away what is not named."),
         Rule("table-rewrite", "warning", "All rows are written anew while nobody may read or write."),
