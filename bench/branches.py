@@ -97,7 +97,7 @@ CONFLICTS: Mapping[str, tuple[str, str]] = {
     ),
     "check on a dropped column": (
         "ALTER TABLE {t} DROP COLUMN {c};",
-        "ALTER TABLE {t} ADD CONSTRAINT lb_check CHECK ({c} IS NOT NULL);",
+        "ALTER TABLE {t} ADD CONSTRAINT lb_check CHECK ({c} IS NOT NULL OR true);",
     ),
     "attach against drop": (
         "DROP TABLE lb.event_2026;",
@@ -171,7 +171,7 @@ INDEPENDENT: Mapping[str, tuple[str, str]] = {
     "rename and column": ("ALTER TABLE {t} RENAME COLUMN {c} TO lb_a;", "ALTER TABLE {t} ADD COLUMN lb_b int;"),
     "two views": ("CREATE VIEW lb.a AS SELECT {c} FROM {t};", "CREATE VIEW lb.b AS SELECT {c}, {d} FROM {t};"),
     "check and column": (
-        "ALTER TABLE {t} ADD CONSTRAINT lb_a CHECK ({c} IS NOT NULL);",
+        "ALTER TABLE {t} ADD CONSTRAINT lb_a CHECK ({c} IS NOT NULL OR true);",
         "ALTER TABLE {t} ADD COLUMN lb_b int;",
     ),
     "sequence and default": ("CREATE SEQUENCE lb.a;", "ALTER TABLE lb.article ALTER COLUMN price SET DEFAULT 0;"),
@@ -350,6 +350,9 @@ class Bench:
         found |= {each.name: each for each in source.read_folder(self.folder, variables=self.variables).migrations}
         self.git("checkout", "--quiet", "ours")
         scripts = replay.script(found[theirs]), replay.script(found[ours])
+        for script in scripts:
+            if alone := self.order([script])[0]:
+                raise SystemExit(f"{self.name}: what was to be planted fails by itself: {alone[0]}")
         (one, there), (other, here) = self.order(scripts), self.order(scripts[::-1])
         if one or other:
             return True, "; ".join((*one, *other))
@@ -426,7 +429,8 @@ class Bench:
     def cases(self) -> Iterator[Case]:
         for kind, sqls in CONFLICTS.items():
             yield self.pair(kind, sqls, conflict=True)
-        yield self.pair("one number", ("CREATE TABLE lb.a (id int);", "CREATE TABLE lb.b (id int);"), conflict=True)
+        if self.layout != "prisma":  # whose migrations are told apart by their whole names
+            yield self.pair("one number", ("CREATE TABLE lb.a (id int);", "CREATE TABLE lb.b (id int);"), conflict=True)
         for kind in OF_FILES[1:]:
             yield self.file(kind)
         for kind, sqls in INDEPENDENT.items():

@@ -195,6 +195,12 @@ def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[s
     return settings
 
 
+def environment_settings() -> dict[str, str]:
+    """The session settings that a run fills from outside, and the variable that a script of psql takes each from."""
+    known = {setting: variable for variable, (setting, _) in SERVICES.items()}
+    return known | {"lancio.key": "LANCIO_KEY", "lancio.key_id": "LANCIO_KEY_ID"}
+
+
 def bare(value: str, kind: str) -> bool:
     """Whether an address is exactly `type://host:port`, which holds nothing to seal."""
     return re.fullmatch(rf"{kind}://[^/@:?#\s]+:\d+", value) is not None

@@ -60,6 +60,10 @@ class Bonds:
     names: tuple[str, ...]
     by_file: tuple[dict[int, Bond], ...]  # for each file those before it that it is bound to
 
+    def bond(self, first: str, then: str) -> Bond | None:
+        """What binds two files directly, of which `first` comes first."""
+        return self.by_file[self.names.index(then)].get(self.names.index(first))
+
     def chain(self, first: int, then: int) -> list[Bond]:
         """The bonds that lead from `then` back to `first`, as few as can be; none where the two are free."""
         came: dict[int, Bond | None] = {then: None}

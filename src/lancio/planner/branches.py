@@ -216,7 +216,7 @@ def _out_of_order(
         if not later:
             continue
         place = Place(each.name, 1)
-        bond = next((chain[0] for other in later if (chain := behind.chain(other, each.name))), None)
+        bond = next((bond for other in later if (bond := behind.tied.bond(other, each.name))), None)
         first = later[0]
         if bond is None:
             message = (
