@@ -113,8 +113,9 @@ def _report(
     with contextlib.ExitStack() as stack:
         there = began = None
         if base is not None and tree is not None:
-            there = _folder(where, stack.enter_context(tree.at(base)))
-            began = _folder(where, stack.enter_context(tree.at(tree.merge_base(base))))
+            tip, apart = tree.branch(base)
+            there = _folder(where, stack.enter_context(tree.at(tip)))
+            began = _folder(where, stack.enter_context(tree.at(apart)))
         try:
             here = where.read()
             build(here)

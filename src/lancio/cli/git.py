@@ -25,20 +25,19 @@ class Tree:
     root: Path
     path: str
 
-    def merge_base(self, ref: str) -> str:
-        """The commit from which HEAD and `ref` went apart.
+    def branch(self, ref: str) -> tuple[str, str]:
+        """The commit that `ref` names, and the one from which HEAD and it went apart.
 
         Raises:
             UsageError: there is no such branch or commit, or the two have no commit in common.
         """
-        if ref.startswith("-") or not ref.strip():
-            raise _unknown(ref, "A name that begins with - is none.")
         try:
-            _git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-        except subprocess.CalledProcessError as error:
+            words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+            commit = _git(self.root, *words).decode().strip()
+        except (subprocess.CalledProcessError, ValueError) as error:
             raise _unknown(ref, "git knows no branch, tag or commit of that name here.") from error
         try:
-            return _git(self.root, "merge-base", "HEAD", ref).decode().split()[0]
+            return commit, _git(self.root, "merge-base", "HEAD", commit).decode().split()[0]
         except (subprocess.CalledProcessError, IndexError) as error:
             raise UsageError(
                 f"this branch and {ref} have no commit in common",

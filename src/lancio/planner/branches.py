@@ -97,8 +97,9 @@ def meet(ours: Folder, base: Folder | None, ancestor: Folder | None, build: Buil
         findings += _conflicts(pairs, said)
     names = frozenset(each.name for each in new)
     findings += _numbers(ours, new, theirs, common, said)
-    findings += _out_of_order(ours, new, [*common, *theirs], behind, said)
-    findings += rules.of_graph(build(ours), names)
+    own = build(ours)
+    findings += _out_of_order(ours, new, [*common, *theirs], behind, own, said)
+    findings += rules.of_graph(own, names)
     findings += rules.of_requirements(before.graph, names, [each.name for each in common])
     return Met(
         tuple(each.name for each in new), tuple(each.name for each in theirs), pairs, tuple(findings), before.graph
@@ -207,9 +208,12 @@ def _gaps(layout: object, new: Sequence[Migration], before: Sequence[Migration])
 
 
 def _out_of_order(
-    folder: Folder, new: Sequence[Migration], released: Sequence[Migration], behind: _Sequence, said: str
+    folder: Folder, new: Sequence[Migration], released: Sequence[Migration], behind: _Sequence, own: Graph, said: str
 ) -> list[Finding]:
-    """New files that their names put before released ones: a database that has those runs the new ones behind them."""
+    """New files that their names put before released ones: a database that has those runs the new ones behind them.
+
+    `behind` has the new files behind the released ones, `own` this branch's files as their names order them.
+    """
     findings = []
     for each in new:
         later = [other.name for other in released if _before(folder, each.name, other.name)]
@@ -217,22 +221,44 @@ def _out_of_order(
             continue
         place = Place(each.name, 1)
         bond = next((bond for other in later if (bond := behind.tied.bond(other, each.name))), None)
-        first = later[0]
-        if bond is None:
+        lost = behind.lacks(each.name)
+        lost = {key: lost[key] for key in lost.keys() - _lacks(own, each.name).keys()}
+        if bond is not None:
             message = (
-                f"{each.name} comes before {first} by its name, which is on {said} already; it commutes with "
-                f"{'it' if len(later) == 1 else f'all {len(later)} released files behind it'}, so it may run late"
+                f"{each.name} comes before {bond.first} by its name, which is on {said} already and is bound to it: "
+                f"{bond.says} ({bond.why}), {bond.at} and {bond.before}"
             )
-            found = rules.found("out-of-order", message, place, "Better give it the next free number.")
-            findings.append(replace(found, severity="warning"))
+        elif lost:
+            first = min(lost.values(), key=lambda one: one.at.line)
+            place = first.at
+            message = (
+                f"{each.name} comes before {_several(later)} by its name, on {said} already; behind that it fails: "
+                f"{first.message or f'{first.object} is not there any more'}"
+            )
+        else:
+            message = (
+                f"{each.name} comes before {_several(later)} by its name, on {said} already; it commutes with "
+                f"{'it' if len(later) == 1 else 'all of them'}, so it may run late"
+            )
+            late = rules.found("out-of-order", message, place, "Better give it the next free number.")
+            findings.append(replace(late, severity="warning"))
             continue
-        message = (
-            f"{each.name} comes before {bond.first} by its name, which is on {said} already and is bound to it: "
-            f"{bond.says} ({bond.why}), {bond.at} and {bond.before}"
-        )
         remedy = "Give it the next free number: where the released files ran, it runs behind them."
         findings.append(rules.found("out-of-order", message, place, remedy))
     return findings
+
+
+def _several(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _lacks(graph: Graph, name: str) -> dict[tuple[str, str], Requirement]:
+    """What a file needs and has not, calls that come later left out."""
+    return {
+        (each.kind, each.object): each
+        for each in graph.file(name).requires
+        if each.source == "missing" and each.strength not in ("late", "external")
+    }
 
 
 def _before(folder: Folder, one: str, other: str) -> bool:
@@ -267,12 +293,8 @@ class _Sequence:
         return self.tied.chain(self.tied.names.index(first), self.tied.names.index(then))
 
     def lacks(self, name: str) -> dict[tuple[str, str], Requirement]:
-        """What a file needs and has not, calls that come later left out."""
-        return {
-            (each.kind, each.object): each
-            for each in self.graph.file(name).requires
-            if each.source == "missing" and each.strength not in ("late", "external")
-        }
+        """What a file needs and has not in this order."""
+        return _lacks(self.graph, name)
 
     def touches(self, name: str) -> set[str]:
         """The names of all that a file makes, changes, renames or drops, without their schemas."""
