@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lancio.planner.model import FileFacts, Graph
     from lancio.reading.model import Statement
-    from lancio.syntax.parser import Tree
+    from lancio.syntax.parser import RawStatement, Tree
 
 Severity = Literal["note", "warning", "refusal"]
 """As findings have it; what is told outside calls a refusal an error."""
@@ -189,15 +189,16 @@ def of_file(graph: Graph, name: str) -> list[Finding]:
     facts = graph.files[position]
     ops = facts.ops.ops if facts.ops is not None else ()
     fresh = frozenset((op.ref.schema, op.ref.name) for op in ops if op.verb == "make" and op.ref.kind == "relation")
-    file = _File(facts, graph.files[:position], graph.server_version, fresh)
+    spoken = [(each, parsed) for each in facts.statements for parsed in parser.parse(each.sql.encode())]
+    file = _File(
+        facts, graph.files[:position], graph.server_version, fresh | _temporary(parsed for _, parsed in spoken)
+    )
     findings = list(_control(facts))
-    for statement in facts.statements:
-        raw = statement.sql.encode()
-        for parsed in parser.parse(raw):
-            for told in _LOOKS.get(parsed.node, _nothing)(file, parsed.tree):
-                line = statement.span.line + raw.count(b"\n", 0, max(told.at, 0))
-                place = Place(name, line, statement.summary)
-                findings.append(found(told.rule, told.message, place, told.remedy))
+    for statement, parsed in spoken:
+        for told in _LOOKS.get(parsed.node, _nothing)(file, parsed.tree):
+            line = statement.span.line + statement.sql.encode().count(b"\n", 0, max(told.at, 0))
+            place = Place(name, line, statement.summary)
+            findings.append(found(told.rule, told.message, place, told.remedy))
     exclusive = [lock for lock in facts.locks if lock.mode == "ACCESS EXCLUSIVE"]
     if exclusive:
         place = Place(name, exclusive[0].line)
@@ -212,6 +213,16 @@ def of_file(graph: Graph, name: str) -> list[Finding]:
             )
         )
     return findings
+
+
+def _temporary(statements: Iterable[RawStatement]) -> set[tuple[str | None, str]]:
+    """Tables that end with the session: the operations of a file leave them out."""
+    relations = [
+        each.tree.get("relation") or each.tree.get("into", {}).get("rel", {})
+        for each in statements
+        if each.node in ("CreateStmt", "CreateTableAsStmt")
+    ]
+    return {(None, each.get("relname", "")) for each in relations if each.get("relpersistence") == "t"}
 
 
 def _control(facts: FileFacts) -> Iterator[Finding]:
