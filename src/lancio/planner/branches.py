@@ -323,16 +323,14 @@ def _pairs(behind: _Sequence, before: _Sequence, ours: Sequence[str], theirs: Se
     pairs = []
     for one in ours:
         for other_ in theirs:
-            chain = behind.chain(other_, one) or before.chain(one, other_)
-            pairs.append(
-                Pair(one, other_, _shorter(chain, before.chain(one, other_)), tuple(unmet.get((one, other_), ())))
-            )
+            chain = _shorter(behind.chain(other_, one), before.chain(one, other_))
+            pairs.append(Pair(one, other_, chain, tuple(unmet.get((one, other_), ()))))
     return tuple(pairs)
 
 
 def _shorter(one: list[Bond], other: list[Bond]) -> tuple[Bond, ...]:
-    """Of two chains the one that says more: the shorter, and of two alike the first."""
-    return tuple(other if other and len(other) < len(one) else one)
+    """Of the chains in either order the one that says more: the shorter, and of two alike the first."""
+    return tuple(other if other and (not one or len(other) < len(one)) else one)
 
 
 def _culprits(requirement: Requirement, touched: dict[str, set[str]]) -> Iterable[str]:
