@@ -59,6 +59,7 @@ Examples:
 @click.option("--edited", metavar="FILE", help="A file that ran in another version: its new text is accepted.")
 @proof_options
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask before a protected environment is touched.")
 @database_options
 @json_option
 @click.pass_context
@@ -74,6 +75,7 @@ def adopt(
     by_order: bool,
     trust_history: bool,
     dry_run: bool,
+    yes: bool,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -86,6 +88,7 @@ def adopt(
     """
     from lancio.cli import work
 
+    del yes  # looked at where the database is reached
     terminal = terminal_of(context)
     where = source(folder, platform=platform)
     if edited is not None and (only or origin or implied or by_order or trust_history):

@@ -27,6 +27,8 @@ COMMANDS = {
     "graph": ("lancio.cli.graph:graph", "Draw what each migration needs and makes, and why they can't swap places."),
     "history": ("lancio.cli.history:history", "Show each statement that made, changed or dropped one object."),
     "commute": ("lancio.cli.history:commute", "Tell whether two files may swap places, and what is in the way."),
+    "new": ("lancio.cli.new:new", "Make the file of the next migration, called as the folder calls its files."),
+    "check": ("lancio.cli.check:check", "Tell what conflicts with another branch, and what is risky, for CI."),
     "plan": ("lancio.cli.plan:plan", "Show what would run here, in which order, at which risk."),
     "preflight": ("lancio.cli.plan:preflight", "Tell go from no-go, with every unmet requirement at once."),
     "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
+from lancio.cli import environments
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def source(folder: str | None, *, platform: bool) -> Source:
         return Source(platform_folder(), "--platform", platform=True)
     how = click.get_current_context().meta
     layout, variables = how.get(LAYOUT), how.get(VARIABLES, {})
+    folder = how.get(environments.FOLDER) if folder is None else folder
     if folder is not None:
         return Source(Path(folder), folder, False, layout, variables)
     if USUAL.is_dir():
@@ -116,7 +118,7 @@ _VARIABLE = re.compile(r"([^\s=]+)=(.*)", re.DOTALL)
 
 
 def _variables(context: click.Context, _: click.Parameter, given: tuple[str, ...]) -> None:
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict(context.meta.get(environments.FOLDER_VARIABLES, {}))
     for each in given:
         match = _VARIABLE.fullmatch(each)
         if match is None or "\n" in match[2] or "\0" in match[2]:
@@ -172,6 +174,17 @@ def folder_options(command: Callable[P, R]) -> Callable[P, R]:
                 help="Keep the order of the files' names, or take the one their needs give.",
             ),
             layout_options,
+            click.option(
+                "--env",
+                metavar="NAME",
+                cls=environments.EnvironmentOption,
+                is_eager=True,
+                expose_value=False,
+                help="The database, folder and role that lancio.toml has under this name.",
+            ),
+            click.option(
+                "--config", metavar="FILE", expose_value=False, help="The lancio.toml.  [default: looked for]"
+            ),
             click.option(
                 "--no-cache",
                 is_flag=True,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lancio.cli import work
+    from lancio.cli.terminal import Terminal
     from lancio.planner.model import Plan
 
 
@@ -34,6 +35,7 @@ Examples:
   lancio plan migrations --to 005_create_audit_logs.sql
   lancio plan migrations --to 005_create_audit_logs.sql --minimal
   lancio plan migrations --rehearse
+  lancio plan migrations --sql > plan.sql
   lancio plan --platform --json
 """,
 )
@@ -42,6 +44,7 @@ Examples:
 @data_options
 @backup_options
 @click.option("--minimal", is_flag=True, help="With --to: that file and what it needs, and nothing else.")
+@click.option("--sql", is_flag=True, help="Print the steps as one SQL script that psql runs, for review.")
 @click.option("--rehearse", is_flag=True, help="Run the steps on a scratch database, and compare with what was read.")
 @click.option("--scratch", metavar="URL", help="With --rehearse: a server to make databases on, not one of our own.")
 @database_options
@@ -55,6 +58,7 @@ def plan(
     to: str | None,
     only: tuple[str, ...],
     minimal: bool,
+    sql: bool,
     rehearse: bool,
     scratch: str | None,
     database: str | None,
@@ -80,6 +84,14 @@ def plan(
             cause="Nothing is tried without it.",
             remedy="Add --rehearse, or leave --scratch away.",
         )
+    if sql and (rehearse or json_):
+        raise UsageError(
+            f"--sql and {'--rehearse' if rehearse else '--json'} are both given",
+            cause="--sql prints a script for psql, and nothing else.",
+            remedy="Give one of them.",
+        )
+    if sql:
+        return _script(terminal, folder, platform, order, to, only, database, role, minimal=minimal)
     if rehearse:
         from lancio.cli import rehearsal
 
@@ -93,6 +105,39 @@ def plan(
         if not made.go:
             terminal.talk(f"NO-GO on {session}: see lancio preflight.")
     return 0 if made.go else NoGo.exit_status
+
+
+def _script(
+    terminal: Terminal,
+    folder: str | None,
+    platform: bool,
+    order: str,
+    to: str | None,
+    only: tuple[str, ...],
+    database: str | None,
+    role: str | None,
+    *,
+    minimal: bool,
+) -> int:
+    """Print the plan as a script; a plan that is no go has none."""
+    from lancio.cli import work
+    from lancio.executor import runner
+    from lancio.render import script, text
+
+    with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, session):
+        if not made.go:
+            terminal.talk(text.preflight(made, terminal.cells, server=session.said))
+            return NoGo.exit_status
+        terminal.data(
+            script.script(
+                made,
+                said=session.said,
+                role=session.role,
+                lock_timeout_ms=runner.LOCK_TIMEOUT_MS,
+                variables=work.environment_settings(),
+            )
+        )
+    return 0
 
 
 @click.command(

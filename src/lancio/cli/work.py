@@ -84,16 +84,24 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     import psycopg
 
     from lancio import postgres
+    from lancio.cli import environments
     from lancio.settings import Settings
 
+    serving = environments.serving(database, os.environ) if target is None else None
+    if serving is not None:
+        database, role = serving.address(os.environ), role or serving.role
     settings = Settings.read(database=database, role=role)
     flags = ""
     named = target is not None
     target = postgres.resolve(settings.database) if target is None else target
-    if named or target.origin == "--database":
+    if serving is not None:
+        flags = serving.flags
+    elif named or target.origin == "--database":
         flags = f" --database {target.psql_target}"
-    if settings.role is not None:
+    if settings.role is not None and (serving is None or settings.role != serving.role):
         flags += f" --role {shlex.quote(settings.role)}"
+    if not named:
+        environments.permit()
     connection = postgres.connect(target, role=settings.role)
     try:
         yield Session(target, connection, settings.role, flags)
@@ -212,6 +220,12 @@ def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[s
         key = secrets.read_key_file(Path(key_file).expanduser())
         settings |= {name: secret.reveal() for name, secret in key.settings().items()}
     return settings
+
+
+def environment_settings() -> dict[str, str]:
+    """The session settings that a run fills from outside, and the variable that a script of psql takes each from."""
+    known = {setting: variable for variable, (setting, _) in SERVICES.items()}
+    return known | {"lancio.key": "LANCIO_KEY", "lancio.key_id": "LANCIO_KEY_ID"}
 
 
 def bare(value: str, kind: str) -> bool:

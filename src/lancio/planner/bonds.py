@@ -8,6 +8,7 @@ does is seen by the other, so either order ends in the same database.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,10 @@ class Bonds:
     graph: Graph
     names: tuple[str, ...]
     by_file: tuple[dict[int, Bond], ...]  # for each file those before it that it is bound to
+
+    def bond(self, first: str, then: str) -> Bond | None:
+        """What binds two files directly, of which `first` comes first."""
+        return self.by_file[self.names.index(then)].get(self.names.index(first))
 
     def chain(self, first: int, then: int) -> list[Bond]:
         """The bonds that lead from `then` back to `first`, as few as can be; none where the two are free."""
@@ -143,6 +148,15 @@ def bonds(chronicle: Chronicle) -> Bonds:
             why = edge.hazard.replace("-", " ") + ("" if edge.strength in ("hard", "order") else f", {edge.strength}")
             found[then][first] = Bond(names[first], names[then], because.object, why, because.at, because.provider)
 
+    for facts in graph.files:  # where both make one name, either of them fails behind the other
+        for need in facts.requires:
+            maker = need.provider.file if need.kind == "name" and need.provider is not None else facts.name
+            first, then = place[maker], place[facts.name]
+            if first < then and need.provider is not None:
+                found[then].setdefault(
+                    first, Bond(maker, facts.name, need.object, "both make it", need.at, need.provider)
+                )
+
     def bind(one: Site, other: Site, says: str, why: str) -> None:
         first, then = sorted((one, other), key=lambda site: site.file)
         if first.file >= 0 and first.file != then.file and first.file not in found[then.file]:
@@ -150,7 +164,7 @@ def bonds(chronicle: Chronicle) -> Bonds:
                 names[first.file], names[then.file], says, why, chronicle.place(then), chronicle.place(first)
             )
 
-    _rows(chronicle, bind)
+    _lost(chronicle, found, place)
     _names(chronicle, bind)
     _parts(chronicle, bind)
     for here, taken, says in chronicle.numbered:
@@ -159,6 +173,7 @@ def bonds(chronicle: Chronicle) -> Bonds:
         for at in range(len(names)):
             if at != site.file:
                 bind(site, site._replace(file=at, statement=0, line=1), says, "bears on every statement")
+    _rows(chronicle, bind)  # the weakest: where a pair is bound in another way as well, that is what is told
     for opaque in graph.opaque:
         at = place[opaque.at.file]
         for other, name in enumerate(names):
@@ -272,6 +287,35 @@ def _names(chronicle: Chronicle, bind: Bind) -> None:
         if thing.label == "column" and thing.parent is not None:
             for site in stars.get(thing.parent, ()):
                 bind(site, event.site, event.says, "all columns were taken")
+
+
+def _lost(chronicle: Chronicle, found: tuple[dict[int, Bond], ...], place: dict[str, int]) -> None:
+    """What a file needs and has not is bound to those that dropped or renamed something of that name before."""
+    names = chronicle.graph.files
+    gone: dict[frozenset[str], Site] = {}
+    lacks = [
+        (frozenset(re.findall(r"\w+", need.object)), need)
+        for facts in names
+        for need in facts.requires
+        if need.source == "missing" and need.strength not in ("late", "external")
+    ]
+    for event in chronicle.events if lacks else ():
+        if event.deed in ("dropped", "renamed", "moved") and event.site.file >= 0:
+            for name in chronicle.things[event.thing].names:
+                gone.setdefault(frozenset(re.findall(r"\w+", name.name)), event.site)
+    for words, need in lacks:
+        then = place[need.at.file]
+        for name_words, site in gone.items():
+            if name_words and name_words <= words and site.file < then:
+                bond = Bond(
+                    names[site.file].name,
+                    need.at.file,
+                    need.object,
+                    "not there any more",
+                    need.at,
+                    chronicle.place(site),
+                )
+                found[then].setdefault(site.file, bond)
 
 
 def _parts(chronicle: Chronicle, bind: Bind) -> None:

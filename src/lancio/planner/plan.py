@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
-from lancio.planner import needed, ways
+from lancio.planner import needed, overtaken, ways
 from lancio.planner import outcomes as outcomes_
 from lancio.planner import states as judging
 from lancio.planner.bind import Binder
@@ -113,6 +113,14 @@ def make(
         *_own(pending),
         *_read_only(pending, live),
         *needed.left_out(graph, {facts.name for facts in pending}, left),
+        *overtaken.findings(
+            graph,
+            profiles.load(graph.server_version),
+            states,
+            {facts.name for facts in pending},
+            only,
+            commands.apply,
+        ),
     ]
     wants = tuple((service, service.variable in environ) for facts in pending for service in facts.services)
     missing += _services(pending, environ)

@@ -1,0 +1,162 @@
+"""A plan as one SQL script: what would be sent, in the order in which it would be, to be read before it is run.
+
+It runs by psql alone and leaves the database that `lancio apply` leaves, without the ledger. Values that come from the
+environment are psql variables: none of them stands in it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lancio.planner.model import folded
+from lancio.planner.rows import identifier, literal
+from lancio.render.lines import clean, counted, listed, wrap
+from lancio.render.words import duration, risk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lancio.planner.model import Check, FileFacts, Plan, Step
+    from lancio.reading.model import Statement
+
+CELLS = 100
+SHOWN = 12
+"""So many locks and checks of a step are named in its comment."""
+
+_EARLY = re.compile(r"(?i)set\s+transaction\b")
+"""What PostgreSQL takes before any query of a transaction only."""
+
+
+def script(plan: Plan, *, said: str, role: str | None, lock_timeout_ms: int, variables: Mapping[str, str]) -> str:
+    """The script of a plan that is a go.
+
+    `said` is the database in words, `role` the one that files run as, `variables` which environment variable fills
+    which setting (`lancio.redis_url`). The same plan gives the same bytes.
+    """
+    read = sorted({name for step in plan.steps for name in step.facts.settings if name in variables})
+    lines = [*_comment(f"Lancio's plan for {said}: {counted(len(plan.steps), 'step')}."), "--"]
+    if not plan.steps:
+        return "\n".join([*lines, *_comment("Nothing is left to run."), ""])
+    lines += _comment(
+        "Run it by psql, which stops at the first error: each step is one transaction, so the steps before stay."
+    )
+    lines += [r'--   psql -X -v ON_ERROR_STOP=1 -f plan.sql "$DATABASE_URL"']
+    for name in read:
+        lines += ["--", *_comment(f"{name} comes from {variables[name]}, and is not set where that is not given:")]
+        lines += [rf"--   psql … -c '\set {_variable(name)} `printenv {variables[name]}`' -f plan.sql"]
+    lines += [
+        "--",
+        *_comment(
+            "It writes no ledger. Do not let Lancio apply the same files while it runs, nor this while Lancio does."
+        ),
+        "",
+        r"\set ON_ERROR_STOP on",
+        *_session(role, lock_timeout_ms),
+    ]
+    for step in plan.steps:
+        lines += ["", *_head(step, len(plan.steps)), *_step(step.facts, role, read), *_fresh(role, lock_timeout_ms)]
+    return "\n".join([*lines, ""])
+
+
+def _session(role: str | None, lock_timeout_ms: int) -> list[str]:
+    return [
+        "SET client_encoding = 'UTF8';",
+        "SET standard_conforming_strings = on;",
+        *([f"SET ROLE {identifier(role)};"] if role is not None else []),
+        f"SET lock_timeout = '{lock_timeout_ms}ms';",
+        "SET statement_timeout = 0;",
+        "SET row_security = off;",
+    ]
+
+
+def _fresh(role: str | None, lock_timeout_ms: int) -> list[str]:
+    """What keeps one file's settings from the next one."""
+    return [
+        "RESET ALL;", "RESET SESSION AUTHORIZATION;", "DISCARD TEMP;", "DISCARD SEQUENCES;", "UNLISTEN *;",
+        *_session(role, lock_timeout_ms),
+    ]  # fmt: skip
+
+
+def _head(step: Step, of: int) -> list[str]:
+    facts = step.facts
+    lines = ["-- " + "=" * (CELLS - 3), *_comment(f"Step {step.position} of {of}: {facts.name}")]
+    lines += _comment(f"risk: {risk(facts)}")
+    lines += _comment(f"duration: {duration(facts, step)}")
+    locks = [f"{lock.mode} on {lock.relation}" for lock in facts.locks]
+    lines += _comment(f"locks: {listed(locks, SHOWN) if locks else 'none on what is there'}")
+    checks = [check.says for check in facts.checks]
+    lines += _comment(f"verifies: {listed(checks, SHOWN) if checks else 'nothing'}")
+    for word, text in (("impact", facts.impact), ("after the run", facts.after_run)):
+        lines += _comment(f"{word}: {text}") if text else []
+    if facts.lone is not None:
+        lines += _comment("outside of a transaction: if it is cut off, drop the invalid index before you run it again")
+    return [*lines, "-- " + "=" * (CELLS - 3)]
+
+
+def _comment(text: str) -> list[str]:
+    """Lines that are comments whatever is in the text: names may hold line ends."""
+    return wrap(clean(text), CELLS, first="-- ", rest="--   ")
+
+
+def _step(facts: FileFacts, role: str | None, read: list[str]) -> Iterator[str]:
+    if facts.lone is not None:
+        yield "SET lock_timeout = 0;"
+        yield _ended(facts.lone)
+        if facts.checks:
+            yield from ("BEGIN;", *_settle(role), *map(_verification, facts.checks), "COMMIT;")
+        return
+    body = folded(facts.statements)
+    statements = facts.statements if body is None else body
+    own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
+    yield _ended(own) if own is not None else "BEGIN;"
+    early = next((at for at, each in enumerate(statements) if not _EARLY.match(each.sql)), len(statements))
+    yield from map(_ended, statements[:early])
+    for name in read:
+        if name in facts.settings:
+            variable = _variable(name)
+            yield rf"\if :{{?{variable}}}"
+            value = f"pg_catalog.set_config({literal(name)}, :'{variable}', true)"
+            yield f"SELECT {value} IS NOT NULL AS {variable}_is_set;"
+            yield r"\endif"
+    for each in statements[early:]:
+        yield f"-- line {each.span.line}"
+        yield _ended(each)
+    yield "SET CONSTRAINTS ALL IMMEDIATE;"
+    yield from _settle(role)
+    yield from map(_verification, facts.checks)
+    yield "COMMIT;"
+
+
+def _settle(role: str | None) -> list[str]:
+    """What a file may have set must not reach its verification."""
+    return [
+        "SET LOCAL SESSION AUTHORIZATION DEFAULT;",
+        f"SET LOCAL ROLE {identifier(role) if role is not None else 'NONE'};",
+        "SET LOCAL search_path TO DEFAULT;",
+        "SET LOCAL row_security = off;",
+        "SET LOCAL statement_timeout = 0;",
+    ]
+
+
+def _ended(statement: Statement) -> str:
+    """A statement with its semicolon, on a line of its own where a comment would swallow it."""
+    last = statement.sql.rpartition("\n")[2]
+    return f"{statement.sql}\n;" if "--" in last else f"{statement.sql};"
+
+
+def _verification(check: Check) -> str:
+    """A block that raises where the check does not hold."""
+    query = check.sql.strip().rstrip(";")
+    message = literal(f"verification failed: {check.says}")
+    body = (
+        f"BEGIN\n  IF (\n{query}\n  ) IS NOT TRUE THEN\n    RAISE EXCEPTION USING MESSAGE = {message};\n  END IF;\nEND"
+    )
+    tag = "verify"
+    while f"${tag}$" in body:
+        tag += "_"
+    return f"DO ${tag}$\n{body}\n${tag}$;"
+
+
+def _variable(setting: str) -> str:
+    return re.sub(r"\W", "_", setting)
