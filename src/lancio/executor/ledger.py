@@ -25,8 +25,18 @@ if TYPE_CHECKING:
     from lancio.executor.events import Event
     from lancio.reading.source import Migration
 
-FORMAT = 1
-"""The ledger's format that this Lancio writes; it reads this one alone."""
+
+def _formats() -> list[tuple[int, str]]:
+    folder = resources.files("lancio.executor").joinpath("schema")
+    return sorted(
+        (int(item.name.split("_")[0]), item.read_text(encoding="utf-8"))
+        for item in folder.iterdir()
+        if item.name.endswith(".sql")
+    )
+
+
+FORMAT = max(number for number, _ in _formats())
+"""The ledger's format that this Lancio writes; it reads the earlier ones as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,7 @@ def adopt_edited(connection: Connection, migration: Migration) -> Applied:
         for _ in lock.acquire(work, wait_s=10):
             pass
         try:
+            ensure(work)  # a ledger of an earlier format is brought up to date by whoever writes to it
             run = start_run(work, plan_hash="")
             _record(work, run, migration, known.position, "edited")
             work.ask(QUERIES["finish_run"], str(run), "done")
@@ -190,14 +201,14 @@ def ensure(work: Session) -> None:
         ServerError: no right to make them, or the ledger is newer than this Lancio.
     """
     try:
-        version = 0
+        there: set[int] = set()
         if work.ask(QUERIES["exists"])[0][0] == "t":
-            version = int(work.ask(QUERIES["format"])[0][0] or 0)
+            there = {int(row[0] or 0) for row in work.ask(QUERIES["formats"])}
     except session.Refused as refused:
         raise session.refusal(refused.error, "the ledger could not be read") from None
-    if version > FORMAT:
+    if (version := max(there, default=0)) > FORMAT:
         raise _newer(version)
-    missing = [(number, text) for number, text in _formats() if number > version]
+    missing = [(number, text) for number, text in _formats() if number not in there]
     if not missing:
         return
     try:
@@ -282,15 +293,6 @@ def applied_checksums(work: Session) -> dict[str, str]:
 
 def _record(work: Session, run: int, migration: Migration, position: int, state: str) -> None:
     work.ask(QUERIES["record"], str(run), migration.name, migration.checksum, migration.digest, str(position), state)
-
-
-def _formats() -> list[tuple[int, str]]:
-    folder = resources.files("lancio.executor").joinpath("schema")
-    return sorted(
-        (int(item.name.split("_")[0]), item.read_text(encoding="utf-8"))
-        for item in folder.iterdir()
-        if item.name.endswith(".sql")
-    )
 
 
 def _all(connection: Connection, name: str, *parameters: str) -> list[dict[str, Any]]:
