@@ -1,6 +1,6 @@
-"""The specification's checklist and critical path on databases that psql made, whole and broken: which lines are ticked.
+"""The specification's checklist and critical path on databases that psql made, whole and broken: what is ticked.
 
-A state is written as the lines that are not as on a database of its stage: exactly those are unticked (or ticked).
+A state is written as the lines that are ticked: exactly those, and every other has its reason.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Made(NamedTuple):
 
 
 NOTHING = (False, False, False)
-REAL = "UPDATE platform.databases SET metadata = metadata - 'placeholder'"  # what a person does once the actual value is there
+REAL = "UPDATE platform.databases SET metadata = metadata - 'placeholder'"
+"""What is so once the actual values are there."""
 STATES = {
     "nothing": Made((), (), says={M1: "not applied", S1: "not applied", V1: "has not run"}, blocked=NOTHING),
     "001": Made((PLATFORM,), (M1,), says={M2: "not applied"}, blocked=NOTHING),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -25,6 +26,10 @@ SAYS_NOT = (
     "may be missing."
 )
 """What the numbers can't tell."""
+
+
+BEGINS_WITHIN = timedelta(seconds=5)
+"""So soon after a run its own session has told the server what it did, and the database is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def compare(run: int, then: Counters, now: Counters) -> Since:
     unknown = ""
     if not now.counting:
         unknown = "the server does not count: track_counts is off"
-    elif now.stats_reset != then.stats_reset:
+    elif now.stats_reset != then.stats_reset and not _began(then, now):
         unknown = f"the server's counters were reset {_moment(now.stats_reset)}, after the run"
     elif now.server_started != then.server_started:
         unknown = (
@@ -126,6 +131,12 @@ def compare(run: int, then: Counters, now: Counters) -> Since:
         conflicts=now.conflicts - then.conflicts,
         checksum_failures=broken,
     )
+
+
+def _began(then: Counters, now: Counters) -> bool:
+    """Whether the server just began to count a new database: up to PostgreSQL 14 that sets the time of a reset."""
+    nothing = then.stats_reset is None and not then.commits and not then.rollbacks
+    return nothing and now.stats_reset is not None and now.stats_reset - then.at < BEGINS_WITHIN
 
 
 def _counters(row: Mapping[str, Any]) -> Counters:

@@ -22,9 +22,6 @@ DONE = frozenset(("applied", "superseded", "implied"))
 RAN = DONE | {"partly applied", "changed since"}
 """States in which it makes sense to ask what verifies a step."""
 
-BARE_MINIMUM = 100000
-"""The oldest server that Lancio runs on: what every such server fulfils is nothing to verify."""
-
 SHARE = 0.5
 """A step that takes more than this share of all is the bottleneck."""
 
@@ -34,6 +31,7 @@ SHORT_MS = 1000
 NO_BACKUP = "not known: no backup is recorded in this database"
 NO_ENDPOINTS = "not tested here: the endpoints are not part of a database"
 NO_ACTION = "not known: nothing in the database tells whether it was done"
+UNPROVABLE = "not known: it is not in the ledger, and it makes nothing that the catalog shows"
 SINGLE_POINT = "Database connection stability"
 MITIGATION = ("Pre-test connection", "Have rollback ready")
 
@@ -172,14 +170,13 @@ def parts(
 ) -> Parts:
     """Divide a folder.
 
-    The steps are the files that are `named`; else those that share the last number (006_*); else those that are not
-    in place; else those of the latest run; else the last file. What is verified is every other file that stands before
-    the last of the steps, and what the steps need.
+    The steps are the files that are `named`; else those that share the last number (006_*); else those that are
+    neither in place nor in the ledger; else those of the latest run; else the last file. What is verified is every
+    other file that stands before the last of the steps, and what the steps need.
     """
-    by_name = {state.name: state for state in states}
     chosen = set(named) or _last_group(graph)
     if not chosen:
-        chosen = {name for name, state in by_name.items() if not _in_place(state)}
+        chosen = {state.name for state in states if not state.recorded and state.state not in DONE}
     if not chosen:
         chosen = {facts.name for facts in graph.files if facts.name in last_run}
     if not chosen:
@@ -247,10 +244,6 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 _NOT_FOUND = re.compile(r"(?P<what>\S.*) not found")
-
-
-def _in_place(state: FileState) -> bool:
-    return state.state in DONE and not state.edited
 
 
 def _last_group(graph: Graph) -> set[str]:
@@ -344,13 +337,19 @@ class _Told:
         if state.missing:
             return False, _names(f"{state.state}, missing:", state.missing)
         if state.state not in DONE:
-            return False, state.state if state.state != "unprovable" else "not known: nothing that the catalog shows"
+            return False, state.state if state.state != "unprovable" else UNPROVABLE
         if state.edited:
             return False, "edited after it was applied"
         for check in self.made(facts):
             if wrong := self.wrong(check):
                 return False, wrong
-        return True, "" if state.state == "applied" else state.state
+        if state.state == "applied":
+            return True, "by the ledger: it makes nothing that the catalog shows" if self.by_ledger(facts) else ""
+        return True, state.state
+
+    def by_ledger(self, facts: FileFacts) -> bool:
+        """Whether the ledger alone tells of a file."""
+        return self.states[facts.name].recorded and not facts.remains
 
     def made(self, facts: FileFacts) -> list[Check]:
         """The checks of what a file makes."""
