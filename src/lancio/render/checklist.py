@@ -98,7 +98,7 @@ def since(found: Since, lost: Sequence[str], says_not: str, cells: int) -> str:
 def bottleneck(found: Bottleneck) -> str:
     """`None (total execution ~6 seconds)`, or the step that takes more than half of the time."""
     if found.total_ms is None:
-        return "not known: nothing was measured here, and the files declare no duration"
+        return "not known: nothing was measured here, and no file declares a duration"
     about = "" if found.measured else "~"
     total = f"{about}{lasted(found.total_ms)}"
     unknown = f", without {counted(found.unknown, 'step')} of unknown duration" if found.unknown else ""
