@@ -46,7 +46,7 @@ CAPABILITIES = {
     "checklist": ("tests/acceptance/test_checklist_states.py",),
     "explain": ("tests/executor/test_diagnosis.py",),
     "a history": ("tests/acceptance/test_a_history_on_every_version.py",),
-    "sealing": ("tests/registry/test_sealing.py", "tests/acceptance/test_sealed_by_lancio.py"),
+    "sealing": ("tests/acceptance/test_sealed_by_lancio.py",),
 }
 """The columns of the table, and the test files whose counts stand in them."""
 
@@ -93,7 +93,7 @@ def _counts(major: int) -> dict[str, Counter[str]]:
     environment |= {"LANCIO_TEST_SERVER": str(major), "LANCIO_TEST_VERSIONS": str(major)}
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "postgres", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-m", "postgres", f"--junitxml={report}"]
         subprocess.run(
             [*command, "-o", "junit_family=xunit1", *files], cwd=ROOT, env=environment, check=False, timeout=LIMIT
         )

@@ -97,4 +97,4 @@ def checklist_of(graph: Graph, plan: Plan, session: work.Session, steps: Sequenc
     last_run = [each.migration for each in ledger.steps(connection, latest[0].id)] if latest else []
     parts = checklists.parts(graph, plan.states, steps, last_run)
     failed = [each for each in asked(graph, session) if not each.held]
-    return checklists.make(parts, plan, evidence.gather(connection, parts, words, failed), words)
+    return checklists.make(parts, plan, evidence.gather(connection, parts, plan.states, words, failed), words)

@@ -32,6 +32,10 @@ NO_BACKUP = "not known: no backup is recorded in this database"
 NO_ENDPOINTS = "not tested here: the endpoints are not part of a database"
 NO_ACTION = "not known: nothing in the database tells whether it was done"
 UNPROVABLE = "not known: it is not in the ledger, and it makes nothing that the catalog shows"
+EXIST = frozenset(("schema", "extension", "role", "relation", "column", "routine", "type", "label", "trigger", "policy",
+                   "constraint", "row"))  # fmt: skip
+"""Kinds of requirements that are there or not; the others are told in their own words."""
+
 SINGLE_POINT = "Database connection stability"
 MITIGATION = ("Pre-test connection", "Have rollback ready")
 
@@ -193,13 +197,15 @@ def parts(
     )
 
 
-def wanted(parted: Parts, words: Words = PLAIN) -> tuple[tuple[str, bool], ...]:
+def wanted(parted: Parts, states: Sequence[FileState], words: Words = PLAIN) -> tuple[tuple[str, bool], ...]:
     """The SQL of each check whose answer `make` uses, and whether the planner wrote it: then what lacks has a name."""
     found: dict[str, bool] = {}
     for facts in (*parted.before, *parted.steps):
         found |= {check.sql: True for check in facts.standing if not check.declared}
+    ran = {state.name for state in states if state.state in RAN}
     for facts in parted.steps:
-        found |= {check.sql: False for check in _declared(facts, words)}
+        if facts.name in ran:  # of one that has not run nothing is asked: its check speaks of what it makes
+            found |= {check.sql: False for check in _declared(facts, words)}
     for facts in parted.steps:
         found |= {item.probe: False for item in facts.requires if item.probe}
     for facts in parted.before:
@@ -554,7 +560,7 @@ def _there(item: Requirement, *, installed: bool = False) -> str:
         return f"{match['what']} exists"
     if item.kind == "extension" and installed:
         return f"{item.object.removeprefix('extension ')} extension installed"
-    return f"{item.object} exists" if item.kind not in ("privilege", "service") else item.object
+    return f"{item.object} exists" if item.kind in EXIST and " to be " not in item.object else item.object
 
 
 def _opened(said: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lancio.executor.counters import Since
+    from lancio.planner.model import FileState
     from lancio.proof.verify import Result
 
     Connection = psycopg.Connection[Any]
@@ -44,7 +45,11 @@ def known_backup(connection: Connection) -> tuple[datetime, str] | None:
 
 
 def gather(
-    connection: Connection, parts: checklist.Parts, words: checklist.Words, failed: Sequence[Result]
+    connection: Connection,
+    parts: checklist.Parts,
+    states: Sequence[FileState],
+    words: checklist.Words,
+    failed: Sequence[Result],
 ) -> Evidence:
     """Ask everything that the checklist of these files is made from. Changes nothing; the connection is idle.
 
@@ -55,7 +60,7 @@ def gather(
         ConnectionLost: the connection ended.
     """
     return Evidence(
-        answers=answers(connection, checklist.wanted(parts, words)),
+        answers=answers(connection, checklist.wanted(parts, states, words)),
         kept={name: each.verifications for name, each in ledger.read(connection).items()},
         durations={name: round(took) for name, took in ledger.durations(connection).items()},
         backup=known_backup(connection),
