@@ -69,6 +69,13 @@ def test_a_file_in_the_ledger_that_lost_something_is_verified_and_no_step() -> N
     assert (names(parted.before), names(parted.steps)) == (["a", "b", "c"], ["d"])
 
 
+def test_what_cannot_be_known_is_a_step_only_behind_all_that_is_there() -> None:
+    parted = checklist.parts(FOUR, states(a="applied", b="unprovable", c="changed since", d="unprovable"))
+    assert (names(parted.before), names(parted.steps)) == (["a", "b", "c"], ["d"])
+    parted = checklist.parts(FOUR, states(a="applied", b="unprovable", c="not applied", d="unprovable"))
+    assert (names(parted.before), names(parted.steps)) == (["a"], ["b", "c", "d"])
+
+
 def test_where_all_is_in_place_the_steps_are_those_of_the_latest_run_or_the_last_file() -> None:
     stand = states(a="applied", b="applied", c="applied", d="applied")
     assert names(checklist.parts(FOUR, stand, last_run=("b.sql", "c.sql")).steps) == ["b", "c"]

@@ -7,6 +7,7 @@ The specification's execution checklist and critical path, for any folder. Which
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 DONE = frozenset(("applied", "superseded", "implied"))
 """States of a file that count as applied: it is there, or a later file took its place or stands on it."""
 
-RAN = DONE | {"partly applied", "changed since"}
+THERE = DONE | {"changed since"}
+"""States of a file that ran here, in this text or another."""
+
+RAN = THERE | {"partly applied"}
 """States in which it makes sense to ask what verifies a step."""
 
 SHARE = 0.5
@@ -135,8 +139,6 @@ class Evidence:
     durations: Mapping[str, int] = field(default_factory=dict)
     """What files took here, in milliseconds."""
     backup: tuple[datetime, str] | None = None
-    last_run: Collection[str] = ()
-    """The files of the latest run."""
     errors: Line | None = None
     """The line of errors since the run."""
     connection: Line | None = None
@@ -178,9 +180,7 @@ def parts(
     neither in place nor in the ledger; else those of the latest run; else the last file. What is verified is every
     other file that stands before the last of the steps, and what the steps need.
     """
-    chosen = set(named) or _last_group(graph)
-    if not chosen:
-        chosen = {state.name for state in states if not state.recorded and state.state not in DONE}
+    chosen = set(named) or _last_group(graph) or _left(states)
     if not chosen:
         chosen = {facts.name for facts in graph.files if facts.name in last_run}
     if not chosen:
@@ -200,27 +200,28 @@ def parts(
 def wanted(parted: Parts, states: Sequence[FileState], words: Words = PLAIN) -> tuple[tuple[str, bool], ...]:
     """The SQL of each check whose answer `make` uses, and whether the planner wrote it: then what lacks has a name."""
     found: dict[str, bool] = {}
-    for facts in (*parted.before, *parted.steps):
-        found |= {check.sql: True for check in facts.standing if not check.declared}
+    # Of a file that has not run nothing is asked: its checks speak of what it makes.
     ran = {state.name for state in states if state.state in RAN}
+    for facts in (*parted.before, *parted.steps):
+        if facts.name in ran:
+            found |= {check.sql: True for check in facts.standing if not check.declared}
     for facts in parted.steps:
-        if facts.name in ran:  # of one that has not run nothing is asked: its check speaks of what it makes
+        if facts.name in ran:
             found |= {check.sql: False for check in _declared(facts, words)}
-    for facts in parted.steps:
         found |= {item.probe: False for item in facts.requires if item.probe}
-    for facts in parted.before:
-        found |= {item.probe: False for item in _rows_of(facts, parted)}
+    for rows in _rows(parted).values():
+        found |= {item.probe: False for item in rows}
     return tuple(found.items())
 
 
 def make(parted: Parts, plan: Plan, evidence: Evidence, words: Words = PLAIN) -> Checklist:
     """The checklist of the files of `parted` in the database that `plan` was made for."""
     states = {state.name: state for state in plan.states}
-    told = _Told(parted, plan, states, evidence, words)
-    first = told.prerequisites()
+    numbers = Counter(facts.migration.number for facts in plan.graph.files)
+    told = _Told(parted, plan, states, evidence, words, _rows(parted), numbers)
     return Checklist(
         (
-            Phase("Phase 1: Verify Prerequisites", first),
+            Phase("Phase 1: Verify Prerequisites", told.prerequisites()),
             Phase("Phase 2: Execute in Order", told.execution()),
             Phase("Phase 3: Post-Migration", told.afterwards()),
         ),
@@ -259,20 +260,30 @@ def _last_group(graph: Graph) -> set[str]:
     return group if number is not None and len(group) > 1 else set()
 
 
+def _left(states: Sequence[FileState]) -> set[str]:
+    """The files that are still to run; one of which nothing can be known is one only behind all that are there."""
+    there = [state.recorded or state.state in THERE for state in states]
+    last = max((at for at, is_there in enumerate(there) if is_there), default=-1)
+    return {
+        state.name
+        for at, state in enumerate(states)
+        if not there[at] and (state.state != "unprovable" or at > last)
+    }  # fmt: skip
+
+
 def _declared(facts: FileFacts, words: Words) -> tuple[Check, ...]:
     return words.verifies.get(facts.name) or tuple(check for check in facts.checks if check.declared)
 
 
-def _rows_of(facts: FileFacts, parted: Parts) -> list[Requirement]:
-    """The rows of a file that others ask for; they alone tell of a file that makes nothing else."""
-    if facts.remains:
-        return []
-    return [
-        item
-        for other in (*parted.before, *parted.steps)
-        for item in other.requires
-        if item.probe and item.provider is not None and item.provider.file == facts.name
-    ]
+def _rows(parted: Parts) -> dict[str, list[Requirement]]:
+    """The rows that others ask for, by the file that makes them and nothing else: they alone tell of it."""
+    bare = {facts.name for facts in (*parted.before, *parted.steps) if not facts.remains}
+    found: dict[str, list[Requirement]] = {}
+    for facts in (*parted.before, *parted.steps):
+        for item in facts.requires:
+            if item.probe and item.provider is not None and item.provider.file in bare:
+                found.setdefault(item.provider.file, []).append(item)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +293,9 @@ class _Told:
     states: Mapping[str, FileState]
     evidence: Evidence
     words: Words
+    rows: Mapping[str, Sequence[Requirement]]
+    numbers: Mapping[int | None, int]
+    """How many files of the folder bear each number."""
 
     # Phase 1.
 
@@ -309,8 +323,7 @@ class _Told:
         """The number of a file as its name has it, where it is short and no other file has it."""
         number = facts.migration.number
         match = re.match(r"[Vv]?(\d{1,5})(?!\d)", facts.name.rsplit("/", 1)[-1])
-        alone = sum(other.migration.number == number for other in self.plan.graph.files) == 1
-        return match[1] if match and number is not None and alone else ""
+        return match[1] if match and number is not None and self.numbers[number] == 1 else ""
 
     def proof(self, facts: FileFacts) -> str:
         """What shows that a file ran: the most telling of what it makes, in few words."""
@@ -330,13 +343,13 @@ class _Told:
         if facts.remains:
             rest = len(facts.remains) - 1
             return f"{facts.remains[0].object}{f' and {rest} more exist' if rest else ' exists'}"
-        rows = _rows_of(facts, self.parted)
+        rows = self.rows.get(facts.name)
         return _there(rows[0]) if rows else ""
 
     def standing(self, facts: FileFacts) -> tuple[bool, str]:
         """Whether a file is in place, and why not; with a reason too where it is not plainly applied."""
         state = self.states[facts.name]
-        rows = [] if facts.remains or state.recorded else _rows_of(facts, self.parted)
+        rows = [] if state.recorded else self.rows.get(facts.name, ())
         unknown = [answer.why for item in rows if (answer := self.answer(item.probe)).held is None and answer.why]
         if unknown and state.state not in DONE:
             return False, f"not known: {unknown[0]}"
@@ -386,12 +399,10 @@ class _Told:
             answer = self.answer(item.probe)
             if answer.held is None and answer.why:
                 return False, f"not known: {answer.why}"
-            if not answer.held:
-                return False, item.message or f"there is no {item.object}"
-        if item.provider is not None and item.provider.file in self.states:
-            state = self.states[item.provider.file]
-            if item.object in state.missing or (state.state not in DONE and not state.missing):
-                return False, item.message or f"there is no {item.object}"
+            return (True, "") if answer.held else (False, item.message or f"there is no {item.object}")
+        state = self.states.get(item.provider.file) if item.provider is not None else None
+        if state is not None and (item.object in state.missing or state.state == "not applied"):
+            return False, item.message or f"there is no {item.object}"
         return True, ""
 
     # Phase 2.
