@@ -172,6 +172,19 @@ def test_each_line_is_ticked_from_a_fact_or_unticked_with_its_reason(
     assert whole(url) == stood
 
 
+def test_every_version_is_told_right_on_its_way_and_where_something_was_lost(
+    every_server: TestServer, stage: Stage
+) -> None:
+    for name in ("001 to 003", "step 1", "all", "row level security off on one table", "an index dropped"):
+        made = STATES[name]
+        url = stage(every_server, *made.by_psql)
+        outside.execute(url, *made.by_hand)
+        said = lancio("checklist", "--platform", "--database", url, "--json").json
+        lines = [line for phase in said["phases"] for line in phase["lines"]]
+        assert {line["says"] for line in lines if line["ticked"]} == set(made.ticked), name
+        assert tuple(each["ticked"] for each in said["critical_path"]["blocking"]) == (False, *made.blocked), name
+
+
 def test_there_are_at_least_twenty_states() -> None:
     assert len(STATES) >= 20
 
