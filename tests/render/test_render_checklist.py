@@ -95,7 +95,7 @@ def test_what_was_counted_since_a_run_is_told_with_what_it_cannot_tell() -> None
     since = Since(3, at, at, "", 10, 2, 0, 0, None, "done", 1)
     said = rendered.since(since, ["001.sql: 1 table made"], "No count tells why.", 80)
     assert "Run 3 ended 2026-01-02 00:00:00 +0000." in said
-    assert "1 later run came to no end" in said
+    assert "1 later run without an end" in said
     assert "✗ 2 rollbacks" in said
     assert "✓ 0 deadlocks" in said
     assert "checksum failures are not counted here" in said

@@ -27,7 +27,6 @@ SAYS_NOT = (
 )
 """What the numbers can't tell."""
 
-
 BEGINS_WITHIN = timedelta(seconds=5)
 """So soon after a run its own session has told the server what it did, and the database is counted."""
 
@@ -56,7 +55,7 @@ class Since:
     """What was counted between the end of a run and now; None everywhere where `unknown` says why nothing is known.
 
     `outcome` is how the run ended: what a failed one rolled back may be in the counts. `later` is the number of runs
-    that began afterwards and came to no end: theirs is in the counts as well.
+    that began afterwards and have no end: theirs is in the counts as well.
     """
 
     run: int | None

@@ -75,7 +75,8 @@ def since(found: Since, lost: Sequence[str], says_not: str, cells: int) -> str:
         ended = "ended" if found.outcome == "done" else f"ended ({found.outcome}; its own rollback may be counted)"
         lines += wrap(f"Run {found.run} {ended} {found.at:%Y-%m-%d %H:%M:%S %z}.", cells)
     if found.later:
-        lines += wrap(f"{counted(found.later, 'later run')} came to no end: what it did is in the counts.", cells)
+        said = f"{counted(found.later, 'later run')} without an end (killed, or still at work): also in the counts."
+        lines += wrap(said, cells)
     if found.unknown:
         lines += wrap(f"not known: {found.unknown}", cells, first="  · ")
     for number, noun in (
