@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test quick check proof bench clean help servers packages
+.PHONY: demo test quick check proof matrix bench clean help servers packages
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -29,6 +29,9 @@ check: $(VENV)/.installed-dev  ## format, lint, types, import contracts, then al
 
 proof: $(VENV)/.installed-dev packages servers  ## the full figures of the heavy proofs, with the same code
 	@LANCIO_PROOF=1 $(PYTEST) -n 2
+
+matrix: $(VENV)/.installed-dev packages  ## PostgreSQL 10 to 18, a row each in docs/reference/server-versions.md
+	@$(BIN)/python scripts/make_matrix.py
 
 bench: $(VENV)/.installed-dev  ## one script a question; results and machine are in bench/README.md
 	@set -e; for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEEDS_A_SERVER = {"server", "database", "every_server", "every_database"}
+EACH_VERSION = {"every_server", "every_database"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: needs a running PostgreSQL (set by conftest from its fixtures)")
+    config.addinivalue_line("markers", "every_version: runs on each major version (set by conftest from its fixtures)")
     config.addinivalue_line("markers", "slow: takes more than a few seconds")
     config.addinivalue_line("markers", "embedded: starts embedded servers of its own (set postgres with it)")
 
@@ -39,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NEEDS_A_SERVER & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("embedded"):
             item.add_marker(pytest.mark.postgres)
+        if EACH_VERSION & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.every_version)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -94,10 +98,10 @@ def pool() -> Iterator[Pool]:
 
 @pytest.fixture(scope="session")
 def server(pool: Pool) -> TestServer:
-    """The embedded PostgreSQL 18, or the server that LANCIO_TEST_DSN names."""
+    """The embedded PostgreSQL 18, that of the major LANCIO_TEST_SERVER, or the one that LANCIO_TEST_DSN names."""
     if dsn := os.environ.get("LANCIO_TEST_DSN"):
         return servers.given(dsn)
-    return pool.get(servers.EMBEDDED)
+    return pool.get(int(os.environ.get("LANCIO_TEST_SERVER") or servers.EMBEDDED))
 
 
 @pytest.fixture

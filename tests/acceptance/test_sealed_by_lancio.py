@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from outside import FOUNDATION, STEP_1, STEP_2, Said, lancio, one
 
-from servers import database_of, run_psql
+from servers import Unavailable, database_of, newest_program, run_psql
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,14 +56,14 @@ def everything_of_the_ledger(url: str) -> str:
     return "\n".join(found)
 
 
-def dump(newest: TestServer, server: TestServer, url: str) -> str:
+def dump(server: TestServer, url: str) -> str:
     """All of a database by the newest server's pg_dump: the older ones come without one."""
-    if newest.bindir is None:
-        pytest.skip("the server was given: its pg_dump is not at hand")
-    library = {} if newest.bindir.is_relative_to("/usr") else {"LD_LIBRARY_PATH": str(newest.bindir.parent / "lib")}
+    try:
+        program, library = newest_program("pg_dump")
+    except Unavailable as error:
+        pytest.skip(str(error))
     done = subprocess.run(
-        [str(newest.bindir / "pg_dump"), "-h", server.host, "-p", str(server.port), "-U", server.superuser,
-         database_of(url)],
+        [program, "-h", server.host, "-p", str(server.port), "-U", server.superuser, database_of(url)],
         check=True, capture_output=True, text=True, env=os.environ | library | {"PGPASSWORD": server.password},
     )  # fmt: skip
     return done.stdout
@@ -81,7 +81,7 @@ def files_with(server: TestServer, *needles: str) -> list[Path]:
 
 
 def test_what_lancio_seals_is_found_nowhere_and_opens(
-    server: TestServer, every_server: TestServer, stage: Stage, given: dict[str, str]
+    every_server: TestServer, stage: Stage, given: dict[str, str]
 ) -> None:
     said: list[Said] = []
     urls = []
@@ -98,7 +98,7 @@ def test_what_lancio_seals_is_found_nowhere_and_opens(
     try:
         shown = [each.out + each.err for each in said]
         for url in urls:
-            shown += [everything_of_the_ledger(url), dump(server, every_server, url)]
+            shown += [everything_of_the_ledger(url), dump(every_server, url)]
         for needle in (CANARY, KEY):
             assert not [text for text in shown if needle in text]
         assert files_with(every_server, CANARY, KEY) == []
@@ -113,7 +113,7 @@ def test_the_search_finds_what_is_there(server: TestServer, database: str) -> No
     found = files_with(server, plain)
     assert server.log_file in found
     assert {path.relative_to(server.data).parts[0] for path in found if path != server.log_file} >= {"base", "pg_wal"}
-    assert plain in dump(server, server, database)
+    assert plain in dump(server, database)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The specification's state diagram and checklist, ticked from what a real database holds."""
+"""The specification's state diagram, ticked from what a real database holds."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def launch(connection: psycopg.Connection, count: int) -> None:
 
 
 def lines(found: state.State) -> dict[str, state.Line]:
-    """Every line of diagram and checklist by its words without figures in brackets."""
-    return {line.says.split(" (")[0]: line for stage in (*found.stages, *found.checklist) for line in stage.lines}
+    """Every line of the diagram by its words without figures in brackets."""
+    return {line.says.split(" (")[0]: line for stage in found.stages for line in stage.lines}
 
 
 def judged(connection: psycopg.Connection, **given: object) -> state.State:
@@ -39,9 +39,9 @@ def judged(connection: psycopg.Connection, **given: object) -> state.State:
 
 def test_an_empty_database_ticks_nothing_and_says_why(connection: psycopg.Connection) -> None:
     found = judged(connection)
-    ticked = [line.says for stage in (*found.stages, *found.checklist) for line in stage.lines if line.ticked]
+    ticked = [line.says for stage in found.stages for line in stage.lines if line.ticked]
     assert ticked == []
-    assert all(line.reason for stage in (*found.stages, *found.checklist) for line in stage.lines)
+    assert all(line.reason for stage in found.stages for line in stage.lines)
     assert found.stands == "before the platform"
     assert not found.ready
 
@@ -57,9 +57,6 @@ def test_the_foundation_alone_is_the_state_before_the_migration(connection: psyc
     found = judged(connection)
     assert found.stands == "Pre-Migration State"
     assert lines(found)["RLS disabled on all tables"].ticked is True
-    for number, shown in (("001", "platform schema exists"), ("004", "Lancio project exists")):
-        line = lines(found)[f"Migration {number} applied"]
-        assert line.ticked is True, (number, shown, line.reason)
     assert lines(found)["platform.databases table created"].ticked is False
 
 
@@ -68,7 +65,6 @@ def test_after_step_1_nothing_is_registered_and_rls_is_still_off(connection: psy
     found = judged(connection)
     assert found.stands == f"Step 1: Run {state.STEP_1}"
     assert lines(found)["RLS still disabled"].ticked is True
-    assert lines(found)[state.VERIFY_EMPTY].ticked is True
     assert lines(found)["Redis registered"].ticked is False
 
 
@@ -80,37 +76,12 @@ def test_the_end_is_ready_and_lists_what_is_still_to_do(connection: psycopg.Conn
     by = lines(found)
     assert by["RLS enabled on 26 tables"].ticked is True
     assert by["Redis registered"].ticked is True
-    assert by[state.VERIFY_ROWS].ticked is True
-    assert by[state.VERIFY_POLICIES].ticked is True
     # What held before a later step is history, not a fault.
     assert by["RLS disabled on all tables"].ticked is None
-    assert by["Update connection strings with actual Railway values"].ticked is False
-    assert "Railway Redis" in by["Update connection strings with actual Railway values"].reason
+    updated = state.words(state.ask(connection)).done[state.UPDATE]
+    assert updated.ticked is False
+    assert "Railway Redis" in updated.reason
     assert [said.split(" (")[0] for said in found.to_do[:2]] == ["Railway MongoDB", "Railway Redis"]
-
-
-def test_a_count_of_a_moment_that_is_over_comes_from_the_ledger_or_is_not_claimed(
-    connection: psycopg.Connection,
-) -> None:
-    launch(connection, 8)
-    unknown = lines(judged(connection))[state.VERIFY_EMPTY]
-    assert unknown.ticked is False
-    assert "2 rows now" in unknown.reason
-    kept = {state.STEP_1: ("SELECT count(*) = 0 FROM platform.databases",)}
-    known = next(
-        line for stage in judged(connection, kept=kept).checklist for line in stage.lines
-        if line.says.startswith(state.VERIFY_EMPTY)
-    )  # fmt: skip
-    assert known.ticked is True
-    assert "at the step" in known.says
-
-
-def test_what_a_database_cannot_know_stays_unticked_with_its_reason(connection: psycopg.Connection) -> None:
-    launch(connection, 8)
-    for says in ("Database backup created", "Test application endpoints", "Monitor for errors"):
-        line = lines(judged(connection))[says]
-        assert line.ticked is False
-        assert line.reason
 
 
 def test_step_2_without_step_1_is_partly_applied_once_databases_exists(connection: psycopg.Connection) -> None:
@@ -135,7 +106,7 @@ def test_step_2_without_step_1_is_partly_applied_once_databases_exists(connectio
             "ALTER TABLE platform.databases DISABLE TRIGGER encrypt_database_connection_string_trigger",
             "Encryption functions created",
         ),
-        ("DELETE FROM platform.databases; DELETE FROM platform.projects", "Migration 004 applied"),
+        ("DELETE FROM platform.databases", "Redis registered"),
     ],
 )
 def test_each_mutation_unticks_its_line(connection: psycopg.Connection, mutation: str, says: str) -> None:
@@ -170,7 +141,6 @@ def test_a_role_that_may_not_read_is_told_so_and_nothing_breaks(connection: psyc
         connection.execute("SET ROLE lancio_state_stranger")
         found = judged(connection)
         assert "cannot be read" in lines(found)["Redis registered"].reason
-        assert "cannot be read" in lines(found)["Migration 004 applied"].reason
     finally:
         connection.execute("RESET ROLE")
         connection.execute("DROP ROLE lancio_state_stranger")
@@ -184,9 +154,6 @@ def test_the_drawing_has_the_specifications_boxes_in_its_order(connection: psyco
     assert [drawn.index(title) for title in titles] == sorted(drawn.index(title) for title in titles)
     assert f"State: {state.READY}" in drawn
     assert "✓ RLS enabled on 26 tables" in drawn
-    checklist = text.checklist(found, 80)
-    assert "- [x] Migration 003 applied (pgcrypto exists)" in checklist
-    assert "- [ ] Database backup created" in checklist
 
 
 def test_the_state_is_known_on_every_version(every_database: str) -> None:

@@ -33,6 +33,8 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
     placeholders. Run again, it says that nothing is to do.
     """
     from lancio.cli import apply, verify, work
+    from lancio.cli.checklist import checklist_of
+    from lancio.render import checklist as checklists
     from lancio.render import json, text
 
     del yes
@@ -64,10 +66,13 @@ def demo(context: click.Context, yes: bool, json_: bool) -> int:
             return NoGo.exit_status
         status = apply.launch(plan, session, where.words, {}, terminal)
         state = verify.state_of(session)
+        listed = checklist_of(graph, work.plan_of(graph, session, where, environ={}), session)
         if json_:
-            terminal.data(f"{json.line({'event': 'state', **json.plain(state), 'stands': state.stands})}\n")
+            shown = {**json.plain(state), "checklist": checklists.data(listed)["phases"], "stands": state.stands}
+            terminal.data(f"{json.line({'event': 'state', **shown})}\n")
         else:
-            terminal.data(f"\n{text.checklist(state, terminal.cells)}\n{text.diagram(state, terminal.cells)}")
+            drawn = text.joined(checklists.phases(listed, terminal.cells))
+            terminal.data(f"\n{drawn}\n{text.diagram(state, terminal.cells)}")
         return status
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),
     "verify": ("lancio.cli.verify:verify", "Prove that what was applied still stands."),
     "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
+    "checklist": ("lancio.cli.checklist:checklist", "Print what is to be verified, run and done, ticked from facts."),
     "explain": ("lancio.cli.explain:explain", "Turn an error text or SQLSTATE into cause and solution."),
     "adopt": (
         "lancio.cli.adopt:adopt",

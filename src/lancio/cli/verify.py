@@ -10,7 +10,7 @@ from lancio.cli.options import database_options, folder_options, json_option, so
 
 if TYPE_CHECKING:
     from lancio.cli import work
-    from lancio.planner.model import Graph, Plan
+    from lancio.planner.model import Graph
     from lancio.proof.verify import Result
     from lancio.registry.state import State
 
@@ -85,9 +85,11 @@ Examples:
   lancio status migrations
   lancio status --platform          the specification's state diagram and checklist as well
   lancio status --platform --json
+  lancio status migrations --since-run
 """,
 )
 @folder_options
+@click.option("--since-run", "since_run_", is_flag=True, help="What went wrong since the latest run as well.")
 @database_options
 @json_option
 @click.pass_context
@@ -96,6 +98,7 @@ def status(
     folder: str | None,
     platform: bool,
     order: str,
+    since_run_: bool,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -103,11 +106,15 @@ def status(
     """Show how each file stands in the database, asked from its catalog, beside what the ledger says.
 
     For the platform's own migrations also the state diagram and the checklist of the specification, each line ticked
-    from a fact or unticked with its reason. Changes nothing.
+    from a fact or unticked with its reason. With --since-run what the server has counted since the latest run, and
+    which checks of what was applied do not hold any more. Changes nothing.
     """
     from lancio.cli import adopt as adopting
     from lancio.cli import work
+    from lancio.cli.checklist import checklist_of
+    from lancio.executor import counters
     from lancio.registry import state as states
+    from lancio.render import checklist as checklists
     from lancio.render import json, text
     from lancio.render import states as drawn
     from lancio.render.lines import counted
@@ -119,7 +126,10 @@ def status(
         graph = work.graph_of(where, order=way, major=session.major)
         plan = work.plan_of(graph, session, where, order=way)
         of_platform = any(facts.name == states.STEP_1 for facts in graph.files)
-        state = state_of(session, plan) if of_platform else None
+        state = state_of(session) if of_platform else None
+        listed = checklist_of(graph, plan, session) if of_platform else None
+        since = counters.since_run(session.connection) if since_run_ else None
+        failed = [each for each in asked(graph, session) if not each.held] if since_run_ else []
         command, doubts = adopting.command(plan, session, where.words)
         command = "".join(session.here((command,))) if command else ""
         said = session.said
@@ -133,12 +143,20 @@ def status(
         }
         if state is not None:
             shown |= {"stands": state.stands, "ready": state.ready, "to_do": state.to_do}
-            shown |= {"stages": state.stages, "checklist": state.checklist}
+            shown |= {"stages": state.stages}
+        if listed is not None:
+            shown |= {"checklist": checklists.data(listed)["phases"]}
+        if since is not None:
+            shown |= {"since_run": {**json.plain(since), "failed_checks": failed, "says_not": counters.SAYS_NOT}}
         terminal.data(json.document(shown))
         return
     terminal.data(f"{said}\n\n{drawn.table(plan.states, terminal.cells)}\n")
-    if state is not None:
-        terminal.data(f"{text.checklist(state, terminal.cells)}\n{text.diagram(state, terminal.cells)}\n")
+    if state is not None and listed is not None:
+        phases = text.joined(checklists.phases(listed, terminal.cells))
+        terminal.data(f"{phases}\n{text.diagram(state, terminal.cells)}\n")
+    if since is not None:
+        lost = [f"{each.migration}: {each.says}{f' ({each.why})' if each.why else ''}" for each in failed]
+        terminal.data(f"{checklists.since(since, lost, counters.SAYS_NOT, terminal.cells)}\n")
     if plan.steps:
         terminal.data(
             f"To run: {counted(len(plan.steps), 'file')}. {'GO.' if plan.go else 'NO-GO: see lancio preflight.'}\n"
@@ -148,14 +166,8 @@ def status(
     terminal.data(drawn.ending(command, doubts, terminal.cells))
 
 
-def state_of(session: work.Session, plan: Plan | None = None) -> State:
-    """The specification's state diagram and checklist of a database, from its catalog, its rows and its ledger.
-
-    With a plan, a step of which something is missing is not ticked.
-    """
-    from lancio.executor import ledger
+def state_of(session: work.Session) -> State:
+    """The specification's state diagram of a database, from its catalog and its rows."""
     from lancio.registry import state
 
-    kept = {name: applied.verifications for name, applied in ledger.read(session.connection).items()}
-    lost = {each.name: each.missing for each in plan.states if each.missing} if plan is not None else {}
-    return state.judge(state.ask(session.connection), kept, lost)
+    return state.judge(state.ask(session.connection))

@@ -26,13 +26,19 @@ if TYPE_CHECKING:
     from lancio.executor.events import Event
     from lancio.reading.source import Migration
 
-FORMAT = max(
-    int(item.name.split("_")[0])
-    for item in resources.files("lancio.executor").joinpath("schema").iterdir()
-    if item.name.endswith(".sql")
-)
-"""The ledger's format that this Lancio writes: the newest file of schema/. An older ledger is read as it is, and
-brought up to date by the first command that writes; a newer one is refused."""
+
+def _formats() -> list[tuple[int, str]]:
+    folder = resources.files("lancio.executor").joinpath("schema")
+    return sorted(
+        (int(item.name.split("_")[0]), item.read_text(encoding="utf-8"))
+        for item in folder.iterdir()
+        if item.name.endswith(".sql")
+    )
+
+
+FORMAT = max(number for number, _ in _formats())
+"""The ledger's format that this Lancio writes; the newest file of schema/. An older ledger is read as it is,
+and brought up to date by the first command that writes; a newer one is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +249,14 @@ def ensure(work: Session) -> None:
         ServerError: no right to make them, or the ledger is newer than this Lancio.
     """
     try:
-        version = 0
+        there: set[int] = set()
         if work.ask(QUERIES["exists"])[0][0] == "t":
-            version = int(work.ask(QUERIES["format"])[0][0] or 0)
+            there = {int(row[0] or 0) for row in work.ask(QUERIES["formats"])}
     except session.Refused as refused:
         raise session.refusal(refused.error, "the ledger could not be read") from None
-    if version > FORMAT:
+    if (version := max(there, default=0)) > FORMAT:
         raise _newer(version)
-    missing = [(number, text) for number, text in _formats() if number > version]
+    missing = [(number, text) for number, text in _formats() if number not in there]
     if not missing:
         return
     try:
@@ -344,15 +350,6 @@ def _record(work: Session, run: int, row: Adopted, state: str) -> None:
         state,
         row.origin,
         row.at.isoformat() if row.at is not None else None,
-    )
-
-
-def _formats() -> list[tuple[int, str]]:
-    folder = resources.files("lancio.executor").joinpath("schema")
-    return sorted(
-        (int(item.name.split("_")[0]), item.read_text(encoding="utf-8"))
-        for item in folder.iterdir()
-        if item.name.endswith(".sql")
     )
 
 

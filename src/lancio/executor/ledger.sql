@@ -1,6 +1,9 @@
 -- name: format
 SELECT version FROM lancio.ledger_format ORDER BY version DESC LIMIT 1
 
+-- name: formats
+SELECT version FROM lancio.ledger_format
+
 -- name: exists
 SELECT pg_catalog.to_regclass('lancio.ledger_format') IS NOT NULL AS found
 
@@ -13,6 +16,17 @@ VALUES (session_user, $1, $2, $3, $4, $5)
 RETURNING id
 
 -- name: finish_run
+-- With the run's end goes what the server had counted by then; the row as JSON, because PostgreSQL 10 and 11 have no
+-- checksum_failures.
+WITH counted AS (
+    INSERT INTO lancio.counters
+        (run, commits, rollbacks, deadlocks, conflicts, checksum_failures, stats_reset, server_started)
+    SELECT $1::bigint, d.xact_commit, d.xact_rollback, d.deadlocks, d.conflicts,
+           (pg_catalog.to_jsonb(d) ->> 'checksum_failures')::bigint, d.stats_reset,
+           pg_catalog.pg_postmaster_start_time()
+    FROM pg_catalog.pg_stat_database AS d WHERE d.datname = pg_catalog.current_database()
+    ON CONFLICT (run) DO NOTHING
+)
 UPDATE lancio.run SET finished_at = pg_catalog.clock_timestamp(), outcome = $2 WHERE id = $1::bigint
 
 -- name: add_events

@@ -76,6 +76,31 @@ def created(objects: Iterable[Object], rls: Iterable[Object]) -> tuple[Check, ..
     return tuple(found)
 
 
+_LISTED = re.compile(
+    r"SELECT bool_and\((?P<holds>.*)\) FROM (?P<wanted>unnest\(.*\) AS w\((?P<columns>[a-z, ]+)\))", re.DOTALL
+)
+
+
+def lacking(sql: str) -> str | None:
+    """For a check that `created` made, a SELECT of one array: the names of what does not hold; None for others.
+
+    What hangs on a table that is not there is left out: it is the table that is missing.
+    """
+    match = _LISTED.fullmatch(sql)
+    if match is None:
+        return None
+    columns = match["columns"].split(", ")
+    said, where = "w.n", ""
+    if "r" in columns and "a" not in columns:
+        said, where = "w.r || '.' || w.n", " AND to_regclass(w.r) IS NOT NULL"
+    elif "a" in columns:
+        said = "w.r || '.' || w.n || '()'"
+    elif "relrowsecurity" in match["holds"]:
+        where = " AND to_regclass(w.n) IS NOT NULL"
+    holds, wanted = match["holds"], match["wanted"]
+    return f"SELECT array_agg({said} ORDER BY {said}) FROM {wanted} WHERE ({holds}) IS NOT TRUE{where}"
+
+
 def _names(each: Object) -> tuple[str, ...]:
     """The names of an object, in the order of its kind's query; those that reg* types read are quoted as SQL."""
     name = each.name

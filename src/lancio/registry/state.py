@@ -1,7 +1,7 @@
-"""Where does a database stand on its way to the platform? The specification's state diagram and checklist, as facts.
+"""Where does a database stand on its way to the platform? The specification's state diagram, as facts.
 
-Every line is asked from the live catalog (or, where the line speaks of a moment that is over, from what the ledger
-kept of that moment). A line that cannot be known is left unticked and says why.
+Every line is asked from the live catalog. A line that cannot be known is left unticked and says why. The checklist of
+the platform is that of any folder (`planner/checklist.py`); what the specification says of it besides is in `words`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,17 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
+from lancio.planner.checklist import Item, Line, Words
+from lancio.planner.model import Check
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+BILLING = "002_platform_billing_schema.sql"
 STEP_1 = "006_add_platform_databases_table.sql"
 STEP_2 = "006_enable_rls_with_permissive_policies.sql"
 STEP_3 = "006_register_railway_databases.sql"
-
-FOUNDATION = {
-    "001": ("organizations", "organization_members", "organization_invitations", "organization_feature_flags",
-            "projects", "project_members", "project_addons", "project_metrics"),
-    "002": ("subscriptions", "invoices", "payment_methods", "billing_plans"),
-    "003": ("users", "user_sessions", "api_keys"),
-    "005": ("audit_logs",),
-}  # fmt: skip
-"""Tables that the specification names for a migration; with them it counts as applied."""
 
 TABLES = (
     "organizations", "organization_members", "organization_invitations", "organization_feature_flags", "projects",
@@ -44,33 +38,23 @@ VIEWS = ("databases_safe", "databases_with_connection_strings")
 TRIGGERS = ("encrypt_database_connection_string_trigger", "update_databases_updated_at")
 PROVING = ("test_rls_policies", "verify_rls_enabled")
 
-LEAST_POLICIES = 24
-"""The specification's `24+`."""
-
-NO_PROJECT = "platform.projects has no row lancio-studio"
-
 OPTIONAL = ("mongodb",)
 """Services that the specification calls optional: without them the registration is skipped, and that is safe."""
 
-VERIFY_EMPTY = "Verify: SELECT COUNT(*) FROM platform.databases; returns 0"
-VERIFY_POLICIES = "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform'; returns 24+"
-VERIFY_ROWS = "Verify: SELECT COUNT(*) FROM platform.databases; returns 2+"
+VERIFY_ROWS = "SELECT count(*) >= 2 FROM platform.databases"
+"""The specification's check behind step 3. The file's own asks for less where a service was said to be absent."""
+
+UPDATE = "Update connection strings with actual Railway values"
+"""What step 3 declares to be done after the run."""
+
+NOT_HERE = "not part of a database: nothing here tells"
 
 READY = "READY FOR REDIS INTEGRATION"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the diagram or the checklist: `ticked` is None where a later step has made it history."""
-
-    says: str
-    ticked: bool | None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Stage:
-    """A box of the state diagram with its lines."""
+    """A box of the state diagram with its lines: `ticked` is None where a later step has made one history."""
 
     title: str
     lines: tuple[Line, ...]
@@ -83,10 +67,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The whole diagram, the checklist by phases, and what is still to do by hand."""
+    """The whole diagram, and what is still to do by hand."""
 
     stages: tuple[Stage, ...]
-    checklist: tuple[Stage, ...]
     to_do: tuple[str, ...]
     ready: bool
 
@@ -112,7 +95,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the database answered. `project` and `databases` are None where they could not be asked, with `why`."""
+    """What the database answered. `databases` is None where they could not be asked, with `why_databases`."""
 
     schema: bool
     pgcrypto: str | None
@@ -124,10 +107,7 @@ class Facts:
     secured: frozenset[str]
     permitted: frozenset[str]
     narrowing: tuple[str, ...]
-    policies: int
-    project: bool | None = None
     databases: tuple[Registered, ...] | None = None
-    why_project: str = ""
     why_databases: str = ""
 
 
@@ -143,7 +123,6 @@ def ask(connection: psycopg.Connection[Any]) -> Facts:
         found = cursor.fetchone()
         assert found is not None  # noqa: S101  a SELECT without FROM has one row
         tables = frozenset(found["tables"])
-        project, why_project = _rows(connection, queries["project"], present="projects" in tables, table="projects")
         rows, why_databases = _rows(connection, queries["databases"], present="databases" in tables, table="databases")
     return Facts(
         schema=found["schema"],
@@ -156,27 +135,13 @@ def ask(connection: psycopg.Connection[Any]) -> Facts:
         secured=frozenset(found["secured"]),
         permitted=frozenset(found["permitted"]),
         narrowing=tuple(found["narrowing"]),
-        policies=found["policies"],
-        project=None if project is None else bool(project[0]["project"]),
         databases=None if rows is None else tuple(Registered(**row) for row in rows),
-        why_project=why_project,
         why_databases=why_databases,
     )
 
 
-def judge(
-    facts: Facts, kept: Mapping[str, Sequence[str]] | None = None, lost: Mapping[str, Sequence[str]] | None = None
-) -> State:
-    """Turn the answers into the diagram and the checklist.
-
-    Args:
-        facts: the answers of `ask`.
-        kept: for each file in the ledger the checks that held when its step was committed, as they are said; None
-            where there is no ledger.
-        lost: for each file that is only partly there, what is missing of it.
-    """
-    lost = {} if lost is None else lost
-    kept = {} if kept is None else kept
+def judge(facts: Facts) -> State:
+    """Turn the answers of `ask` into the diagram."""
     stages = (_before(facts), _step_1(facts), _step_2(facts), _step_3(facts))
     ready = all(stage.reached for stage in stages)
     last = Stage(
@@ -189,7 +154,7 @@ def judge(
         ),
     )
     ready = ready and last.reached
-    return State((*stages, last), _checklist(facts, stages, kept, lost), _to_do(facts, ready=ready), ready)
+    return State((*stages, last), _to_do(facts, ready=ready), ready)
 
 
 def _before(facts: Facts) -> Stage:
@@ -271,64 +236,25 @@ def _step_3(facts: Facts) -> Stage:
     )
 
 
-def _checklist(
-    facts: Facts, stages: Sequence[Stage], kept: Mapping[str, Sequence[str]], lost: Mapping[str, Sequence[str]]
-) -> tuple[Stage, ...]:
+def words(facts: Facts) -> Words:
+    """What the specification's checklist says of these files beyond what they say themselves, with its facts."""
     count = None if facts.databases is None else len(facts.databases)
-
-    def migration(number: str, shown: str, holds: bool | None, reason: str = "") -> Line:
-        lacking = [table for table in FOUNDATION.get(number, ()) if table not in facts.tables]
-        ok = holds is True and not lacking
-        return _of(
-            f"Migration {number} applied ({shown})", ok, reason or _names("there is no table", lacking) or "not there"
-        )
-
     placeholders = [each.name for each in facts.databases or () if each.placeholder]
-    return (
-        Stage(
-            "Phase 1: Verify Prerequisites",
-            (
-                Line("Database backup created", False, "not known: no backup is recorded in this database"),
-                migration("001", "platform schema exists", facts.schema),
-                migration("002", "billing schema exists", "subscriptions" in facts.tables),
-                migration("003", "pgcrypto exists", facts.pgcrypto is not None),
-                migration("004", "Lancio project exists", facts.project, facts.why_project or NO_PROJECT),
-                migration("005", "audit_logs exists", "audit_logs" in facts.tables),
+    reason = _names("still a placeholder:", placeholders) or facts.why_databases
+    updated = _of(UPDATE, bool(count) and not placeholders, reason or "no database is registered")
+    return Words(
+        proofs={BILLING: "billing schema exists"},
+        verifies={STEP_3: (Check(VERIFY_ROWS, VERIFY_ROWS, once=False, declared=True),)},
+        done={UPDATE: updated},
+        later=(
+            Item(
+                "Actual Railway connection strings", "Can update post-migration", updated.ticked is True, updated.reason
             ),
+            Item("Redis client implementation", "Separate task", False, NOT_HERE),
+            Item("MongoDB client implementation", "Separate task", False, NOT_HERE),
+            Item("Health check automation", "Future enhancement", False, NOT_HERE),
         ),
-        Stage(
-            "Phase 2: Execute in Order",
-            (
-                _step(f"Step 1: {STEP_1}", stages[1], lost.get(STEP_1, ())),
-                _then(
-                    VERIFY_EMPTY, STEP_1, "platform.databases", kept,
-                    now=count == 0, instead=facts.why_databases or f"{count} rows now, and no record of that moment",
-                ),
-                _step(f"Step 2: {STEP_2}", stages[2], lost.get(STEP_2, ())),
-                _of(
-                    f"{VERIFY_POLICIES} ({facts.policies} now)",
-                    facts.policies >= LEAST_POLICIES, f"{facts.policies} now",
-                ),
-                _step(f"Step 3: {STEP_3}", stages[3], lost.get(STEP_3, ())),
-                _of(
-                    VERIFY_ROWS if count is None else f"{VERIFY_ROWS} ({count} now)",
-                    count is not None and count >= 2, facts.why_databases or f"{count} now",
-                ),
-            ),
-        ),
-        Stage(
-            "Phase 3: Post-Migration",
-            (
-                _of(
-                    "Update connection strings with actual Railway values",
-                    bool(count) and not placeholders,
-                    _names("still a placeholder:", placeholders) or facts.why_databases or "no database is registered",
-                ),
-                Line("Test application endpoints", False, "not tested here: the endpoints are not part of a database"),
-                Line("Monitor for errors", False, "not known: nothing in this database watches the application"),
-            ),
-        ),
-    )  # fmt: skip
+    )
 
 
 def _to_do(facts: Facts, *, ready: bool) -> tuple[str, ...]:
@@ -340,21 +266,6 @@ def _to_do(facts: Facts, *, ready: bool) -> tuple[str, ...]:
     if ready:
         said.append("implement the Redis client")
     return tuple(said)
-
-
-def _step(says: str, stage: Stage, lost: Sequence[str]) -> Line:
-    if lost:
-        return Line(says, False, _names("partly applied, missing:", lost))
-    first = next((line for line in stage.lines if line.ticked is False), None)
-    return Line(says, first is None, "" if first is None else first.reason)
-
-
-def _then(says: str, file: str, about: str, kept: Mapping[str, Sequence[str]], *, now: bool, instead: str) -> Line:
-    """A count that held at a moment: from the ledger's record of that step, else from what is so now."""
-    for said in kept.get(file, ()):
-        if about in said and "count" in said.casefold():
-            return Line(f"{says} (verified at the step)", True)
-    return _of(says, now, instead)
 
 
 def _sealing(facts: Facts) -> bool:

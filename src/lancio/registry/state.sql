@@ -64,11 +64,7 @@ SELECT
               AND pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) = 'true'
           )
         ORDER BY 1
-    ) AS narrowing,
-    (SELECT pg_catalog.count(*) FROM pg_catalog.pg_policies WHERE schemaname = 'platform') AS policies;
-
--- name: project
-SELECT EXISTS (SELECT FROM platform.projects WHERE slug = 'lancio-studio') AS project;
+    ) AS narrowing;
 
 -- name: databases
 SELECT d.name, d.type, COALESCE(d.metadata ->> 'placeholder', 'false') = 'true' AS placeholder

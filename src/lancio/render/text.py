@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from lancio.errors import LancioError
+    from lancio.planner.checklist import Line
     from lancio.planner.diagnosis import Diagnosis
     from lancio.planner.model import Because, Edge, FileFacts, FileState, Finding, Graph, Missing, Plan
-    from lancio.registry.state import Line, State
+    from lancio.registry.state import State
 
 EVERY_PAIR = 4
 """So many steps are compared pair by pair; with more, each is shown with what it stays behind."""
@@ -572,16 +573,6 @@ def diagram(state: State, cells: int) -> str:
                 body += wrap(f"Next: {said}", inside, first="→ ")
         lines += box(f"[{stage.title}]", [body], cells, foot=not last)
     lines += ["", *wrap(f"State: {state.stands}", cells)]
-    return joined(lines)
-
-
-def checklist(state: State, cells: int) -> str:
-    """The specification's execution checklist, ticked from facts."""
-    lines = heading("EXECUTION CHECKLIST", cells)
-    for stage in state.checklist:
-        lines += ["", stage.title]
-        for line in stage.lines:
-            lines += _line(line, cells, {True: "- [x]", False: "- [ ]", None: "- [·]"})
     return joined(lines)
 
 
