@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from lancio.errors import ConnectionLost
-from lancio.executor import counters, ledger
+from lancio.executor import backups, counters, ledger
 from lancio.planner import checklist, checks
 from lancio.planner.checklist import Answer, Evidence, Line
 from lancio.planner.diagnosis import masked
-from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from lancio.executor.counters import Since
     from lancio.planner.model import FileState
@@ -32,16 +30,6 @@ ROUND_TRIPS = 20
 """So often the connection is tried before it is called good."""
 
 SHOWN = 3
-
-
-def known_backup(connection: Connection) -> tuple[datetime, str] | None:
-    """The latest backup that this database knows of: when it was made, and where it is; None where none is known."""
-    queries = named_queries("lancio.proof", "evidence.sql")
-    found = connection.execute(queries["has_backups"].encode()).fetchone()
-    if found is None or not found[0]:
-        return None
-    row = connection.execute(queries["backups"].encode()).fetchone()
-    return None if row is None else (row[0], row[1])
 
 
 def gather(
@@ -59,11 +47,12 @@ def gather(
         ServerError: the ledger may not be read.
         ConnectionLost: the connection ended.
     """
+    backup = backups.latest(connection)
     return Evidence(
         answers=answers(connection, checklist.wanted(parts, states, words)),
         kept={name: each.verifications for name, each in ledger.read(connection).items()},
         durations={name: round(took) for name, took in ledger.durations(connection).items()},
-        backup=known_backup(connection),
+        backup=(backup.at, backup.where) if backup is not None else None,
         errors=errors(counters.since_run(connection), failed),
         connection=tested(connection),
     )
