@@ -168,8 +168,7 @@ CASES = {
         env={"CACHE_URL": f"redis://:s3cr3t-pass@127.0.0.1:{free_port()}"},
     ),
     "a backup": Case(
-        {"000_users": "CREATE SCHEMA app; CREATE TABLE app.users (id int PRIMARY KEY, name text);",
-         "001_column": "ALTER TABLE app.users ADD COLUMN age int;"},
+        {"001_age": "ALTER TABLE app.users ADD COLUMN age int;"},
         "backup", "a backup of the last 24 hours", "pg_dump", "none is known", "lancio backup note", flags=(),
     ),
 }  # fmt: skip
