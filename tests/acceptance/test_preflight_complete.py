@@ -168,8 +168,7 @@ CASES = {
         env={"CACHE_URL": f"redis://:s3cr3t-pass@127.0.0.1:{free_port()}"},
     ),
     "a backup": Case(
-        {"000_users": "CREATE SCHEMA app; CREATE TABLE app.users (id int PRIMARY KEY, name text);",
-         "001_column": "ALTER TABLE app.users ADD COLUMN age int;"},
+        {"001_age": "ALTER TABLE app.users ADD COLUMN age int;"},
         "backup", "a backup of the last 24 hours", "pg_dump", "none is known", "lancio backup note", flags=(),
     ),
 }  # fmt: skip
@@ -452,6 +451,8 @@ def test_a_mongodb_answers_by_its_own_wire(database: str, tmp_path: Path) -> Non
         said = _asked(database, tmp_path, f"mongodb://u:hunter2@127.0.0.1:{mongodb.port}/x")
         assert said.status == 0
         assert "answers isMaster" in _evidence(said)
+        members = f"mongodb://u:hunter2@127.0.0.1:{mongodb.port},127.0.0.1:1/x?replicaSet=rs0"
+        assert _asked(database, tmp_path, members).status == 0
 
 
 def test_a_postgresql_answers_by_its_own_wire(server: TestServer, database: str, tmp_path: Path) -> None:

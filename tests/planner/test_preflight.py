@@ -133,6 +133,28 @@ def test_a_timeout_that_the_run_does_not_lift_is_a_warning(one_step: Plan) -> No
     }  # fmt: skip
 
 
+def test_a_setting_that_is_read_once_a_row_is_a_warning(one_step: Plan) -> None:
+    for by_row in (True, False):
+        needs = Asked(settings={"app.tenant": AT}, by_row=frozenset(("app.tenant",) if by_row else ()))
+        judged = preflight.judge(one_step, needs, AROUND, preflight.Terms())
+        assert judged.go is by_row
+        assert [item.blocking for item in judged.missing] == [not by_row]
+
+
+def test_what_the_files_read_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "001.sql").write_text(
+        "SELECT current_setting('a.alone');\nSELECT current_setting('a.unset', true);\n"
+        "UPDATE t SET n = current_setting('a.rows');\nSET a.mine = '1';\nSELECT current_setting('a.mine');\n"
+        "DO $$BEGIN PERFORM current_setting('a.block'); EXCEPTION WHEN undefined_object THEN NULL; END$$;\n",
+        encoding="utf-8",
+    )
+    drawn = graph.build(read_folder(tmp_path), load(15))
+    live = Live(Catalog(), {}, 150004)
+    needs = asked.read(plan.make(drawn, live, ledger={}, durations={}, environ={}).steps, live)
+    assert {name: place.line for name, place in needs.settings.items()} == {"a.alone": 1, "a.rows": 3}
+    assert needs.by_row == {"a.rows"}
+
+
 def test_a_server_below_the_recommendation_is_told_and_one_below_the_least_too(one_step: Plan) -> None:
     for version, mark in ((90400, "unmet"), (100000, "warning"), (120000, "met")):
         judged = preflight.judge(one_step, Asked(), replace(AROUND, version=version), preflight.Terms())

@@ -135,6 +135,9 @@ def probe(service: Service, environ: Mapping[str, str], limit_s: float = 3.0) ->
 def _address(value: str) -> _Address:
     try:
         parts = urlsplit(value)
+        user, at, hosts = parts.netloc.rpartition("@")
+        if parts.scheme.lower().startswith("mongodb"):  # of several members the first one will do
+            parts = parts._replace(netloc=f"{user}{at}{hosts.split(',')[0]}")
         port, host = parts.port, parts.hostname or ""
         query = {name.lower(): each[-1] for name, each in parse_qs(parts.query).items()}
     except ValueError:
@@ -143,9 +146,6 @@ def _address(value: str) -> _Address:
     rest = parts.path + parts.query + parts.fragment
     if scheme == "mongodb+srv":
         raise _End("dns", "not looked up")
-    if scheme.startswith("mongodb") and "," in parts.netloc:  # several members: the first one will do
-        first = parts.netloc.rpartition("@")[2].split(",")[0]
-        return _address(value.replace(parts.netloc.rpartition("@")[2], first, 1))
     # A special character of a password that is not encoded makes a host or a path of its rest.
     if "://" not in value or "@" in rest or parts.netloc.count("@") > 1 or not _HOST.fullmatch(host):
         raise _End("address", "malformed")

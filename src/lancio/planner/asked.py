@@ -42,6 +42,7 @@ SET_OPTION = 160000
 
 _PLAIN_ROWS = re.compile(r"(?i)\s*insert\s+into\s[^;]*?\bvalues\b")
 _NEWER = re.compile(r"(?i)\b(?:returning|with|json_\w+|materialized|select)\b")
+_ROWS = re.compile(r"(?i)\bfrom\b|\bupdate\b")
 _QUERIES = ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE", "COPY", "EXPLAIN")
 
 
@@ -67,6 +68,7 @@ class _Collected:
     indexes: list[tuple[int, NewIndex]] = field(default_factory=list)
     locks: dict[str, tuple[str, Place]] = field(default_factory=dict)
     services: list[tuple[Service, Place]] = field(default_factory=list)
+    by_row: set[str] = field(default_factory=set)
     conditional: set[Right] = field(default_factory=set)
     maybe: bool = False  # the operation at hand stands under a condition that nobody can answer from here
     own: set[Name] = field(default_factory=set)  # what a step has made or dropped by then
@@ -79,7 +81,7 @@ class _Collected:
         return Asked(
             self.rights, self.attributes, tuple(self.features.values()), tuple(self.extensions), self.settings,
             tuple(self.rewrites), tuple(self.indexes), self.locks, tuple(self.services), self.bare, self.waits,
-            frozenset(self.conditional),
+            frozenset(self.by_row), frozenset(self.conditional),
         )  # fmt: skip
 
     def step(self, step: Step) -> None:
@@ -107,7 +109,7 @@ class _Collected:
             if statement.alone == "CONCURRENTLY":
                 self.waits = self.waits or place
             for op in by_statement.get(index, ()):
-                self._setting(op, facts, given)
+                self._setting(op, facts, statement, given)
                 if not stranger:
                     self._op(op, facts, statement)
             if parsed is not None and not stranger:
@@ -291,14 +293,17 @@ class _Collected:
             place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
             self.attributes.setdefault("createrole", (place, place.text))
 
-    def _setting(self, op: Op, facts: FileFacts, given: set[str]) -> None:
+    def _setting(self, op: Op, facts: FileFacts, statement: Statement, given: set[str]) -> None:
         if op.ref.kind != "setting" or "." not in op.ref.name:
             return
         if op.verb == "set":
             given.add(op.ref.name)
         elif op.verb == "read" and not op.soft and op.when == "now" and not op.guards and op.ref.name not in given:
-            place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
-            self.settings.setdefault(op.ref.name, place)
+            place = Place(facts.name, op.span.line, statement.summary)
+            by_row = statement.summary.startswith(_QUERIES) and _ROWS.search(statement.sql) is not None
+            if op.ref.name not in self.settings or (op.ref.name in self.by_row and not by_row):
+                self.settings[op.ref.name] = place
+                (self.by_row.add if by_row else self.by_row.discard)(op.ref.name)
 
     # What only the tree tells.
 

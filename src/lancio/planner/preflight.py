@@ -304,13 +304,16 @@ class _Bench:
             if self.around.custom.get(name):
                 self.item("settings", "met", says, "has a value here", place)
                 continue
+            certain = name not in self.asked.by_row
             self.lacks(
                 "settings", "setting", says, place, f'unrecognized configuration parameter "{name}"',
-                cause=f"{place} reads {name}, which nobody has set in this database.",
+                cause=f"{place} reads {name}, which nobody has set in this database."
+                + ("" if certain else " It is read once a row: without rows nothing fails."),
                 solution="Set it for the database or the role, or let the file take an unset one: "
                 f"current_setting('{name}', true).",
                 here="not set", provider="whoever administers this database",
                 commands=(f"ALTER DATABASE {identifier(self.database_name)} SET {name} = '…';",),
+                blocking=certain,
             )  # fmt: skip
         if self.around.standby:
             self.item("settings", "unmet", "a server that takes changes", "this is a standby")

@@ -73,6 +73,7 @@ class Asked:
     services: tuple[tuple[Service, Place], ...] = ()
     bare: Place | None = None  # the first that makes something without saying in which schema
     waits: Place | None = None  # the first that waits for every older transaction: CONCURRENTLY
+    by_row: frozenset[str] = frozenset()  # of the settings, those read once a row: without rows not at all
     conditional: frozenset[Right] = frozenset()  # of the rights, those needed only if an unknown condition holds
 
     @property
