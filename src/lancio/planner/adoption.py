@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from lancio.planner.states import AGAIN
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 """The origin of what the catalog itself proves."""
+
+ORDER = "order"
+"""The origin of what nothing proves, and stands before a file that ran."""
 
 NAMED = "named"
 """The origin of what somebody named, and the catalog can't prove."""
@@ -125,9 +130,9 @@ def propose(
             )
             continue
         origin = _origin(state, implied=implied, by_order=by_order and position <= frontier, named=bool(only))
-        if origin and (besides or history is None):
-            proof = _proof(state) if origin == FACTS else f"on your word: {state.because}"
-            rows.append(Row(state.name, position, origin, None, proof))
+        if origin and (besides or history is None or only):
+            proof = {NAMED: f"on your word: {state.because}", ORDER: "nothing proves it; it stands before what ran"}
+            rows.append(Row(state.name, position, origin, None, proof.get(origin) or _proof(state)))
         else:
             missing = history is not None and state.there and not besides
             why = f"{history.where.tool} does not have it" if history is not None and missing else _why(state)
@@ -171,7 +176,7 @@ def _origin(state: FileState, *, implied: bool, by_order: bool, named: bool) -> 
     if state.state == "implied" or (state.state == "unprovable" and state.settled):
         return FACTS if implied or by_order else NAMED if named else ""
     if state.state == "unprovable":
-        return FACTS if by_order else NAMED if named else ""
+        return ORDER if by_order else NAMED if named else ""
     return ""
 
 
@@ -189,8 +194,6 @@ def _proof(state: FileState) -> str:
     match state.state:
         case "applied":
             return state.because or "all that it makes is there"
-        case "unprovable":
-            return state.because or "it stands before files that ran"
         case _:
             return state.because
 
@@ -231,7 +234,3 @@ def _harmless(facts: FileFacts) -> bool:
     """Whether a file leaves the same however often it runs: rights, comments, owners, settings."""
     ops = facts.ops.ops if facts.ops is not None else ()
     return all(op.verb in ("read", "set") or op.detail.facet in AGAIN for op in ops)
-
-
-AGAIN = frozenset(("acl", "comment", "owner", "default privileges"))
-"""Parts that are written by statements which leave the same however often they run."""

@@ -471,7 +471,7 @@ class _Judge:
             return told.pop()
         if told:
             return None
-        return False if all(op.verb in ("read", "set") or op.detail.facet in _AGAIN for op in ops) else None
+        return False if all(op.verb in ("read", "set") or op.detail.facet in AGAIN for op in ops) else None
 
     def _told(self, writes: list[Write]) -> Iterator[bool]:
         """For each part that a statement leaves, whether it is so."""
@@ -491,7 +491,7 @@ class _Judge:
 _ROWS = frozenset(("rows", "opaque", "call", "guard", "drop"))
 """Operations of which a catalog does not show whether they were done, or that must not be done twice."""
 
-_AGAIN = frozenset(("acl", "comment", "owner", "default privileges", "path"))
+AGAIN = frozenset(("acl", "comment", "owner", "default privileges"))
 """Parts that are written by statements which leave the same however often they run."""
 
 _FACETS = {

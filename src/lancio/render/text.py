@@ -85,6 +85,10 @@ def plan(plan: Plan, cells: int) -> str:
         lines += wrap(facts.name, cells, first=f"{step.position:>3}. ")
         if missing := partly.get(facts.name):
             lines += wrap(f"partly applied here, missing: {listed(missing, 8)}", cells, first="     ")
+            whole = facts.ops.statements if facts.ops is not None else facts.statements
+            if len(facts.statements) < len(whole):
+                said = listed([f"{each.span.line}" for each in facts.statements if not each.control], 8)
+                lines += wrap(f"of its statements only those of line {said} run", cells, first="     ")
         lines += wrap(f"risk {risk(facts)}", cells, first="     ")
         lines += wrap(f"duration {duration(facts, step)}", cells, first="     ")
         behind = [steps.short(edge.needs) for edge in plan.graph.needs(facts.name) if hard(edge)]
