@@ -36,7 +36,7 @@ def there(database: str, tmp_path: Path) -> tuple[str, ...]:
     folder.mkdir()
     (folder / "001_note.sql").write_text("CREATE TABLE notes (id int);")
     (folder / "002_email.sql").write_text("ALTER TABLE users ALTER email SET NOT NULL;")
-    return str(folder), "--database", database
+    return str(folder), "--no-backup", "--database", database
 
 
 @pytest.mark.parametrize("command", ["preflight", "apply"])
