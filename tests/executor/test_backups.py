@@ -54,7 +54,7 @@ def test_noting_a_backup_brings_the_ledger_up_to_date_and_keeps_its_rows(connect
     found = backups.latest(connection)
     assert found is not None
     assert (found.where, found.at, found.who) == ("nightly.dump", NOW, "postgres")
-    assert 0 <= found.age_s < 600
+    assert 0 <= found.age_s < (dt.datetime.now(dt.UTC) - NOW).total_seconds() + 60
 
 
 def test_applying_brings_the_ledger_up_to_date_too(connection):
@@ -75,7 +75,7 @@ def test_the_youngest_state_counts_whatever_was_noted_last(connection):
 
 def test_a_moment_that_has_not_come_is_refused(connection):
     with pytest.raises(UsageError, match="not come yet"):
-        backups.note(connection, NOW + dt.timedelta(hours=1), "x")
+        backups.note(connection, NOW + dt.timedelta(days=1), "x")
     assert backups.known(connection) == []
 
 
