@@ -250,6 +250,7 @@ class _Recorder(Binder):
         self.writes: list[list[Write]] = [[] for _ in files]
         self.open: set[Name] = set()
         self._unsure: set[tuple[Name, str]] = set()
+        self._where: dict[tuple[Name, str], tuple[str, ...]] = {}  # what a change of a part hangs on
         self._bodies: dict[int, set[Name]] = {}  # by statement, routines that it made or replaced
 
     def make(self, op: Op, *, maybe: bool) -> None:
@@ -276,6 +277,8 @@ class _Recorder(Binder):
         self.kept.touched[found.name] = None
         if self._hangs(op):
             self._unsure.add((found.name, facet))
+        if asked := self.conditions(op):
+            self._where[found.name, facet] = tuple(asked)
 
     def _hangs(self, op: Op) -> bool:
         """Whether it happens only where something is there of which the files tell nothing: a role, say.
@@ -309,6 +312,7 @@ class _Recorder(Binder):
                         replaced=name in bodies)  # fmt: skip
         self.kept.touched.clear()
         self._unsure.clear()
+        self._where.clear()
 
     def _write(self, name: Name, statement: int, line: int, body: str | None, *, replaced: bool) -> None:
         if name.schema == "pg_temp":
@@ -351,7 +355,18 @@ class _Recorder(Binder):
             if before.get(facet) != value or (facet == "" and perhaps):
                 sure = not perhaps and (name, facet) not in self._unsure
                 self.writes[self.current].append(
-                    Write(name, facet, value, says, statement, line, along, sure, implied, where)
+                    Write(
+                        name,
+                        facet,
+                        value,
+                        says,
+                        statement,
+                        line,
+                        along,
+                        sure,
+                        implied,
+                        self._where.get((name, facet), where),
+                    )
                 )
 
     def _shape(self, each: Object) -> Mapping[str, str]:

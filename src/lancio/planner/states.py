@@ -228,8 +228,7 @@ class _Judge:
             return
         if not write.sure:
             return
-        if waits := [each for each in write.where if not self.server.has(each)]:
-            found.waits.update((each, None) for each in waits if each in self.remain)
+        if self._waits(found, write):
             return
         dropped = next((index for index, later in history[at + 1 :] if later.value == GONE), None)
         if dropped is not None:
@@ -238,6 +237,12 @@ class _Judge:
             self._lacks_part(found, write)
         elif not self._twin_told(write):
             found.missing.append(write)
+
+    def _waits(self, found: _Evidence, write: Write) -> bool:
+        """Whether it hangs on what is not there; what another file will make of that is noted."""
+        waits = [each for each in write.where if not self.server.has(each)]
+        found.waits.update((each, None) for each in waits if each in self.remain)
+        return bool(waits)
 
     def _lacks_part(self, found: _Evidence, write: Write) -> None:
         """What came with the object that it belongs to is not there, and that object is, in another version."""
@@ -310,7 +315,7 @@ class _Judge:
         there = [each.value for index, each in times if index < file]
         if not at or not there or there[-1] == GONE:
             return  # made by the file itself: that is told already
-        if write.implied:
+        if write.implied or self._waits(found, write):
             return  # PostgreSQL may have given it another name
         dropped = next((index for index, each in times if index > file and each.value == GONE), None)
         if dropped is not None:
