@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 LEVELS = {"refusal": "error", "warning": "warning", "note": "note"}
 """What the severities of findings are called outside."""
 
-PAGES = "https://github.com/lancio-studio/lancio/blob/main/docs/reference/rules/{}.md"
+PAGE = "docs/reference/rules/{}.md"
+"""Where Lancio's own repository explains a rule."""
+
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 SHOWN = 12
 """So many independent pairs are named."""
@@ -164,7 +166,7 @@ def sarif(report: Report) -> dict[str, Any]:
         {
             "id": name,
             "shortDescription": {"text": RULES[name].says},
-            "helpUri": PAGES.format(name),
+            "help": {"text": f"See {PAGE.format(name)} of Lancio."},
             "defaultConfiguration": {"level": LEVELS[RULES[name].severity]},
         }
         for name in broken
