@@ -115,7 +115,10 @@ def connect(
     """
     failure: psycopg.Error | None = None
     try:
-        connection = psycopg.connect(_with_defaults(target.conninfo, application_name), autocommit=True)
+        # Without the driver's own prepared statements: it ends them all at once, and the runner's with them.
+        connection = psycopg.connect(
+            _with_defaults(target.conninfo, application_name), autocommit=True, prepare_threshold=None
+        )
     except psycopg.Error as error:
         failure = error
     if failure is not None:

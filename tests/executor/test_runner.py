@@ -234,6 +234,20 @@ def test_the_connection_comes_back_as_it_was(database):
         assert connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
 
 
+def test_what_the_driver_prepared_before_does_not_end_the_runners_own(database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        for _ in range(7):
+            connection.execute("SELECT 1")
+        made = plan(*(facts(f"{at:03}.sql", f"CREATE TABLE t{at} (id int);") for at in range(3)))
+        told = list(runner.apply(made, connection))
+        assert isinstance(told[-1], events.RunFinished)
+        assert told[-1].outcome == "done"
+        with connection.transaction(force_rollback=True):
+            connection.execute("SELECT 1")
+        made = plan(*(facts(f"{at:03}.sql", f"CREATE TABLE t{at} (id int);") for at in range(6)), only=["005.sql"])
+        assert list(runner.apply(made, connection))[-1].outcome == "done"
+
+
 def test_settings_reach_only_the_files_that_read_them_and_end_with_the_step(database):
     secret = "k3y-of-the-test"
     read = "CREATE TABLE {} AS SELECT md5(coalesce(current_setting('lancio.key', true), '')) AS seen;"

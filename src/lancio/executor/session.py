@@ -477,6 +477,11 @@ def begin(
     session = Session(
         connection, role, application, lock_timeout_ms, backend_pid, version, version_text, user, database
     )
+    if connection.prepare_threshold is not None:
+        # What the driver prepared by itself ends with DEALLOCATE ALL some time, and would take ours with it.
+        connection.prepare_threshold = None
+        connection.execute("DEALLOCATE ALL")
+        connection.execute("SELECT")  # the driver's own DEALLOCATE comes with the statement behind it
     connection.add_notice_handler(session.hear)
     try:
         # The guard is asked once, so that it is prepared before it has to refuse what stands behind it.
