@@ -117,3 +117,7 @@ def test_what_ran_by_other_hands_is_not_judged(database: str, folder: Path) -> N
     assert lancio("apply", folder, "--only", "004_v.sql", "--yes", "--database", database)[0] == 0
     _, found = findings(folder, database, "--to", "003_b.sql")
     assert found == []
+
+
+def test_where_nothing_was_applied_nothing_is_overtaken(database: str, folder: Path) -> None:
+    assert findings(folder, database) == (0, [])

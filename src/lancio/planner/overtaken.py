@@ -39,7 +39,7 @@ def findings(
     """
     order = [state.name for state in states]
     recorded = [at for at, state in enumerate(states) if state.recorded]
-    last = max(recorded, default=-1)
+    last = max(recorded, default=0)
     late = [
         at
         for at, state in enumerate(states[:last])
