@@ -359,9 +359,13 @@ PROVOKED = {
 }  # fmt: skip
 
 
+SENT = ("--no-backup", "--no-data")
+"""So that what the preflight would have told before is sent, and fails."""
+
+
 def applied(url: str, folder: Path, *more: str) -> Any:
     """What `lancio apply` refuses, as its JSON has it; None where all went well."""
-    said = lancio("apply", str(folder), "--database", url, "--json", *more)
+    said = lancio("apply", str(folder), "--database", url, "--json", *SENT, *more)
     last = said.events[-1]
     if said.status == 0:
         return None
@@ -375,7 +379,7 @@ def mended(server: TestServer, url: str, folder: Path, commands: list[str], only
     for line in commands:
         done = shell(line, server.password)
         well = well and done.status == 0
-    again = lancio("apply", str(folder), "--database", url, *(("--only", only) if only else ()))
+    again = lancio("apply", str(folder), "--database", url, *SENT, *(("--only", only) if only else ()))
     return well and again.status == 0
 
 

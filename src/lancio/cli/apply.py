@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lancio.cli.adopt import doubted, proof_options, proposal, tell, write
-from lancio.cli.backup import backup_options
+from lancio.cli.backup import backup_options, terms
 from lancio.cli.options import (
     choice_options,
     data_limit,
@@ -159,6 +159,7 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         reconnect=lambda: postgres.connect(session.target),
         folder=folder,
         flags=session.flags,
+        terms=terms(),
         psql=session.target.psql,
     )
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli.options import database_options, json_option, terminal_of
+from lancio.cli.options import DATA, database_options, json_option, terminal_of
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def backup_options(command: Callable[P, R]) -> Callable[P, R]:
     ):
         command = decorate(command)
     return command
+
+
+def terms() -> str:
+    """What this run goes without, as the next command line has to say it again."""
+    context = click.get_current_context(silent=True)
+    given = context.meta if context is not None else {}
+    return (" --no-backup" if given.get(NO_BACKUP) else "") + (" --no-data" if given.get(DATA, 0) is None else "")
 
 
 @click.group(

@@ -88,6 +88,7 @@ def apply(
     reconnect: Callable[[], Connection] | None = None,
     folder: str = "",
     flags: str = "",
+    terms: str = "",
     psql: Callable[..., str] | None = None,
     lock_wait_s: float = LOCK_WAIT_SECONDS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
@@ -101,7 +102,8 @@ def apply(
     parameter, for its transaction alone. `role` is the role that files run as. `reconnect` opens another connection
     to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
     first one's parameters. `folder` is the folder as a command line names it, `flags` what stands behind Lancio's
-    own commands; `psql` writes the psql line for a path, or for none. Times are seconds and milliseconds as named.
+    own commands and `terms` behind `lancio apply`; `psql` writes the psql line for a path, or for none. Times are
+    seconds and milliseconds as named.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -133,7 +135,7 @@ def apply(
             signals=signals,
             settings=dict(settings or {}),
             reconnect=reconnect or another,
-            way=Way(folder or shlex.quote(plan.graph.folder), psql, flags),
+            way=Way(folder or shlex.quote(plan.graph.folder), psql, flags, terms),
             attempts=attempts,
         )
         try:

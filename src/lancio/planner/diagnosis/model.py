@@ -94,12 +94,14 @@ class Spot:
 class Way:
     """How commands are to be written here: the folder as a command line has it, and the psql line for a file.
 
-    `psql(None)` is the psql line without a file. `flags` stand behind each of Lancio's own commands.
+    `psql(None)` is the psql line without a file. `flags` stand behind each of Lancio's own commands, `terms`
+    behind `lancio apply`: what the run was started with.
     """
 
     folder: str = "."
     psql: Callable[[Path | None], str] | None = None
     flags: str = ""
+    terms: str = ""
 
     def by_psql(self, *files: FileFacts) -> tuple[str, ...]:
         """The files run by plain psql; nothing where one of them is not a whole file."""
@@ -110,7 +112,7 @@ class Way:
     def lancio(self, *names: str) -> str:
         """Lancio's own command for these files."""
         only = " ".join(f"--only {shlex.quote(name)}" for name in names)
-        return f"lancio apply {self.folder} {only}{self.flags}"
+        return f"lancio apply {self.folder} {only}{self.terms}{self.flags}"
 
     def status(self) -> str:
         """The command that shows where the database stands."""
