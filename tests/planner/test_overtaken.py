@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def applied(folder: Path, url: str) -> None:
-    status, _, err = lancio("apply", folder, "--yes", "--database", url)
+    status, _, err = lancio("apply", folder, "--no-backup", "--yes", "--database", url)
     assert status == 0, err
 
 
@@ -56,7 +56,7 @@ def facts(url: str) -> frozenset[fingerprint.Fact]:
 
 
 def findings(folder: Path, url: str, *words: str) -> tuple[int, list[tuple[str, str]]]:
-    status, out, _ = lancio("plan", folder, "--database", url, "--json", *words)
+    status, out, _ = lancio("plan", folder, "--no-backup", "--database", url, "--json", *words)
     return status, [
         (each["severity"], each["message"]) for each in json.loads(out)["findings"] if each["rule"] == "out-of-order"
     ]
@@ -85,7 +85,7 @@ def test_what_does_not_commute_is_refused_with_what_is_in_the_way(database: str,
     assert status == 3
     assert [severity for severity, _ in found] == ["refusal"]
     assert "002_late.sql:1" in found[0][1]
-    status, out, _ = lancio("apply", folder, "--yes", "--database", database)
+    status, out, _ = lancio("apply", folder, "--no-backup", "--yes", "--database", database)
     assert status == 3
     assert "--only 002_late.sql" in " ".join(out.split())
     assert facts(database) == before
@@ -96,7 +96,7 @@ def test_named_by_itself_it_runs_with_a_warning(database: str, folder: Path) -> 
     (folder / "002_late.sql").write_text("UPDATE kept SET id = 2;\n")
     status, found = findings(folder, database, "--only", "002_late.sql")
     assert (status, [severity for severity, _ in found]) == (0, ["warning"])
-    assert lancio("apply", folder, "--only", "002_late.sql", "--yes", "--database", database)[0] == 0
+    assert lancio("apply", folder, "--no-backup", "--only", "002_late.sql", "--yes", "--database", database)[0] == 0
     assert findings(folder, database) == (0, [])
 
 
@@ -114,7 +114,7 @@ def test_what_is_bound_to_a_pending_file_alone_runs(database: str, folder: Path)
 def test_what_ran_by_other_hands_is_not_judged(database: str, folder: Path) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE t (id int PRIMARY KEY, a int); ALTER TABLE t ADD COLUMN b int;")
-    assert lancio("apply", folder, "--only", "004_v.sql", "--yes", "--database", database)[0] == 0
+    assert lancio("apply", folder, "--no-backup", "--only", "004_v.sql", "--yes", "--database", database)[0] == 0
     _, found = findings(folder, database, "--to", "003_b.sql")
     assert found == []
 

@@ -212,7 +212,7 @@ def test_a_history_is_taken_over_and_the_next_apply_runs_only_what_is_missing(
     assert [(state, origin, took) for _, state, origin, took in rows] == [("adopted", tool, None)] * 3
     files = [each["file"] for each in told("status", *there)["files"]]
     assert [name for name, *_ in rows] == files[:3]
-    status, out, err = lancio("apply", *there, "--yes")
+    status, out, err = lancio("apply", *there, "--no-backup", "--yes")
     assert status == 0, out + err
     assert [line.split()[2] for line in out.splitlines() if line.startswith("[")] == files[3:]
     assert asked(database, "SELECT to_regclass('links') IS NOT NULL") == [(True,)]
@@ -228,7 +228,7 @@ def test_one_command_takes_over_and_runs_the_rest(
     folder = str(documented("goose", database, tmp_path))
     finish = told("status", folder, "--database", database)["finish"]
     assert finish.startswith(f"lancio apply {folder} --adopt --database")
-    status, out, err = lancio(*finish.split()[1:], "--yes")
+    status, out, err = lancio(*finish.split()[1:], "--no-backup", "--yes")
     assert status == 0, out + err
     assert "3 files adopted" in out
     assert "1 of 1 step applied" in out
@@ -366,7 +366,7 @@ def test_a_file_of_several_change_sets_counts_when_all_of_them_ran(database: str
     found = told("adopt", folder, "--database", database, "--dry-run")
     assert [each["file"] for each in found["adopted"]] == ["001_notes.sql", "003_fill.sql"]
     assert {each["file"]: each["state"] for each in found["left"]}["002_tags.sql"] == "partly applied"
-    status, out, err = lancio("apply", folder, "--adopt", "--yes", "--database", database)
+    status, out, err = lancio("apply", folder, "--adopt", "--no-backup", "--yes", "--database", database)
     assert status == 0, out + err
     assert asked(
         database, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'notes'::regclass AND attname = 'stars'"
@@ -399,7 +399,7 @@ def test_a_run_may_not_go_over_what_may_have_run(database: str, tmp_path: Path) 
     folder = str(documented("goose", database, tmp_path))
     execute(database, "DROP TABLE goose_db_version; INSERT INTO notes (id, title) VALUES (1, 'x')")
     there = (folder, "--database", database)
-    status, out, _ = lancio("apply", *there, "--adopt", "--yes")
+    status, out, _ = lancio("apply", *there, "--adopt", "--no-backup", "--yes")
     assert status == 3
     assert "whether 00003_fill.sql ran here cannot be told" in said(out)
     assert asked(database, "SELECT to_regnamespace('lancio') IS NULL") == [(True,)]
