@@ -119,7 +119,9 @@ def grow(folders: Sequence[Path]) -> None:
 
 def one_size(size: int, folders: Sequence[Path]) -> None:
     """Plan `size` files: those of the folders again and again, each time in a schema of its own."""
-    texts = [(each.text.decode(), place) for place, folder in enumerate(folders) for each in read_folder(folder).migrations]
+    texts = [
+        (each.text.decode(), place) for place, folder in enumerate(folders) for each in read_folder(folder).migrations
+    ]
     with tempfile.TemporaryDirectory(prefix="lancio-bench-") as scratch:
         made: set[str] = set()
         for number in range(size):

@@ -118,7 +118,9 @@ def check(planted: Planted, folder: Path, case: Case, table: str, rows: int) -> 
     assert time.monotonic() - begun < 70
     messages = in_the_way(found)
     assert not found.go
-    assert any(case.says.replace("{rows}", f"{rows:,}") in message for message in messages), messages
+    # Rows that exclude each other are counted for a part of the limit only; then they are named all the same.
+    counted, named = case.says.replace("{rows}", f"{rows:,}"), case.says.replace(" of {rows}", "")
+    assert any(counted in each or f"at least {named}" in each for each in messages), messages
     twin = planned(planted, folder / "clean", clean)
     assert in_the_way(twin) == []
     assert notes(twin) == []
