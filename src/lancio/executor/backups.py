@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from lancio.errors import ConnectionLost, ServerError, UsageError
-from lancio.executor import ledger, lock, session
+from lancio.errors import ServerError, UsageError
+from lancio.executor import ledger
 from lancio.planner.surroundings import Backup
 from lancio.postgres import named_queries
 
@@ -65,23 +65,9 @@ def note(connection: Connection, at: datetime, place: str, *, origin: str = "not
         UsageError: `at` lies ahead of the server's clock by more than a minute.
         ServerError, LockHeld: as when applying.
     """
-    work = session.begin(connection, application="lancio backup")
-    try:
-        for _ in lock.acquire(work, wait_s=10):
-            pass
-        try:
-            ledger.ensure(work)
-            made = work.ask(QUERIES["note"], at.isoformat(), place, ledger.operator(), socket.gethostname(), origin)
-        finally:
-            lock.release(work)
-    except session.Refused as refused:
-        raise session.refusal(refused.error, "the backup could not be noted") from None
-    except session.Lost as lost:
-        raise ConnectionLost(
-            "the connection ended while the backup was noted", cause=lost.said, remedy="Run it again."
-        ) from lost
-    finally:
-        session.end(work)
+    with ledger.writing(connection, "lancio backup") as work:
+        ledger.ensure(work)
+        made = work.ask(QUERIES["note"], at.isoformat(), place, ledger.operator(), socket.gethostname(), origin)
     if not made:
         raise UsageError(
             f"{at.isoformat()} has not come yet",

@@ -173,7 +173,7 @@ def adopt_edited(connection: Connection, migration: Migration) -> Applied:
             cause="Its statements are the same; comments and white space do not count.",
             remedy="Nothing is to do.",
         )
-    with _writing(connection) as work:
+    with writing(connection) as work:
         ensure(work)
         run = start_run(work, plan_hash="")
         _record(work, run, Adopted(migration, known.position, known.origin), "edited")
@@ -201,7 +201,7 @@ def adopt(connection: Connection, rows: Sequence[Adopted]) -> tuple[str, ...]:
     """
     if not rows:
         return ()
-    with _writing(connection) as work:
+    with writing(connection) as work:
         ensure(work)
         known = applied_checksums(work)
         new = [each for each in rows if each.migration.name not in known]
@@ -216,9 +216,13 @@ def adopt(connection: Connection, rows: Sequence[Adopted]) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _writing(connection: Connection) -> Iterator[Session]:
-    """A session that holds the runner's lock; what it cannot write is refused."""
-    work = session.begin(connection, application="lancio adopt")
+def writing(connection: Connection, application: str = "lancio adopt") -> Iterator[Session]:
+    """A session that holds the runner's lock; what it cannot write is refused.
+
+    Raises:
+        ServerError, ConnectionLost, LockHeld: as when applying.
+    """
+    work = session.begin(connection, application=application)
     try:
         for _ in lock.acquire(work, wait_s=10):
             pass
