@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
+from lancio.planner import locks
 from lancio.planner.diagnosis import naming
 from lancio.planner.diagnosis.model import Dependent, Evidence, Grant, Holder, Rows, Setting, Slots, Standing
 from lancio.planner.rows import identifier
@@ -33,18 +34,6 @@ COUNTED = 10_000
 SAMPLES = 5
 
 Row = dict[str, Any]
-
-MODES = (
-    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
-    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
-)  # fmt: skip
-_CONFLICTS = {
-    "AccessShareLock": (7,), "RowShareLock": (6, 7), "RowExclusiveLock": (4, 5, 6, 7),
-    "ShareUpdateExclusiveLock": (3, 4, 5, 6, 7), "ShareLock": (2, 3, 5, 6, 7),
-    "ShareRowExclusiveLock": (2, 3, 4, 5, 6, 7), "ExclusiveLock": (1, 2, 3, 4, 5, 6, 7),
-    "AccessExclusiveLock": (0, 1, 2, 3, 4, 5, 6, 7),
-}  # fmt: skip
-"""PostgreSQL's table of conflicting modes (documentation, 13.3.1), by places in `MODES`."""
 
 NAME = r"(?:[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|\"(?:[^\"]|\"\")+\")"
 FULL = rf"{NAME}(?:\.{NAME})?"
@@ -476,7 +465,7 @@ def _holders(asker: _Asker) -> None:
         rows = asker.ask("blocking")
     else:
         wanted = requested(sql)
-        modes = [MODES[at] for at in _CONFLICTS[wanted]]
+        modes = [locks.in_pg_locks(mode) for mode in locks.CONFLICTS[locks.spoken(wanted)]]
         if wanted == "RowExclusiveLock":
             modes = ["RowExclusiveLock", *modes]  # a row's lock shows in the lock of its table
         rows = asker.ask("holders", relations, modes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog.model import Name
 from lancio.planner import features
+from lancio.planner.locks import MODES
 from lancio.planner.model import Place
 from lancio.planner.rows import identifier
 from lancio.planner.surroundings import Asked, Extension, NewIndex, Rewrite, Right
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from lancio.planner.model import FileFacts, Service, Step
     from lancio.reading.model import Guard, Op, Ref, Statement
     from lancio.syntax.parser import RawStatement, Tree
-
-MODES = (
-    "ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE",
-    "ACCESS EXCLUSIVE",
-)  # fmt: skip
-"""Lock modes, weakest first."""
 
 SET_OPTION = 160000
 """From this version on, to become a role or to give it something takes the SET option of the membership."""

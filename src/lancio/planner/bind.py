@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lancio.catalog.model import BEFORE, Catalog, Gone, Name, Object, Site, Version
 from lancio.errors import SyntaxRefused
 from lancio.planner import types
+from lancio.planner.locks import MODES
 from lancio.planner.model import Because, Lock, Opaque, Place, Requirement
 from lancio.planner.rows import contradicts, probe, row_text
 from lancio.reading import directives, operations
@@ -31,10 +32,6 @@ SYSTEM = frozenset(("pg_catalog", "information_schema", "pg_toast", "pg_temp"))
 SYSTEM_COLUMNS = frozenset(("tableoid", "ctid", "xmin", "xmax", "cmin", "cmax", "oid"))
 CALL_DEPTH = 12
 """How many calls deep a routine's body is followed."""
-
-LOCKS = ("ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE",
-         "EXCLUSIVE", "ACCESS EXCLUSIVE")  # fmt: skip
-"""Table lock modes, weakest first (PostgreSQL's documentation, 13.3.1)."""
 
 PARTS = frozenset(("column", "constraint", "trigger", "policy", "rule", "label"))
 """Objects that belong to another one and are named with it."""
@@ -1433,7 +1430,7 @@ class Binder:
         """A lock on a relation that others could be using: one that this file did not make."""
         if found.name.kind != "relation" or found.maker.file == self.current:
             return
-        rank = LOCKS.index(mode)
+        rank = MODES.index(mode)
         known = self.bound.locks.get(found.name.full)
         if known is None or known[0] < rank:
             self.bound.locks[found.name.full] = (rank, site.line)
@@ -1441,7 +1438,7 @@ class Binder:
     def locks(self) -> tuple[Lock, ...]:
         """The locks of the file that was bound last, strongest first."""
         ordered = sorted(self.bound.locks.items(), key=lambda item: (-item[1][0], item[0]))
-        return tuple(Lock(relation, LOCKS[rank], line) for relation, (rank, line) in ordered)
+        return tuple(Lock(relation, MODES[rank], line) for relation, (rank, line) in ordered)
 
 
 _NOT_LATE = frozenset(("setting", "row", "set", "column", "label", "unique"))

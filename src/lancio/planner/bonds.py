@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lancio.planner.bind import LOCKS
+from lancio.planner.locks import CONFLICTS
 from lancio.planner.model import Place
 
 if TYPE_CHECKING:
@@ -23,19 +23,6 @@ if TYPE_CHECKING:
     from lancio.planner.model import Edge, Graph, Lock
 
     Bind = Callable[[Site, Site, str, str], None]
-
-CONFLICTS = {
-    "ACCESS SHARE": ("ACCESS EXCLUSIVE",),
-    "ROW SHARE": ("EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "ROW EXCLUSIVE": ("SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "SHARE UPDATE EXCLUSIVE": (
-        "SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "SHARE": ("ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "SHARE ROW EXCLUSIVE": LOCKS[2:],
-    "EXCLUSIVE": LOCKS[1:],
-    "ACCESS EXCLUSIVE": LOCKS,
-}  # fmt: skip
-"""Which lock modes exclude which (PostgreSQL's documentation, 13.3.1)."""
 
 QUIET = frozenset(("comment",))
 """Changes that neither the rows of a table nor what is done to them can see."""

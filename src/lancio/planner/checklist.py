@@ -354,7 +354,7 @@ class _Told:
         if unknown and state.state not in DONE:
             return False, f"not known: {unknown[0]}"
         if state.missing:
-            return False, _names(f"{state.state}, missing:", state.missing)
+            return False, some(f"{state.state}, missing:", state.missing)
         if state.state not in DONE:
             return False, state.state if state.state != "unprovable" else UNPROVABLE
         if state.edited:
@@ -379,7 +379,7 @@ class _Told:
         answer = self.answer(check.sql)
         if answer.held is None:
             return f"not known: {answer.why}" if answer.why else ""
-        return _names(f"not so: {check.says}:", answer.lacking)
+        return some(f"not so: {check.says}:", answer.lacking)
 
     def outside(self) -> list[Requirement]:
         """What the steps need that no file of the folder makes and not every server has."""
@@ -461,9 +461,7 @@ class _Told:
         if self.parted.before:
             lines = [(facts, self.migration(facts)) for facts in self.parted.before]
             left = [self.digits(facts) or facts.name for facts, line in lines if not line.ticked]
-            items.append(
-                Item(f"Verify {self.range_said()} applied", "CRITICAL", not left, _names("not applied:", left))
-            )
+            items.append(Item(f"Verify {self.range_said()} applied", "CRITICAL", not left, some("not applied:", left)))
         told: set[tuple[str, str]] = set()
         for kinds in (("extension",), ("row",), ()):
             for item, positions in self.needed(kinds):
@@ -556,7 +554,7 @@ class _Told:
         connection = self.evidence.connection
         return (
             replace(connection, says=tested) if connection else Line(tested, False, "it was not tested"),
-            Line(ready, False, _names("what it does stays if it fails half-way:", alone))
+            Line(ready, False, some("what it does stays if it fails half-way:", alone))
             if alone
             else Line(ready, True, "each step is one transaction: one that fails or is cut off is rolled back"),
         )
@@ -592,7 +590,8 @@ def _squeezed(sql: str) -> str:
     return re.sub(r"\s+", " ", sql).strip().rstrip(";").casefold()
 
 
-def _names(opening: str, names: Sequence[str]) -> str:
+def some(opening: str, names: Sequence[str]) -> str:
+    """An opening and the first of some names; nothing where there is none."""
     if not names:
         return ""
     shown = ", ".join(names[:4])

@@ -10,7 +10,7 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from lancio.planner.asked import MODES
+from lancio.planner.locks import CONFLICTS, MODES
 from lancio.planner.model import Item, Missing, Place, Requirement
 from lancio.planner.rows import identifier, literal
 from lancio.planner.surroundings import key
@@ -33,18 +33,6 @@ PAGE = 8192.0
 """Bytes of an index without rows."""
 
 BACKUP_AGE_S = 24 * 3600.0
-
-CONFLICTS = {
-    "ACCESS SHARE": ("ACCESS EXCLUSIVE",),
-    "ROW SHARE": ("EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "ROW EXCLUSIVE": ("SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "SHARE UPDATE EXCLUSIVE": MODES[3:],
-    "SHARE": ("ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"),
-    "SHARE ROW EXCLUSIVE": MODES[2:],
-    "EXCLUSIVE": MODES[1:],
-    "ACCESS EXCLUSIVE": MODES,
-}
-"""Which modes a lock waits for (PostgreSQL's documentation, 13.3.1)."""
 
 BLOCKS = {
     "ACCESS EXCLUSIVE": "blocks reads and writes on", "EXCLUSIVE": "blocks writes on",

@@ -16,7 +16,8 @@ from psycopg import conninfo, sql
 
 from lancio.catalog import profile as profiles
 from lancio.executor import fingerprint, snapshot
-from lancio.planner.bind import LOCKS, Binder
+from lancio.planner.bind import Binder
+from lancio.planner.locks import MODES, spoken
 from lancio.planner.model import Lock
 from lancio.postgres import named_queries
 from lancio.proof import replay
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 QUERIES = named_queries("lancio.proof", "rehearse.sql")
 
-HARMLESS = LOCKS.index("SHARE UPDATE EXCLUSIVE")
+HARMLESS = MODES.index("SHARE UPDATE EXCLUSIVE")
 """Locks weaker than this one stand in nobody's way but that of other changes of the schema."""
 
 Kind = Literal["read, not made", "made, not read", "read, not dropped", "dropped, not read", "altered, not read",
@@ -272,15 +273,10 @@ def _held_locks(connection: psycopg.Connection[Any], names: dict[int, str]) -> t
     strongest: dict[str, int] = {}
     for relation, mode in connection.execute(QUERIES["locks"].encode()):
         if relation in names:
-            rank = LOCKS.index(_spoken(mode))
+            rank = MODES.index(spoken(mode))
             strongest[names[relation]] = max(strongest.get(names[relation], rank), rank)
     ordered = sorted(strongest.items(), key=lambda each: (-each[1], each[0]))
-    return tuple(Lock(relation, LOCKS[rank], 0) for relation, rank in ordered)
-
-
-def _spoken(mode: str) -> str:
-    """pg_locks' "AccessExclusiveLock" as SQL has it: ACCESS EXCLUSIVE."""
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", mode.removesuffix("Lock")).upper()
+    return tuple(Lock(relation, MODES[rank], 0) for relation, rank in ordered)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------
@@ -306,13 +302,13 @@ def _compare_locks(real: tuple[Lock, ...] | None, read: Iterable[Lock], there: I
     if real is None:
         return
     tables = set(there)
-    found = {lock.relation: LOCKS.index(lock.mode) for lock in real}
-    said = {lock.relation: LOCKS.index(lock.mode) for lock in read if lock.relation in tables}
+    found = {lock.relation: MODES.index(lock.mode) for lock in real}
+    said = {lock.relation: MODES.index(lock.mode) for lock in read if lock.relation in tables}
     for relation in sorted(found.keys() | said.keys()):
         real_rank, said_rank = found.get(relation, -1), said.get(relation, -1)
         if max(real_rank, said_rank) < HARMLESS or real_rank == said_rank:
             continue
-        real_said, read_said = (LOCKS[rank] if rank >= 0 else "none" for rank in (real_rank, said_rank))
+        real_said, read_said = (MODES[rank] if rank >= 0 else "none" for rank in (real_rank, said_rank))
         kind: Kind = "lock stronger than read" if real_rank > said_rank else "lock weaker than read"
         yield Difference(kind, f"{relation}: {real_said}, read {read_said}")
 

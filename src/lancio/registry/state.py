@@ -7,17 +7,14 @@ the platform is that of any folder (`planner/checklist.py`); what the specificat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
-from lancio.planner.checklist import Item, Line, Words
+from lancio.planner.checklist import Item, Line, Words, some
 from lancio.planner.model import Check
 from lancio.postgres import named_queries
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 BILLING = "002_platform_billing_schema.sql"
 STEP_1 = "006_add_platform_databases_table.sql"
@@ -195,7 +192,7 @@ def _step_2(facts: Facts) -> Stage:
     absent = [table for table in TABLES if table not in facts.tables]
     partly = bool(facts.permitted) and (bool(open_tables) or bool(without))
     prefix = "partly applied: " if partly else ""
-    no_table = _names("there is no table", absent) or "there are no tables"
+    no_table = some("there is no table", absent) or "there are no tables"
     proving = [name for name in PROVING if name not in facts.functions]
     return Stage(
         f"Step 2: Run {STEP_2}",
@@ -203,18 +200,18 @@ def _step_2(facts: Facts) -> Stage:
             _of(
                 f"RLS enabled on {len(facts.secured)} tables" if facts.secured else "RLS enabled on 24+ tables",
                 bool(present) and not open_tables and not absent,
-                f"{prefix}{_names('not enabled on', open_tables)}" if open_tables else no_table,
+                f"{prefix}{some('not enabled on', open_tables)}" if open_tables else no_table,
             ),
             _of(
                 f"Permissive policies created ({len(facts.permitted)})",
                 bool(present) and not without and not absent,
-                f"{prefix}{_names('no policy on', without)}" if without else no_table,
+                f"{prefix}{some('no policy on', without)}" if without else no_table,
             ),
-            _of("Verification functions created", not proving, _names("missing", proving)),
+            _of("Verification functions created", not proving, some("missing", proving)),
             _of(
                 "Zero behavior change (policies allow all)",
                 bool(facts.permitted) and not facts.narrowing,
-                _names("these policies narrow", facts.narrowing) or "there are no policies",
+                some("these policies narrow", facts.narrowing) or "there are no policies",
                 history=bool(facts.narrowing) and bool(facts.permitted),
             ),
         ),
@@ -240,7 +237,7 @@ def words(facts: Facts) -> Words:
     """What the specification's checklist says of these files beyond what they say themselves, with its facts."""
     count = None if facts.databases is None else len(facts.databases)
     placeholders = [each.name for each in facts.databases or () if each.placeholder]
-    reason = _names("still a placeholder:", placeholders) or facts.why_databases
+    reason = some("still a placeholder:", placeholders) or facts.why_databases
     updated = _of(UPDATE, bool(count) and not placeholders, reason or "no database is registered")
     return Words(
         proofs={BILLING: "billing schema exists"},
@@ -279,7 +276,7 @@ def _unsealed(facts: Facts) -> list[str]:
 
 
 def _lacking(facts: Facts) -> str:
-    return _names("missing", _unsealed(facts))
+    return some("missing", _unsealed(facts))
 
 
 def _still_off(says: str, facts: Facts) -> Line:
@@ -306,13 +303,6 @@ def _of(says: str, holds: bool, reason: str, *, history: bool = False) -> Line:
     if holds:
         return Line(says, True)
     return Line(says, None if history else False, reason)
-
-
-def _names(opening: str, names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    shown = ", ".join(names[:4])
-    return f"{opening} {shown}{f' and {len(names) - 4} more' if len(names) > 4 else ''}"
 
 
 def _rows(
