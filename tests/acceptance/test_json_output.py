@@ -106,7 +106,7 @@ def test_the_check_of_the_schema_can_fail() -> None:
     assert len(faults(drawn, SCHEMA)) == 4
 
 
-def test_every_command_speaks_json_and_nothing_else(server: TestServer, stage: Stage) -> None:
+def test_every_command_speaks_json_and_nothing_else(server: TestServer, stage: Stage, tmp_path: Path) -> None:
     url = stage(server, *FOUNDATION)
     there = ("--platform", "--database", url, "--json")
     for words, status in (
@@ -120,17 +120,18 @@ def test_every_command_speaks_json_and_nothing_else(server: TestServer, stage: S
         (("apply", "--no-backup", *there, "--only", STEP_3), 3),
         (("explain", 'relation "platform.databases" does not exist', "--platform", "--json"), 0),
         (("adopt", *there, "--edited", STEP_1), 2),
-        (("server", "status", "--json"), 0),
+        (("server", "status", "--json"), 1),
         (("plan", "--platform", "--database", "postgresql://x:y@127.0.0.1:1/z", "--json"), 1),
         (("plan", "--platform", "--nonsense", "--json"), 2),
     ):
-        said = lancio(*words)
+        # An embedded server of this account's own may run here, or not: one of a folder without any never does.
+        said = lancio(*words, env={"LANCIO_HOME": str(tmp_path)})
         assert said.err == "", words
         value = said.json
         assert isinstance(value, (dict, list)), words
         assert said.status == status, f"{words}: {said.out}"
         assert said.out.endswith("\n")
-        if status in (1, 2):
+        if status in (1, 2) and words[0] != "server":
             assert {"code", "message", "cause", "remedy"} <= set(value["error"]), words
 
 
