@@ -17,7 +17,7 @@ import pytest
 import servers
 from lancio import embedded
 from lancio.errors import ConnectionLost
-from lancio.executor import events, ledger, lock, runner
+from lancio.executor import events, lane, ledger, lock, runner
 
 PROGRAM = Path(__file__).with_name("runner_process.py")
 KILLS = int(os.environ.get("LANCIO_TEST_KILLS", "6"))
@@ -138,8 +138,8 @@ def test_the_runners_lock_is_named_after_database_and_ledger():
 @pytest.mark.embedded
 def test_a_crash_of_the_server_takes_back_what_was_not_on_the_disk_and_says_so(monkeypatch):
     """Commits that wait for the disk together: those told before the crash are looked up behind it, one by one."""
-    monkeypatch.setattr(runner, "TOGETHER", 10)
-    monkeypatch.setattr(runner, "TOGETHER_S", 60)
+    monkeypatch.setattr(lane, "TOGETHER", 10)
+    monkeypatch.setattr(lane, "TOGETHER_S", 60)
     names = [f"{n:03}.sql" for n in range(40)]
     files = [plans.facts(name, f"CREATE TABLE t{n} (id int);") for n, name in enumerate(names)]
     server = servers.start(servers.EMBEDDED)

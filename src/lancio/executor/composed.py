@@ -1,0 +1,214 @@
+"""What of a step is sent, in which order, and which command is what?"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lancio.errors import NoGo
+from lancio.executor import ledger, session
+from lancio.executor.session import QUERIES, Command
+from lancio.planner.model import folded
+from lancio.syntax import lexer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lancio.executor.session import Session
+    from lancio.planner.model import Check, FileFacts, Step
+    from lancio.reading.model import Statement
+
+CHECKS_AT_ONCE = 400
+"""PostgreSQL counts an array's elements without limit, but each check is a subquery to plan."""
+
+_COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
+_DROPS = re.compile(rb"drop", re.IGNORECASE)
+_EARLY = re.compile(r"(?i)set\s+transaction\b")
+_ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
+_DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
+
+
+@dataclass
+class Composed:
+    """A step's commands, and which of them is what."""
+
+    commands: list[Command] = field(default_factory=list)
+    statements: dict[int, tuple[int, Statement]] = field(default_factory=dict)  # command -> ordinal from 0
+    checks: dict[int, tuple[Check, ...]] = field(default_factory=dict)
+    constraints: int = -1
+    ledger: int = -1
+    commit: int = -1
+    settings: range = range(0)
+    guarded: bool = False  # begins with a guard, to be sent ahead of the end of the step before
+    written: int = 0  # how many of the pending events its ledger row carries
+    durable: bool = True  # its commit waits for the disk
+    alone: bool = False  # one statement outside of a transaction, and nothing else
+
+    def add(self, command: Command) -> int:
+        """One more command; its index."""
+        self.commands.append(command)
+        return len(self.commands) - 1
+
+
+def refuse_unsendable(facts: FileFacts) -> None:
+    """Refuse what would end or escape the step's transaction; a statement that is alone in its file is sent by itself.
+
+    Raises:
+        NoGo: with the place of the statement.
+    """
+    for statement in body(facts.statements):
+        where = f"{facts.name}:{statement.span.line}"
+        if statement.alone and facts.lone is None:
+            raise NoGo(
+                f"{statement.summary} cannot run in a transaction",
+                cause=statement.alone,
+                remedy="Each step is one transaction. Put this statement into a file of its own.",
+                where=where,
+            )
+        if statement.control and statement.control != "savepoint":
+            raise NoGo(
+                f"{statement.summary} stands in the middle of the file",
+                cause="It would end the step's transaction, and what came before could not be taken back.",
+                remedy="Let the file be one transaction: BEGIN first and COMMIT last, or neither.",
+                where=where,
+            )
+        if _copies(statement.sql):
+            raise NoGo(
+                "COPY from or to the client cannot run in a migration",
+                cause="Its data would have to come through the connection that the statements go through.",
+                remedy="Write the rows as INSERT, or copy from a file on the server.",
+                where=where,
+            )
+
+
+def compose(
+    work: Session,
+    run: int,
+    step: Step,
+    *,
+    position: int,
+    settings: Mapping[str, str],
+    token: str,
+    durable: bool,
+    guarded: bool = False,
+    spent_ms: float = 0.0,
+) -> Composed:
+    """The commands of a step, all but the events that its ledger row is to carry (`ledger.with_events`).
+
+    `token` names the run and `position` the step in it: `guarded` refuses all unless the step before ended well in
+    this session. `spent_ms` is what the statement of a file took that ran by itself.
+    """
+    sent = Composed(guarded=guarded, durable=durable)
+    if guarded:
+        sent.add(work.guard(f"{token}:{position - 1}"))
+    facts = step.facts
+    statements = () if facts.lone is not None else body(facts.statements)
+    own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
+    # The file's BEGIN may ask for an isolation level.
+    sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
+    # PostgreSQL takes SET TRANSACTION before any query only, ours among them.
+    early = next((at for at, each in enumerate(statements) if not _EARLY.match(each.sql)), len(statements))
+    for ordinal, statement in enumerate(statements[:early]):
+        sent.statements[sent.add(Command(statement.sql, keep=False))] = (ordinal, statement)
+    first = len(sent.commands)
+    for setting in facts.settings:
+        if setting in settings:
+            sent.add(Command(QUERIES["setting"], (setting, settings[setting])))
+    sent.settings = range(first, len(sent.commands))
+    if facts.lone is not None:
+        sent.add(Command(QUERIES["spent"], (str(spent_ms),)))
+    if _DROPS.search(facts.migration.text):
+        sent.add(Command(QUERIES["relations"], name="lancio_relations"))
+    for ordinal, statement in enumerate(statements[early:], early):
+        # The last one's result comes soon enough with what stands behind it.
+        flush = ordinal < len(statements) - 1
+        sent.statements[sent.add(Command(statement.sql, flush=flush, keep=False))] = (ordinal, statement)
+    # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
+    sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
+    lookups = not any(check.declared for check in facts.checks)
+    sent.add(work.settle(durable=sent.durable, lookups=lookups))
+    lines = [(statement.span.line, statement.summary) for statement in body(facts.statements)]
+    says = [check.says for check in facts.checks]
+    sent.ledger = sent.add(ledger.add_step(work, run, facts.migration, position, says, lines))
+    for start in range(0, len(facts.checks), CHECKS_AT_ONCE):
+        checks = facts.checks[start : start + CHECKS_AT_ONCE]
+        sent.checks[sent.add(verification(checks))] = checks
+    sent.commit = sent.add(Command("COMMIT", name="lancio_commit", keep=False))
+    sent.commands += work.reset(f"{token}:{position}")
+    if deallocates(step):
+        sent.commands = [replace(command, name="") for command in sent.commands]
+    return sent
+
+
+def isolated(step: Step) -> bool:
+    """Whether a file asks for an isolation level, which must come before any query of the runner's own."""
+    return _ISOLATED.search(step.facts.migration.text) is not None
+
+
+def deallocates(step: Step) -> bool:
+    """Whether a file may throw away prepared statements, the runner's among them."""
+    return _DEALLOCATES.search(step.facts.migration.text) is not None
+
+
+def body(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """The statements without the file's own BEGIN and COMMIT; the step's take their place."""
+    body = folded(statements)
+    return statements if body is None else body
+
+
+def _copies(sql: str) -> bool:
+    if not _COPY.search(sql):
+        return False
+    text = sql.encode()
+    words = [text[token.start : token.end].lower() for token in lexer.tokens(text) if token.kind == "word"]
+    return words[:1] == [b"copy"] and (b"stdin" in words or b"stdout" in words)
+
+
+def verification(checks: tuple[Check, ...]) -> Command:
+    """One statement that asks all checks and raises, naming each that does not hold.
+
+    The planner's own checks are a few texts with different names in them: with the names as parameters, a folder of
+    many alike files is planned by the server a few times instead of once a file.
+    """
+    pieces, names = _pieces(checks)
+    sql = f"{_VERIFY}{','.join(pieces)}]::boolean[], $1::text[])"
+    name = "lancio_check_" + hashlib.sha256(sql.encode()).hexdigest()[:16] if names else ""
+    return Command(sql, (session.array([check.says for check in checks]), *names), name=name)
+
+
+_VERIFY = "SELECT lancio.verify(ARRAY["
+_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+_UNPLAIN = re.compile(r"\w'|[\"\\$]|--|/\*|\w\s+'")
+"""What, outside of plain strings, could make a quote something else: a prefix, an identifier in quotes, a comment."""
+_NAMES_AT_MOST = 300
+"""Names in a step's checks up to which they become parameters: statements that rare are not asked twice."""
+
+
+def _pieces(checks: tuple[Check, ...]) -> tuple[list[str], list[str]]:
+    names: list[str] = []
+
+    def parameter(found: re.Match[str]) -> str:
+        names.append(found[0][1:-1].replace("''", "'"))
+        return f"${len(names) + 1}::text"
+
+    pieces = []
+    for check in checks:
+        text = check.sql.strip().rstrip(";")
+        if not check.declared and not _UNPLAIN.search(_PLAIN_STRING.sub("''", text)):
+            text = _PLAIN_STRING.sub(parameter, text)
+        pieces.append(f"(\n{text}\n)")
+    if len(names) > _NAMES_AT_MOST:
+        return _pieces(tuple(replace(check, declared=True) for check in checks))
+    return pieces, names
+
+
+def check_at(checks: tuple[Check, ...], position: int) -> Check | None:
+    """The check that a position in the text of `verification` lies in, in characters from 1."""
+    end = len(_VERIFY)
+    for check, piece in zip(checks, _pieces(checks)[0], strict=True):
+        end += len(piece) + 1
+        if position and position <= end:
+            return check
+    return None

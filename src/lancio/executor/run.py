@@ -1,0 +1,80 @@
+"""What is one run of a plan, whoever carries out its steps: its terms, its events so far, its end."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lancio.executor import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lancio.executor.events import Event
+    from lancio.executor.session import Connection, Signals
+    from lancio.planner.diagnosis import Way
+    from lancio.planner.model import Plan
+
+
+@dataclass
+class Run:
+    """The terms of a run and how far it is; its connections are the lanes' own."""
+
+    plan: Plan
+    signals: Signals
+    settings: dict[str, str]
+    reconnect: Callable[[], Connection]
+    way: Way
+    attempts: int
+    id: int | None = None
+    number: int = 0
+    pending: list[Event] = field(default_factory=list)
+    """Events that are not in the ledger yet: they go there with a commit to come."""
+    written_at: float = 0.0
+    """When events were last written, on the monotonic clock."""
+    applied: list[str] = field(default_factory=list)
+    outcome: str = ""
+    started: float = field(default_factory=time.monotonic)
+    known: dict[str, str] = field(default_factory=dict)
+    """Checksums of what the ledger had when the run began."""
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    @property
+    def of(self) -> int:
+        """How many steps the plan has."""
+        return len(self.plan.steps)
+
+    def next(self) -> int:
+        """The number of the next event."""
+        self.number += 1
+        return self.number
+
+    def tell(self, event: Event) -> Event:
+        """Keep an event for the ledger, and hand it on."""
+        self.pending.append(event)
+        return event
+
+    def finished(self, outcome: str) -> Event:
+        """The run's last event."""
+        return self.tell(
+            events.RunFinished(
+                number=self.next(),
+                run=self.id,
+                outcome=outcome,
+                applied=len(self.applied),
+                of=self.of,
+                duration_ms=round((time.monotonic() - self.started) * 1000, 1),
+            )
+        )
+
+    def half_done(self, name: str) -> bool:
+        """Whether a file's statement may have been carried out, or half so, though its step is not applied."""
+        return any(step.facts.name == name and step.facts.lone is not None for step in self.plan.steps)
+
+    def standing(self) -> frozenset[str]:
+        """The files that are applied here, those of this run among them."""
+        return frozenset(self.applied).union(
+            state.name for state in self.plan.states if state.recorded or state.state == "applied"
+        )
