@@ -7,6 +7,7 @@ gone cannot be made again from any file; that, and what PostgreSQL cannot take b
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,22 +127,14 @@ def survey(connection: psycopg.Connection[Any]) -> Survey:
             return key
 
         depends = set()
-        for one, two, sub, refclass, refobj, refsub, how in (tuple(row.values()) for row in _rows(cursor)):
-            left, right = real(Key(one, two, sub)), real(Key(refclass, refobj, refsub))
+        for row in cursor.execute(QUERIES["depends"].encode()).fetchall():
+            left = real(Key(row["class"], row["objid"], row["sub"]))
+            right = real(Key(row["ref_class"], row["ref_objid"], row["ref_sub"]))
             if left != right:
-                depends.add((left, right, how))
+                depends.add((left, right, row["type"]))
         cursor.execute(b"SELECT set_config('search_path', $1, true)", (path["path"],))
     major = connection.info.server_version // 10000
     return Survey(path["who"], major, things, dict(grants), defaults, comments, tuple(sorted(depends)))
-
-
-def _rows(cursor: psycopg.RawCursor[dict[str, Any]]) -> list[dict[str, Any]]:
-    # dict_row would merge columns of one name: each has its own here.
-    named = QUERIES["depends"].replace("d.classid::regclass::text,", "d.classid::regclass::text AS a,", 1)
-    named = named.replace("d.objid::bigint,", "d.objid::bigint AS b,", 1).replace("d.objsubid,", "d.objsubid AS c,", 1)
-    named = named.replace("d.refclassid::regclass::text,", "d.refclassid::regclass::text AS d,", 1)
-    named = named.replace("d.refobjid::bigint,", "d.refobjid::bigint AS e,", 1).replace("d.refobjsubid,", "d.refobjsubid AS f,", 1)
-    return cursor.execute(named.encode()).fetchall()
 
 
 def lost(before: Survey, after: Survey) -> tuple[Lost, ...]:
@@ -227,7 +220,7 @@ class _Inversion:
                     self.refused.append(f"it drops {said}, whose values are in no file")
                 elif thing.facts["generated"]:
                     self.refused.append(f"it drops {said}, which would stand behind the other columns")
-            elif thing.kind == "relation" and thing.facts["kind"] == "S" and not self._goes_with(self.before, key, self.make):
+            elif thing.kind == "relation" and thing.facts["kind"] == "S" and not thing.facts["identity"] and not self._goes_with(self.before, key, self.make):
                 self.refused.append(f"it drops {said}, whose last value is in no file")
             elif thing.kind == "relation" and thing.facts["kind"] == "f":
                 self.refused.append(f"it drops {said}, which is not made again from the catalog")
@@ -278,7 +271,7 @@ class _Inversion:
             self.refused.append(f"PostgreSQL cannot make {said} a generated column again, or cease to be one")
         if was["identity"] and not now["identity"]:
             self.refused.append(f"it takes away the identity of {said}, whose last value is in no file")
-        if (was["type"], was["typeid"]) != (now["type"], now["typeid"]) and (why := _narrows(was["type"], now["type"])):
+        if _retyped(was, now) and (why := _narrows(was["type"], now["type"])):
             self.refused.append(f"it changes the type of {said} from {was['type']} to {now['type']}: {why}")
         self._types_first(was)
 
@@ -290,16 +283,14 @@ class _Inversion:
                 self.early.add(key)
 
     def _sort_constraint(self, old: Thing, new: Thing) -> None:
-        if old.facts != new.facts and old.facts["definition"] != new.facts["definition"] and not old.facts["inherited"]:
-            # The text names tables and columns, which may have been renamed and mean the same.
-            if not self.moved() or old.facts["validated"] != new.facts["validated"]:
-                self._rebuild(old.key)
+        if not old.facts["inherited"] and not self._same_text(old, new):
+            self._rebuild(old.key)
 
     def _sort_index(self, old: Thing, new: Thing) -> None:
         """An index only changes with the names in its definition."""
 
     def _sort_trigger(self, old: Thing, new: Thing) -> None:
-        if old.facts["definition"] != new.facts["definition"] and not self.moved():
+        if not self._same_text(old, new):
             self._rebuild(old.key)
 
     _sort_policy = _sort_trigger
@@ -342,6 +333,24 @@ class _Inversion:
             self.refused.append(f"settings of {old.name} are changed, which concerns more than this database's objects")
         elif old.facts != new.facts:
             self.refused.append(f"it changes {self.before.named(old)}, which is not taken back from the catalog")
+
+    def _same_text(self, old: Thing, new: Thing) -> bool:
+        """Whether two definitions are the same but for names that were changed meanwhile."""
+        was, now = old.facts["definition"], new.facts["definition"]
+        if was == now:
+            return True
+        for one, other in self._names():
+            now = re.sub(rf"(?<![\w\"]){re.escape(other)}(?![\w\"])", lambda _, one=one: one, now)
+            was = re.sub(rf"(?<![\w\"]){re.escape(other)}(?![\w\"])", lambda _, one=one: one, was)
+        return bool(was == now)
+
+    def _names(self) -> list[tuple[str, str]]:
+        """Names before and after, of what bears another one, the longest first."""
+        found = {(old.name, new.name) for old, new in self._pairs() if self._renamed(old, new)}
+        found |= {
+            (_without_arguments(old), _without_arguments(new)) for old, new in self._pairs() if self._renamed(old, new)
+        }
+        return sorted(((one, other) for one, other in found if one != other), key=lambda each: (-len(each[1]), each))
 
     def moved(self) -> bool:
         """Whether something bears another name, or one that a text may name is gone: definitions then differ in words alone."""
@@ -454,6 +463,8 @@ class _Inversion:
         thing = self.after.things[key]
         if thing.kind in ("column", "constraint", "index") and thing.facts.get("inherited"):
             return True
+        if thing.kind == "relation" and thing.facts["identity"]:
+            return True
         if thing.kind == "constraint" and thing.facts["type"] == "n" and key not in self.make:
             # NOT NULL of a column that stays: set back with the column, by its own words.
             column = Key("pg_class", thing.above.objid, thing.facts["columns"][0]) if thing.above else key
@@ -523,7 +534,7 @@ class _Inversion:
         if was["inherited"] and now["inherited"]:
             return []
         head = f"ALTER TABLE {self.after.above(new)} ALTER COLUMN {new.name}"
-        retyped = (was["type"], was["typeid"], was["collation"]) != (now["type"], now["typeid"], now["collation"])
+        retyped = _retyped(was, now)
         words = []
         if now["default"] is not None and (retyped or was["default"] != now["default"]):
             words.append(f"{head} DROP DEFAULT")
@@ -531,9 +542,15 @@ class _Inversion:
             words.append(f"{head} DROP IDENTITY")
         if retyped:
             collation = f" COLLATE {was['collation']}" if was["collation"] else ""
-            way = _way_back(new.name, was["type"], now["type"])
-            words.append(f"{head} TYPE {was['type']}{collation}{way}")
+            type_ = self._type_then(was)
+            way = _way_back(new.name, type_, now["type"], same=was["typeid"] == now["typeid"])
+            words.append(f"{head} TYPE {type_}{collation}{way}")
         return words
+
+    def _type_then(self, was: dict[str, Any]) -> str:
+        """An earlier type by the name that it bears after the file."""
+        found = self.after.things.get(Key("pg_type", was["typeid"]))
+        return found.name if found is not None else str(was["type"])
 
     # Names.
 
@@ -707,7 +724,7 @@ class _Inversion:
         if was["inherited"] and now["inherited"]:
             return
         head = f"ALTER TABLE {self.before.above(old)} ALTER COLUMN {old.name}"
-        retyped = (was["type"], was["typeid"], was["collation"]) != (now["type"], now["typeid"], now["collation"])
+        retyped = _retyped(was, now)
         if was["generated"] and now["generated"] and was["generated"] != now["generated"]:
             yield f"{head} SET EXPRESSION AS ({was['generated']})"
         if now["notnull"] and not was["notnull"]:
@@ -924,9 +941,13 @@ def _narrows(was: str, now: str) -> str:
     return "what the old values were cannot be told from the new ones"
 
 
-def _way_back(column: str, was: str, now: str) -> str:
-    """The USING that leads back; none where PostgreSQL assigns one type to the other."""
-    if _base(was) in _WORDLIKE or _base(was) == _base(now) or {_base(was), _base(now)} <= _TIMES:
+def _retyped(was: dict[str, Any], now: dict[str, Any]) -> bool:
+    return bool((was["typeid"], was["typmod"], was["collation"]) != (now["typeid"], now["typmod"], now["collation"]))
+
+
+def _way_back(column: str, was: str, now: str, *, same: bool) -> str:
+    """The USING that leads back; none where PostgreSQL assigns one type to the other, or it is the `same`."""
+    if same or _base(was) in _WORDLIKE or {_base(was), _base(now)} <= _TIMES:
         return ""
     one, other = _rank(was), _rank(now)
     if one is not None and other is not None and one[0] == other[0]:

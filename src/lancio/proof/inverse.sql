@@ -1,6 +1,3 @@
--- name: path
-SELECT pg_catalog.set_config('search_path', 'pg_catalog', $1::boolean)
-
 -- name: things
 -- Every object outside of the server's schemas, the ledger's and the extensions', by its address in pg_depend (class,
 -- objid, sub), which a rename leaves as it is. `name` is its name as SQL has it, `bare` the last part of it, `above` the
@@ -54,6 +51,8 @@ SELECT 'relation', 'pg_class', r.oid::bigint, 0, r.name, quote_ident(r.relname),
                SELECT concat_ws(' ', 'AS', format_type(s.seqtypid, NULL), 'INCREMENT BY', s.seqincrement, 'MINVALUE', s.seqmin,
                    'MAXVALUE', s.seqmax, 'START WITH', s.seqstart, 'CACHE', s.seqcache, CASE WHEN s.seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
                FROM pg_sequence AS s WHERE s.seqrelid = r.oid) END,
+           'identity', r.relkind = 'S' AND EXISTS (
+               SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.deptype = 'i'),
            'owned', CASE WHEN r.relkind = 'S' THEN (
                SELECT d.refobjid::regclass::text || '.' || quote_ident(a.attname)
                FROM pg_depend AS d JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -183,7 +182,8 @@ FROM pg_description AS d, pg_identify_object(d.classoid, d.objoid, d.objsubid) A
 WHERE d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass AND d.objoid = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = 'public')
 
 -- name: depends
-SELECT d.classid::regclass::text, d.objid::bigint, d.objsubid, d.refclassid::regclass::text, d.refobjid::bigint, d.refobjsubid, d.deptype::text
+SELECT d.classid::regclass::text AS class, d.objid::bigint AS objid, d.objsubid AS sub, d.refclassid::regclass::text AS ref_class,
+       d.refobjid::bigint AS ref_objid, d.refobjsubid AS ref_sub, d.deptype::text AS type
 FROM pg_depend AS d WHERE d.objid >= 16384 AND (d.refobjid >= 16384 OR d.refclassid = 'pg_namespace'::regclass)
 
 -- name: aliases
