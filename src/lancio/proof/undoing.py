@@ -320,6 +320,17 @@ def _going(found: list[Undoing]) -> list[Undoing]:
     return settled
 
 
+def replayed(connection: psycopg.Connection[Any], files: Iterable[FileFacts]) -> Fingerprint:
+    """The catalog after these files ran in this order.
+
+    Raises:
+        StepFailed: a file does not run there.
+    """
+    for facts in files:
+        _run(connection, facts)
+    return fingerprint.take(connection)
+
+
 def undone(connection: psycopg.Connection[Any], whole: Rehearsed) -> str:
     """Run all undoings one behind the other, each in a transaction; why they do not give back the catalog, or ""."""
     for undoing in whole.undoings:

@@ -43,6 +43,8 @@ class Obstacle:
     table: Key | None
     says: str
     if_empty: bool = False
+    name: str = ""
+    """The table's name behind the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +142,17 @@ def _judged(found: _Table) -> tuple[list[Row], list[Obstacle]]:
         return [], [Obstacle(found.key, f"it deletes rows of {name} (line {line}), which are in no file")]
     if "update" in found.events:
         line = found.events["update"]
-        return [], [Obstacle(found.key, f"it updates rows of {name} (line {line}), whose earlier values are in no file", if_empty=True)]
+        return [], [Obstacle(found.key, f"it updates rows of {name} (line {line}), whose earlier values are in no file", if_empty=True, name=name)]
     if found.unnamed or ("insert" in found.events and not found.named):
         line = found.unnamed or found.events["insert"]
-        return [], [Obstacle(found.key, f"it inserts rows into {name} (line {line}) that cannot be told from later ones", if_empty=True)]
+        return [], [Obstacle(found.key, f"it inserts rows into {name} (line {line}) that cannot be told from later ones", if_empty=True, name=name)]
     if found.named:
         seen = dict.fromkeys((_where(row), line) for row, line in found.named)
         return [Row(found.key, where, line) for where, line in seen], []
     if "somehow" in found.events:
         line = found.events["somehow"]
         place = f" (line {line})" if line else ""
-        return [], [Obstacle(found.key, f"it writes rows of {name} through a routine or a trigger{place}, which cannot be told from later ones", if_empty=True)]
+        return [], [Obstacle(found.key, f"it writes rows of {name} through a routine or a trigger{place}, which cannot be told from later ones", if_empty=True, name=name)]
     return [], []
 
 
