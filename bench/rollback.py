@@ -95,9 +95,11 @@ def measure(server: Scratch, path: Path, preamble: bytes, variables: Mapping[str
             connection.execute(replay.QUERIES["reset"].encode())
             back = fingerprint.take(connection)
             again = replay.run(connection, replay.script(facts.migration, facts.ops))
-            if why or back.hash != before.hash or isinstance(again, replay.Failed) or fingerprint.take(connection).hash != after.hash:
+            anew = fingerprint.take(connection)
+            if why or back.hash != before.hash or isinstance(again, replay.Failed) or anew.hash != after.hash:
                 result.counts["wrong"] += 1
-                result.wrong.append(f"{facts.name}: {why or again}")
+                apart = [str(each)[:200] for pair in ((before, back), (after, anew)) for some in fingerprint.diff(*pair) for each in some]
+                result.wrong.append(f"{facts.name}: {why or apart[:6] or again}")
             else:
                 result.counts["down" if found.way == "written" else found.way] += 1
     server.drop(name)

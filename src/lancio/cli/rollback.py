@@ -143,7 +143,7 @@ def rollback(
             return 0
         if not _agreed(terminal, prepared, session, yes=yes, json_=json_):
             return 1
-        return _launch(terminal, prepared, graph, session, where, json_=json_)
+        return _launch(terminal, prepared, graph, session, where, alone=not choice.together, json_=json_)
 
 
 # --- which steps ------------------------------------------------------------------------------------------------------
@@ -332,7 +332,13 @@ def _rehearsed(
             notes.append(f"rehearsed on PostgreSQL {server.major}, and this server is {session.major}: a server of that version can be named by --scratch")
         elif apart := len(set(fingerprint.take(session.connection).facts) ^ set(whole.end.facts)):
             notes.append(f"the catalog here differs from what the files make in {apart} facts; each step is taken back only where it leaves those alone")
-        rows = tuple(_counted(whole, session))
+        counted = tuple(_counted(whole, session))
+        rows = tuple(row for row in counted if not row.loss.where or row.count.rows != 0)
+        notes += [
+            f"no row of {row.loss.table} is like the one that {row.step} made ({row.loss.where}): if it was changed, it stays"
+            for row in counted
+            if row not in rows
+        ]
         for row in rows:
             if row.loss.where and (row.count.rows or 0) > 1:
                 why[row.step] = (*why[row.step], f"{row.count.rows} rows of {row.loss.table} are like the one that it made ({row.loss.where})")
@@ -498,15 +504,15 @@ def _lost(prepared: Prepared, cells: int) -> list[str]:
         return []
     full = [row for row in prepared.rows if row.count.rows != 0]
     empty = len(prepared.rows) - len(full)
-    more = f"{lines.counted(empty, 'table or column')} without any" if empty else ""
+    more = f"{empty} {'table or column' if empty == 1 else 'tables or columns'} without any"
     if not full:
-        return lines.wrap(f"DATA LOSS: none{f'; {more} go' if more else ''}.".replace("columns", "columns"), cells)
+        return lines.wrap(f"DATA LOSS: none{f'; {more}' if empty else ''}.", cells)
     text = ["DATA LOSS"]
     for row in full[:SHOWN]:
         text += lines.wrap(f"! {lines.clean(_row(row))}", cells, first="  ", rest="    ")
     if len(full) > SHOWN:
         text.append(f"  ! and {len(full) - SHOWN} more tables and columns with rows")
-    if more:
+    if empty:
         text.append(f"  · and {more}")
     return text
 
@@ -596,7 +602,7 @@ def _agreed(terminal: Terminal, prepared: Prepared, session: work.Session, *, ye
 
 
 def _launch(
-    terminal: Terminal, prepared: Prepared, graph: Graph, session: work.Session, where: Source, *, json_: bool
+    terminal: Terminal, prepared: Prepared, graph: Graph, session: work.Session, where: Source, *, alone: bool, json_: bool
 ) -> int:
     from lancio.executor import rollback as running
     from lancio.planner.diagnosis import Way
@@ -619,7 +625,10 @@ def _launch(
         rows = sum(row.count.rows or 0 for row in prepared.rows)
         terminal.data(_line({"event": "rolled-back", "steps": len(undos), "rows_lost": rows, "duration_ms": round(took, 1)}))
     else:
-        terminal.data(f"{lines.counted(len(undos), 'step')} taken back in {lines.lasted(took)}. lancio apply runs them again.\n")
+        terminal.data(f"{lines.counted(len(undos), 'step')} taken back in {lines.lasted(took)}.\n")
+        # Where later steps stayed, a file that comes before them runs when it is named by itself.
+        only = "".join(f" --only {each.facts.name}" for each in reversed(undos)) if alone else ""
+        terminal.data("".join(f"To run them again:  {each}\n" for each in session.here((f"lancio apply {where.words}{only}",))))
     return 0
 
 

@@ -152,7 +152,7 @@ def invert(before: Survey, after: Survey) -> Inverse:
     """The SQL that leads from the catalog after a file back to the one before it."""
     work = _Inversion(before, after)
     work.sort_out()
-    statements = (*work.taken_down(), *work.renamed(), *work.made(), *work.set_back())
+    statements = (*work.taken_down(), *work.renamed(), *work.emptied(), *work.made(), *work.late, *work.set_back())
     return Inverse(tuple(statements), tuple(dict.fromkeys(work.refused)))
 
 
@@ -186,6 +186,7 @@ class _Inversion:
     make: set[Key] = field(default_factory=set)
     changed: dict[Key, tuple[Thing, Thing]] = field(default_factory=dict)
     replaced: dict[Key, str] = field(default_factory=dict)  # set back in place, by OR REPLACE
+    late: list[str] = field(default_factory=list)  # the same, but once all names are back
     early: set[Key] = field(default_factory=set)  # types that are made first, as columns go back to them
 
     # What is new, gone and changed.
@@ -255,7 +256,7 @@ class _Inversion:
             self.refused.append(f"it makes something else of {self.before.named(old)}")
         if was["kind"] == "c" and was["columns"] != now["columns"]:
             self.refused.append(f"it changes the attributes of {self.before.named(old)}")
-        if was["definition"] != now["definition"] and was["kind"] in ("v", "m"):
+        if was["kind"] in ("v", "m") and not self._same_text(old, new):
             if was["kind"] == "v" and was["columns"] == now["columns"] and not self.moved():
                 self.replaced[old.key] = _view(old, replace=True)
             else:
@@ -304,12 +305,14 @@ class _Inversion:
 
     def _sort_routine(self, old: Thing, new: Thing) -> None:
         was, now = old.facts, new.facts
-        if was["definition"] == now["definition"]:
+        if was["definition"] == now["definition"] or (was["definition"] is not None and self._same_text(old, new)):
             return
         if now["defaults"] > was["defaults"] or was["names"] != now["names"]:
             self._rebuild(old.key)
+        elif was["definition"] is not None and self.moved():
+            self.late.append(was["definition"].rstrip())  # it may name what has its earlier name only then
         elif was["definition"] is not None:
-            self.replaced[old.key] = was["definition"]
+            self.replaced[old.key] = was["definition"].rstrip()
         else:
             self.refused.append(f"it changes {self.before.named(old)}, an aggregate")
 
@@ -414,6 +417,7 @@ class _Inversion:
         covers = self._covers(self.after, self.drop)
 
         def top(key: Key) -> Key | None:
+            key = members.get(key, key)
             seen = set()
             while key in covers and key not in seen:
                 seen.add(key)
@@ -425,7 +429,8 @@ class _Inversion:
 
         set_back = {key for key, (old, new) in self.changed.items() if old.kind == "column" and self._column_back(old, new)}
         nodes = {key for key in self.drop if key not in covers} | set(self.replaced) | set_back
-        nodes = {key for key in nodes if not self._left_alone(key)}
+        nodes = {key for key in nodes if not self._left_alone(key) and key not in self._emptied()}
+        members = {one: other for one, other, how in self.after.depends if how == "e"}
         waits: dict[Key, set[Key]] = {key: set() for key in nodes}
         reasons: dict[tuple[Key, Key], list[Key]] = defaultdict(list)
         for one, other, _ in self.after.depends:
@@ -457,6 +462,19 @@ class _Inversion:
                 yield self._dropping(self.after.things[key], aside.get(key))
             else:
                 yield from self._column_back(*self.changed[key])
+
+    def _emptied(self) -> list[Key]:
+        """New schemas that hold something which goes back to where it was: they can go only then."""
+        homes = {
+            new.facts["schema"] for old, new in self.changed.values()
+            if "schema" in new.facts and new.facts["schema"] != old.facts["schema"]
+        }  # fmt: skip
+        return sorted(key for key in self.drop if self.after.things[key].kind == "schema" and self.after.things[key].name in homes)
+
+    def emptied(self) -> Iterator[str]:
+        """DROP of the schemas that are empty once all is back in its own."""
+        for key in self._emptied():
+            yield self._dropping(self.after.things[key])
 
     def _left_alone(self, key: Key) -> bool:
         """What goes by itself although pg_depend does not say so, or is set back in another way."""
@@ -577,8 +595,10 @@ class _Inversion:
             head, bare = _head(new, above)
             schema = schemas.get(new.facts.get("schema", ""), new.facts.get("schema"))
             full = f"{schema}.{bare}" if schema and old.kind in ranks and old.kind != "schema" else new.bare
-            if old.kind in ranks and old.kind != "schema" and schema != old.facts["schema"]:
+            follows = old.kind == "index" or old.facts.get("owned") or old.facts.get("identity")
+            if old.kind in ranks and old.kind != "schema" and schema != old.facts["schema"] and not follows:
                 yield f"ALTER {_word(new)} {full}{_arguments(new)} SET SCHEMA {old.facts['schema']}"
+            if old.kind in ranks and old.kind != "schema":
                 full = f"{old.facts['schema']}.{bare}"
             goal = _without_arguments(old)
             if bare == goal:
@@ -735,7 +755,7 @@ class _Inversion:
             yield f"{head} SET DEFAULT {was['default']}"
         if was["identity"] and now["identity"] and was["identity"] != now["identity"]:
             yield f"{head} SET GENERATED {'ALWAYS' if was['identity'] == 'a' else 'BY DEFAULT'}"
-        if was["storage"] != now["storage"] and was["storage"]:
+        if was["storage"] != now["storage"] and not retyped:
             yield f"{head} SET STORAGE {_STORAGE[was['storage']]}"
         if was["statistics"] != now["statistics"]:
             yield f"{head} SET STATISTICS {was['statistics'] or -1}"

@@ -65,7 +65,7 @@ SELECT 'column', 'pg_class', r.oid::bigint, a.attnum::integer, quote_ident(a.att
            'notnull', a.attnotnull, 'default', CASE WHEN coalesce(to_jsonb(a) ->> 'attgenerated', '') = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
            'generated', CASE WHEN coalesce(to_jsonb(a) ->> 'attgenerated', '') <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
            'identity', a.attidentity, 'collation', (SELECT quote_ident(kn.nspname) || '.' || quote_ident(k.collname) FROM pg_collation AS k JOIN pg_namespace AS kn ON kn.oid = k.collnamespace WHERE k.oid = a.attcollation AND a.attcollation <> t.typcollation),
-           'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END,
+           'storage', a.attstorage,
            'statistics', nullif(to_jsonb(a) ->> 'attstattarget', '-1'), 'options', to_jsonb(a.attoptions),
            'inherited', a.attinhcount > 0 AND NOT a.attislocal)
 FROM relation AS r

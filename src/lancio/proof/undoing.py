@@ -7,7 +7,6 @@ catalog's fingerprint is what may run.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -229,10 +228,10 @@ def _run(connection: psycopg.Connection[Any], facts: FileFacts) -> tuple[list[in
         if not isinstance(done, Failed):
             locked = [row[0] for row in connection.execute(QUERIES["written"].encode())]
             names = _names(connection)
-            with contextlib.suppress(psycopg.errors.DatabaseError):
+            try:
                 connection.execute("COMMIT")
-            if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                done = Failed("a deferred constraint fails", "23000")
+            except psycopg.errors.DatabaseError as error:
+                done = Failed(error.diag.message_primary or str(error), error.sqlstate or "")
         elif done.sqlstate == replay.UNSAFE_ENUM:
             connection.execute("ROLLBACK")
             done = replay.run(connection, script)

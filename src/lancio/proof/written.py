@@ -7,6 +7,7 @@ and dynamic SQL too.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from lancio.reading import tree
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from lancio.planner.model import FileFacts
     from lancio.proof.inverse import Survey
@@ -103,7 +104,7 @@ def written(
             found.events["somehow"] = 0
     made: list[Row] = []
     for each in sorted(tables.values(), key=lambda each: each.name):
-        rows_, refused = _judged(each)
+        rows_, refused = _judged(each, _keys(before, each.key))
         made += rows_
         obstacles += refused
     return Written(tuple(made), tuple(dict.fromkeys(obstacles)))
@@ -135,7 +136,24 @@ def _explained(found: _Table, tables: dict[int, _Table], after: Survey) -> bool:
     return found.harmless or any(each.name in parents and (each.events or each.named) for each in tables.values())
 
 
-def _judged(found: _Table) -> tuple[list[Row], list[Obstacle]]:
+def _keys(of: Survey, table: Key) -> list[frozenset[str]]:
+    """The columns of a table that name one row, key by key, quoted as SQL has them."""
+    numbers = {thing.key.sub: thing.name for thing in of.things.values() if thing.kind == "column" and thing.above == table}
+    found = []
+    for thing in of.things.values():
+        if thing.above != table:
+            continue
+        if thing.kind == "constraint" and thing.facts["type"] in ("p", "u"):
+            found.append(frozenset(numbers.get(each, "") for each in thing.facts["columns"]))
+        elif thing.kind == "index" and (plain := _UNIQUE.fullmatch(thing.facts["definition"])):
+            found.append(frozenset(each.strip() for each in plain[1].split(",")))
+    return found
+
+
+_UNIQUE = re.compile(r'CREATE UNIQUE INDEX [^(]* USING btree \(((?:\w+|"[^"(),]+")(?:, (?:\w+|"[^"(),]+"))*)\)')
+
+
+def _judged(found: _Table, keys: list[frozenset[str]]) -> tuple[list[Row], list[Obstacle]]:
     name = found.name
     if found.events.keys() & {"delete", "truncate"}:
         line = min(found.events[each] for each in found.events.keys() & {"delete", "truncate"})
@@ -147,7 +165,7 @@ def _judged(found: _Table) -> tuple[list[Row], list[Obstacle]]:
         line = found.unnamed or found.events["insert"]
         return [], [Obstacle(found.key, f"it inserts rows into {name} (line {line}) that cannot be told from later ones", if_empty=True, name=name)]
     if found.named:
-        seen = dict.fromkeys((_where(row), line) for row, line in found.named)
+        seen = dict.fromkeys((_where(row, keys), line) for row, line in found.named)
         return [Row(found.key, where, line) for where, line in seen], []
     if "somehow" in found.events:
         line = found.events["somehow"]
@@ -156,10 +174,8 @@ def _judged(found: _Table) -> tuple[list[Row], list[Obstacle]]:
     return [], []
 
 
-def _where(row: RowFact) -> str:
-    return " AND ".join(_conditions(row))
-
-
-def _conditions(row: RowFact) -> Iterator[str]:
-    for column, value in row.values:
-        yield f"{rows.identifier(column)} = {rows.literal(value).strip()}"
+def _where(row: RowFact, keys: list[frozenset[str]]) -> str:
+    """What finds the row: its key, where the constants hold one, since other columns may have changed; else all."""
+    values = {rows.identifier(column): rows.literal(value).strip() for column, value in row.values}
+    key = min((key for key in keys if key and key <= values.keys()), key=lambda each: (len(each), sorted(each)), default=None)
+    return " AND ".join(f"{column} = {value}" for column, value in values.items() if key is None or column in key)
