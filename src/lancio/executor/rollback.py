@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -219,7 +220,7 @@ def otherwise(
     """
     removed, added = change
     if same_version:
-        wanted, has = (set(live.facts) - set(added)) | set(removed), set(found.facts)
+        wanted, has = (clockless(live.facts) - clockless(added)) | clockless(removed), clockless(found.facts)
         return sorted(wanted - has), sorted(has - wanted)
     names = {(each.kind, each.identity) for each in removed}
     gone = {(each.kind, each.identity) for each in added} - names
@@ -230,6 +231,14 @@ def otherwise(
         [each for each in (*lacking, *removed) if (each.kind, each.identity) not in has_names and not _unnamed(each)],
         [each for each in found.facts if (each.kind, each.identity) not in wanted_names and not _unnamed(each)],
     )
+
+
+_CLOCK = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+(?:[+-]\d\d(?::?\d\d)?)?'")
+
+
+def clockless(facts: Iterable[Fact]) -> set[Fact]:
+    """The facts without the moment that a definition was made at: 'now'::timestamp stands for it, written out."""
+    return {fact._replace(definition=_CLOCK.sub("'now'", fact.definition)) for fact in facts}
 
 
 def _unnamed(fact: Fact) -> bool:

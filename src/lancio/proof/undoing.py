@@ -118,7 +118,7 @@ def undo(
     notes: list[str] = []
     if down is not None:
         statements, why = written_down(facts, down)
-        if statements:
+        if not why:  # an empty one says that there is nothing to do, which the catalog confirms or not
             tried = _tried(connection, statements, print_before, after)
             if not tried.why:
                 stays = tuple(
@@ -130,7 +130,7 @@ def undo(
                     notes=(*tried.notes, *stays),
                 )  # fmt: skip
             why = tried.why
-        notes.append(f"{_place(facts, down)} is not used: {why or 'there is nothing in it'}")
+        notes.append(f"{_place(facts, down)} is not used: {why}")
     rows = tuple(f"DELETE FROM {after.things[row.table].name} WHERE {row.where}" for row in found.made)
     losses = tuple(Loss(row.table, after.things[row.table].name, where=row.where) for row in found.made)
     statements = (*rows, *inverted.statements)
