@@ -2,10 +2,10 @@
 
     python bench/rollback.py FOLDER… [--preamble FILE]… [--var NAME=VALUE]… [--no-down] [--scratch URL] [--json] [-v]
 
-Each FOLDER is one history; `--preamble` is given once a folder, in the same order (or not at all; `-` for none): SQL that
-runs before the first file. Each step is taken back right after it ran: its undoing is committed, the catalog's
-fingerprint compared with the one from before the step, then the step runs again and the fingerprint is compared with the
-one from behind it.
+Each FOLDER is one history; `--preamble` is given once a folder, in the same order (or not at all; `-` for none): SQL
+that runs before the first file. Each step is taken back right after it ran: its undoing is committed, the catalog's
+fingerprint compared with the one from before the step, then the step runs again and the fingerprint is compared with
+the one from behind it.
 
   returned    the fingerprint came back both times; `down` by what its author wrote, `computed` from the catalog
   refused     it would not run: nothing brings back what it dropped or changed, or its own rehearsal did not give back
@@ -27,11 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lancio.catalog import profile
 from lancio.errors import LancioError, StepFailed
 from lancio.executor import fingerprint
 from lancio.executor.rollback import clockless
 from lancio.planner import graph as planning
-from lancio.catalog import profile
 from lancio.proof import replay, scratch, undoing
 from lancio.reading import source
 
@@ -100,7 +100,12 @@ def measure(server: Scratch, path: Path, preamble: bytes, variables: Mapping[str
             same = clockless(anew.facts) == clockless(after.facts)  # a view may have the moment in it when it was made
             if why or back.hash != before.hash or isinstance(again, replay.Failed) or not same:
                 result.counts["wrong"] += 1
-                apart = [str(each)[:200] for pair in ((before, back), (after, anew)) for some in fingerprint.diff(*pair) for each in some]
+                apart = [
+                    str(each)[:200]
+                    for pair in ((before, back), (after, anew))
+                    for some in fingerprint.diff(*pair)
+                    for each in some
+                ]
                 result.wrong.append(f"{facts.name}: {why or apart[:6] or again}")
             else:
                 result.counts["down" if found.way == "written" else found.way] += 1
@@ -111,15 +116,16 @@ def measure(server: Scratch, path: Path, preamble: bytes, variables: Mapping[str
 
 def table(results: Sequence[Result]) -> str:
     """The measured histories, a line each."""
-    head = f"{'history':<14}{'steps':>6}{'returned':>10}{'':>9}{'down':>6}{'computed':>10}{'refused':>9}{'caught':>8}{'wrong':>7}{'seconds':>9}"
-    rows = [head]
+    columns = ("steps", "returned", "", "down", "computed", "refused", "caught", "wrong", "seconds")
+    rows = [f"{'history':<14}" + "".join(f"{each:>10}" for each in columns)]
     for each in results:
-        share = f"{100 * each.returned / each.steps:.1f} %" if each.steps else "-"
         counts = each.counts
-        rows.append(
-            f"{each.name:<14}{each.steps:>6}{each.returned:>10}{share:>9}{counts['down']:>6}"
-            f"{counts['computed'] + counts['none']:>10}{counts['refused']:>9}{counts['caught']:>8}{counts['wrong']:>7}{each.seconds:>9.1f}"
-        )
+        cells = (
+            each.steps, each.returned, f"{100 * each.returned / each.steps:.1f} %" if each.steps else "-", counts["down"],
+            counts["computed"] + counts["none"], counts["refused"], counts["caught"], counts["wrong"],
+            f"{each.seconds:.1f}",
+        )  # fmt: skip
+        rows.append(f"{each.name:<14}" + "".join(f"{cell:>10}" for cell in cells))
     return "\n".join(rows)
 
 
@@ -136,7 +142,9 @@ def main() -> int:
     given = parser.parse_args()
     if given.preamble and len(given.preamble) != len(given.folders):
         parser.error("--preamble is given once a folder, or not at all")
-    preambles = [b"" if each == "-" else Path(each).read_bytes() for each in given.preamble or ["-"] * len(given.folders)]
+    preambles = [
+        b"" if each == "-" else Path(each).read_bytes() for each in given.preamble or ["-"] * len(given.folders)
+    ]
     variables = dict(each.split("=", 1) for each in given.var)
     results = []
     try:
@@ -154,7 +162,14 @@ def main() -> int:
         print(error.message, error.cause, sep="\n", file=sys.stderr)
         return 1
     if given.json:
-        print(json.dumps([{"history": each.name, "steps": each.steps, "returned": each.returned, **each.counts} for each in results]))
+        print(
+            json.dumps(
+                [
+                    {"history": each.name, "steps": each.steps, "returned": each.returned, **each.counts}
+                    for each in results
+                ]
+            )
+        )
     elif len(results) > 1:
         print(table(results))
     return 1 if any(each.wrong for each in results) else 0

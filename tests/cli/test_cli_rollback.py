@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from servers import run_psql
 
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.executor import fingerprint
+from servers import run_psql
 
 pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
@@ -205,7 +205,7 @@ def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows
     assert len(document["steps"]) == 8
     assert counted["platform.databases"] == 2
     assert counted["platform.organizations"] == counted["platform.projects"] == 1
-    status, out, err = lancio(database, "rollback", "--platform", "--all", "--yes")
+    status, _, err = lancio(database, "rollback", "--platform", "--all", "--yes")
     assert status == 0, err
     assert printed(database).hash == empty.hash
     assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0

@@ -27,7 +27,11 @@ def built(folder, **files):
 def applied(url, graph):
     with contextlib.closing(psycopg.connect(url, autocommit=True)) as connection:
         made = planner.make(
-            graph, snapshot.take(connection, graph), ledger={name: each.checksum for name, each in ledger.read(connection).items()}, durations={}, environ={}
+            graph,
+            snapshot.take(connection, graph),
+            ledger={name: each.checksum for name, each in ledger.read(connection).items()},
+            durations={},
+            environ={},
         )
         for _ in runner.apply(made, connection, settings={}, reconnect=lambda: psycopg.connect(url)):
             pass
@@ -56,7 +60,9 @@ def test_a_step_that_was_taken_back_is_pending_again_and_its_rows_tell_the_story
         assert list(ledger.read(connection)) == ["a.sql"]
         latest = ledger.runs(connection)[0]
         assert latest.outcome == "done"
-        assert [(each.migration, each.state) for each in ledger.steps(connection, latest.id)] == [("b.sql", "rolled back")]
+        assert [(each.migration, each.state) for each in ledger.steps(connection, latest.id)] == [
+            ("b.sql", "rolled back")
+        ]
         assert [each["event"] for each in ledger.events(connection, latest.id)] == ["step-rolled-back"]
     applied(database, graph)
     with psycopg.connect(database) as connection:
@@ -110,7 +116,7 @@ def test_while_another_runner_holds_the_lock_nothing_is_taken_back(database, tmp
     graph = built(tmp_path / "m", a="CREATE TABLE t (id integer);")
     applied(database, graph)
     real = rollback.lock.acquire
-    monkeypatch.setattr(ledger.lock, "acquire", lambda work, wait_s: real(work, 0.3))
+    monkeypatch.setattr(ledger.lock, "acquire", lambda work, **_: real(work, 0.3))
     with contextlib.closing(psycopg.connect(database, autocommit=True)) as other:
         work = session.begin(other, application="lancio apply")
         for _ in real(work, 1):
@@ -157,7 +163,9 @@ def test_an_older_ledger_is_brought_up_to_date_by_the_first_rollback(every_datab
     with psycopg.connect(every_database) as connection:
         connection.execute("DELETE FROM lancio.ledger_format WHERE version = 8")
         connection.execute("ALTER TABLE lancio.step DROP CONSTRAINT step_state_check")
-        connection.execute("ALTER TABLE lancio.step ADD CONSTRAINT step_state_check CHECK (state IN ('applied', 'adopted', 'edited'))")
+        connection.execute(
+            "ALTER TABLE lancio.step ADD CONSTRAINT step_state_check CHECK (state IN ('applied', 'adopted', 'edited'))"
+        )
     rolled_back(every_database, graph, undo(graph, "a", "DROP TABLE t"))
     with psycopg.connect(every_database) as connection:
         assert ledger.read(connection) == {}

@@ -94,7 +94,8 @@ def rollback(
 
     terminal = terminal_of(context)
     if platform and folder is not None:  # with --platform there is no DIR, so the first word is a file
-        folder, files = None, (folder, *files)
+        files = (folder, *files)
+        folder = None
     chosen = [bool(files), to is not None, last is not None, all_]
     if sum(chosen) > 1:
         raise UsageError(
@@ -128,7 +129,7 @@ def rollback(
         _unedited(graph, applied, choice)
         downs = _downs(where, graph, choice)
         if no_rehearsal:
-            prepared = _unrehearsed(graph, choice, downs, session)
+            prepared = _unrehearsed(graph, choice, downs)
         else:
             prepared = _rehearsed(graph, choice, applied, downs, session, preamble, scratch)
         if script:
@@ -279,7 +280,7 @@ class Prepared:
         return any(row.count.rows is None or row.count.rows > 0 for row in self.rows)
 
 
-def _unrehearsed(graph: Graph, choice: Choice, downs: Mapping[str, Migration], session: work.Session) -> Prepared:
+def _unrehearsed(graph: Graph, choice: Choice, downs: Mapping[str, Migration]) -> Prepared:
     """What people wrote, as it stands."""
     from lancio.proof import undoing
 
@@ -290,11 +291,13 @@ def _unrehearsed(graph: Graph, choice: Choice, downs: Mapping[str, Migration], s
         if (down := downs.get(name)) is None:
             said = "nobody wrote what takes it back, and working it out takes a scratch database: leave --no-rehearsal away"
         else:
-            statements, said = undoing.written_down(facts, down)
+            statements, said = undoing.written_down(down)
             said = said or ("" if statements else f"{down.name} has no statement")
         why[name] = (said,) if said else ()
         found.append(undoing.Undoing(facts, "written", statements, down.name if down else ""))
-    return Prepared(tuple(found), why, choice.hanging, (), "", ("what is lost is not known without a rehearsal",), rehearsed=False)
+    return Prepared(
+        tuple(found), why, choice.hanging, (), "", ("what is lost is not known without a rehearsal",), rehearsed=False
+    )
 
 
 def _rehearsed(
@@ -310,7 +313,10 @@ def _rehearsed(
         with _database(server, options, before) as connection:
             whole: Rehearsed | None = None
             for each in undoing.rehearse(
-                connection, [graph.file(name) for name in choice.kept], [graph.file(name) for name in choice.steps], downs
+                connection,
+                [graph.file(name) for name in choice.kept],
+                [graph.file(name) for name in choice.steps],
+                downs,
             ):
                 if isinstance(each, undoing.Rehearsed):
                     whole = each
@@ -323,26 +329,36 @@ def _rehearsed(
             with _database(server, options, before) as connection:
                 in_order = undoing.replayed(connection, [graph.file(name) for name in applied])
             if in_order.hash != whole.end.hash:
-                why[whole.undoings[-1].name] = (
-                    "later steps that stay would be otherwise without it, though nothing was read that says so: "
-                    "with --to all that was applied behind a file is taken back",
-                )
+                said = "later steps that stay would be otherwise without it, though nothing was read that says so"
+                why[whole.undoings[-1].name] = (f"{said}: --to takes back all that was applied behind a file",)
         same = server.major == session.major
         if not same:
-            notes.append(f"rehearsed on PostgreSQL {server.major}, and this server is {session.major}: a server of that version can be named by --scratch")
+            notes.append(
+                f"rehearsed on PostgreSQL {server.major}, and this server is {session.major}: "
+                "a server of that version can be named by --scratch"
+            )
         elif apart := len(set(fingerprint.take(session.connection).facts) ^ set(whole.end.facts)):
-            notes.append(f"the catalog here differs from what the files make in {apart} facts; each step is taken back only where it leaves those alone")
+            notes.append(
+                f"the catalog here differs from what the files make in {apart} facts; each step is taken back only "
+                "where it leaves those alone"
+            )
         counted = tuple(_counted(whole, session))
         rows = tuple(row for row in counted if not row.loss.where or row.count.rows != 0)
         notes += [
-            f"no row of {row.loss.table} is like the one that {row.step} made ({row.loss.where}): if it was changed, it stays"
+            f"no row of {row.loss.table} is like the one that {row.step} made ({row.loss.where}): "
+            "if it was changed, it stays"
             for row in counted
             if row not in rows
         ]
         for row in rows:
             if row.loss.where and (row.count.rows or 0) > 1:
-                why[row.step] = (*why[row.step], f"{row.count.rows} rows of {row.loss.table} are like the one that it made ({row.loss.where})")
-        return Prepared(whole.undoings, why, choice.hanging, rows, server.said, tuple(notes), rehearsed=True, same_version=same)
+                why[row.step] = (
+                    *why[row.step],
+                    f"{row.count.rows} rows of {row.loss.table} are like the one that it made ({row.loss.where})",
+                )
+        return Prepared(
+            whole.undoings, why, choice.hanging, rows, server.said, tuple(notes), rehearsed=True, same_version=same
+        )
 
 
 def _text(preamble: str | None) -> bytes:
@@ -476,7 +492,10 @@ def _show(terminal: Terminal, prepared: Prepared, session: work.Session, where: 
     text.append("")
     for position, each in enumerate(prepared.undoings, 1):
         reasons = prepared.why.get(each.name, ())
-        text += lines.wrap(f"[{position}/{of}] {'✗' if reasons else '↩'} {each.name}  {_said(each) if not reasons else 'refused'}", cells)
+        text += lines.wrap(
+            f"[{position}/{of}] {'✗' if reasons else '↩'} {each.name}  {_said(each) if not reasons else 'refused'}",
+            cells,
+        )
         for reason in reasons[:SHOWN]:
             text += lines.wrap(f"✗ {lines.clean(reason)}", cells, first="    ", rest="      ")
         if len(reasons) > SHOWN:
@@ -559,14 +578,15 @@ def _script(terminal: Terminal, prepared: Prepared, session: work.Session, where
     from lancio.render import undoing as rendering
 
     if prepared.refused:
-        _show_refused(terminal, prepared, session, where)
+        _show_refused(terminal, prepared, where)
         return NoGo.exit_status
     lost = [_row(row) for row in prepared.rows if row.count.rows != 0]
-    terminal.data(rendering.script(prepared.undoings, said=session.said, role=session.role, lost=lost))
+    parts = [rendering.Part(each.name, each.statements, each.source) for each in prepared.undoings]
+    terminal.data(rendering.script(parts, said=session.said, role=session.role, lost=lost))
     return 0
 
 
-def _show_refused(terminal: Terminal, prepared: Prepared, session: work.Session, where: Source) -> None:
+def _show_refused(terminal: Terminal, prepared: Prepared, where: Source) -> None:
     for each in prepared.undoings:
         for reason in prepared.why.get(each.name, ()):
             terminal.talk(f"{each.name}: {reason}")
@@ -602,7 +622,14 @@ def _agreed(terminal: Terminal, prepared: Prepared, session: work.Session, *, ye
 
 
 def _launch(
-    terminal: Terminal, prepared: Prepared, graph: Graph, session: work.Session, where: Source, *, alone: bool, json_: bool
+    terminal: Terminal,
+    prepared: Prepared,
+    graph: Graph,
+    session: work.Session,
+    where: Source,
+    *,
+    alone: bool,
+    json_: bool,
 ) -> int:
     from lancio.executor import rollback as running
     from lancio.planner.diagnosis import Way
@@ -623,12 +650,16 @@ def _launch(
             terminal.data(f"[{event.position}/{event.of}] ↩ {event.migration}  {lines.lasted(event.duration_ms)}\n")
     if json_:
         rows = sum(row.count.rows or 0 for row in prepared.rows)
-        terminal.data(_line({"event": "rolled-back", "steps": len(undos), "rows_lost": rows, "duration_ms": round(took, 1)}))
+        terminal.data(
+            _line({"event": "rolled-back", "steps": len(undos), "rows_lost": rows, "duration_ms": round(took, 1)})
+        )
     else:
         terminal.data(f"{lines.counted(len(undos), 'step')} taken back in {lines.lasted(took)}.\n")
         # Where later steps stayed, a file that comes before them runs when it is named by itself.
         only = "".join(f" --only {each.facts.name}" for each in reversed(undos)) if alone else ""
-        terminal.data("".join(f"To run them again:  {each}\n" for each in session.here((f"lancio apply {where.words}{only}",))))
+        terminal.data(
+            "".join(f"To run them again:  {each}\n" for each in session.here((f"lancio apply {where.words}{only}",)))
+        )
     return 0
 
 

@@ -69,12 +69,16 @@ class Count:
 def count(connection: Connection, table: str, column: str = "", where: str = "") -> Count:
     """Rows of a table: all, those with a value in a column, or those that a condition finds. Changes nothing."""
     condition = where or (f"{column} IS NOT NULL" if column else "true")
-    asked = f"SELECT pg_catalog.count(*) FROM {table} WHERE {condition}"
+    # Names and conditions are SQL already, quoted where they were made.
+    asked = f"SELECT pg_catalog.count(*) FROM {table} WHERE {condition}"  # noqa: S608
     try:
         with connection.transaction(force_rollback=True), psycopg.RawCursor(connection) as cursor:
             cursor.execute(b"SET TRANSACTION READ ONLY")
             # A policy that hides rows would hide what is lost.
-            cursor.execute(b"SELECT set_config('row_security', 'off', true), set_config('statement_timeout', $1, true)", (str(COUNT_LIMIT_MS),))
+            cursor.execute(
+                b"SELECT set_config('row_security', 'off', true), set_config('statement_timeout', $1, true)",
+                (str(COUNT_LIMIT_MS),),
+            )
             cursor.execute(asked.encode())
             row = cursor.fetchone()
             return Count(int(row[0]) if row else 0)
@@ -122,7 +126,12 @@ def roll_back(
                     raise _meanwhile(undo.facts)
                 took = _step(work, run, undo, graph, way, same_version=same_version)
                 event = StepRolledBack(
-                    number=position, run=run, migration=undo.facts.name, position=position, of=len(undoings), duration_ms=took
+                    number=position,
+                    run=run,
+                    migration=undo.facts.name,
+                    position=position,
+                    of=len(undoings),
+                    duration_ms=took,
                 )
                 told.append(event)
                 yield event
@@ -134,13 +143,13 @@ def roll_back(
             if not work.lost:
                 with suppress(session.Lost, session.Refused):
                     session.collect(work, [ledger.add_events(run, told)] if told else [])
-                    work.ask(ledger.QUERIES["finish_run"], str(run), outcome)
+                    work.ask(session.LEDGER_QUERIES["finish_run"], str(run), outcome)
 
 
 def _step(work: Session, run: int, undo: Undo, graph: Graph, way: Way, *, same_version: bool) -> float:
     for pause in (*PAUSES, None):
         try:
-            return _tried(work, run, undo, graph, way, same_version=same_version)
+            return _tried(work, run, undo, graph, same_version=same_version)
         except _Refused as refused:
             if pause is None or refused.error.sqlstate not in CONTENTION:
                 raise _explained(work, undo, refused, graph, way) from None
@@ -155,12 +164,16 @@ class _Refused(Exception):  # noqa: N818  (a server's answer on its way to becom
         self.index = index
 
 
-def _tried(work: Session, run: int, undo: Undo, graph: Graph, way: Way, *, same_version: bool) -> float:
+def _tried(work: Session, run: int, undo: Undo, graph: Graph, *, same_version: bool) -> float:
     started = time.perf_counter()
     name, migration = undo.facts.name, undo.facts.migration
     position = next((at for at, facts in enumerate(graph.files, 1) if facts.name == name), 0)
     before = [*work.reset(), Command("BEGIN"), Command("SET LOCAL check_function_bodies = off")]
-    body = [Command(each, keep=False if at in undo.single else None, flush=True) for at, each in enumerate(undo.statements)]
+    if work.server_version >= 110000:
+        before.append(Command("SET LOCAL jit = off"))  # which takes longer than the questions about the catalog
+    body = [
+        Command(each, keep=False if at in undo.single else None, flush=True) for at, each in enumerate(undo.statements)
+    ]
     behind = [
         Command("SET CONSTRAINTS ALL IMMEDIATE"),
         work.settle(durable=True, lookups=False),
@@ -211,7 +224,11 @@ def _leave(work: Session) -> None:
 
 
 def otherwise(
-    live: Fingerprint, found: Fingerprint, change: tuple[tuple[Fact, ...], tuple[Fact, ...]], *, same_version: bool = True
+    live: Fingerprint,
+    found: Fingerprint,
+    change: tuple[tuple[Fact, ...], tuple[Fact, ...]],
+    *,
+    same_version: bool = True,
 ) -> tuple[list[Fact], list[Fact]]:
     """What the catalog lacks, and what it has too much, held against the one before it without the step's change.
 
@@ -247,7 +264,9 @@ def _unnamed(fact: Fact) -> bool:
 
 
 def _otherwise(name: str, lacking: Sequence[Fact], more: Sequence[Fact]) -> LancioError:
-    said = [f"lacks {each.kind} {each.identity}" for each in lacking] + [f"has {each.kind} {each.identity}" for each in more]
+    said = [f"lacks {each.kind} {each.identity}" for each in lacking] + [
+        f"has {each.kind} {each.identity}" for each in more
+    ]
     rest = f", and {len(said) - 5} more" if len(said) > 5 else ""
     return StepFailed(
         f"{name} was not taken back: the catalog would not be as it was before it",
@@ -270,7 +289,8 @@ def _explained(work: Session, undo: Undo, refused: _Refused, graph: Graph, way: 
     sql = undo.statements[refused.index] if refused.index is not None else ""
     said = Said(
         sqlstate=error.sqlstate, message=error.message, detail=error.detail, hint=error.hint, context=error.context,
-        schema=error.schema, table=error.table, column=error.column, constraint=error.constraint, datatype=error.datatype,
+        schema=error.schema, table=error.table, column=error.column, constraint=error.constraint,
+        datatype=error.datatype,
     )  # fmt: skip
     spot = Spot(sql, 1, 1) if sql else None
     seen = evidence.gather(work.connection, said, sql=sql) if sql and not work.lost else None

@@ -57,7 +57,9 @@ class Survey:
 
     def named(self, thing: Thing) -> str:
         """The object as people say it: "column public.t.c", "constraint k on public.t"."""
-        kind = _WORDS.get(str(thing.facts.get("kind", "")), thing.kind).lower() if thing.kind == "relation" else thing.kind
+        kind = (
+            _WORDS.get(str(thing.facts.get("kind", "")), thing.kind).lower() if thing.kind == "relation" else thing.kind
+        )
         if thing.kind == "other":
             return thing.name
         if thing.kind == "column":
@@ -68,7 +70,7 @@ class Survey:
 
     def above(self, thing: Thing) -> str:
         """The name of the table, view or type that an object belongs to."""
-        return self.things[thing.above].name if thing.above in self.things else "?"  # type: ignore[index]
+        return self.things[thing.above].name if thing.above in self.things else "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,9 @@ def survey(connection: psycopg.Connection[Any]) -> Survey:
         psycopg.Error: it cannot be read.
     """
     with connection.transaction(), psycopg.RawCursor(connection, row_factory=dict_row) as cursor:
-        path = cursor.execute(b"SELECT current_setting('search_path') AS path, quote_ident(current_user) AS who").fetchone()
+        path = cursor.execute(
+            b"SELECT current_setting('search_path') AS path, quote_ident(current_user) AS who"
+        ).fetchone()
         assert path is not None  # noqa: S101  (a SELECT without FROM has one row)
         cursor.execute(b"SELECT set_config('search_path', 'pg_catalog', true)")
         things = {}
@@ -160,7 +164,8 @@ _AUTOMATIC = frozenset("aiPSe")
 """Kinds of dependency by which an object goes with the one it depends on."""
 
 _WORDS = {
-    "r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE", "c": "TYPE",
+    "r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE",
+    "c": "TYPE",
 }  # fmt: skip
 _HOLDS = frozenset("rp")
 _GRANT_WORDS = {"pg_namespace": "SCHEMA", "pg_type": "TYPE"}
@@ -199,14 +204,16 @@ class _Inversion:
         for key in before.keys() & after.keys():
             if before[key] != after[key]:
                 self.changed[key] = (before[key], after[key])
-        for key, (old, new) in sorted(self.changed.items()):
+        for _, (old, new) in sorted(self.changed.items()):
             getattr(self, f"_sort_{old.kind.replace(' ', '_')}", self._sort_rest)(old, new)
         self._gone()
 
     def _of_new_and_gone(self) -> None:
         for key in sorted(self.drop):
             if self.after.things[key].kind == "setting":
-                self.refused.append(f"settings of {self.after.things[key].name} are changed, which concerns more than this database's objects")
+                self.refused.append(
+                    f"settings of {self.after.things[key].name} are changed, which are more than this database's own"
+                )
         self.drop = {key for key in self.drop if self.after.things[key].kind != "setting"}
 
     def _gone(self) -> None:
@@ -221,13 +228,21 @@ class _Inversion:
                     self.refused.append(f"it drops {said}, whose values are in no file")
                 elif thing.facts["generated"]:
                     self.refused.append(f"it drops {said}, which would stand behind the other columns")
-            elif thing.kind == "relation" and thing.facts["kind"] == "S" and not thing.facts["identity"] and not self._goes_with(self.before, key, self.make):
+            elif (
+                thing.kind == "relation"
+                and thing.facts["kind"] == "S"
+                and not thing.facts["identity"]
+                and not self._goes_with(self.before, key, self.make)
+            ):
                 self.refused.append(f"it drops {said}, whose last value is in no file")
             elif thing.kind == "relation" and thing.facts["kind"] == "f":
                 self.refused.append(f"it drops {said}, which is not made again from the catalog")
-            elif thing.kind == "other" or (thing.kind == "routine" and thing.facts["kind"] == "a") or (
-                thing.kind == "type" and thing.facts["kind"] in ("r", "b")
-            ) or thing.kind == "setting":
+            elif (
+                thing.kind == "other"
+                or (thing.kind == "routine" and thing.facts["kind"] == "a")
+                or (thing.kind == "type" and thing.facts["kind"] in ("r", "b"))
+                or thing.kind == "setting"
+            ):
                 if thing.kind != "other" or not self._goes_with(self.before, key, self.make):
                     self.refused.append(f"it drops {said}, which is not made again from the catalog")
 
@@ -238,16 +253,24 @@ class _Inversion:
         self.drop.add(key)
         self.make.add(key)
         for one, other, how in self.after.depends:
-            if other[:2] != key[:2] or one[:2] == key[:2] or one not in self.after.things or one not in self.before.things:
+            if (
+                other[:2] != key[:2]
+                or one[:2] == key[:2]
+                or one not in self.after.things
+                or one not in self.before.things
+            ):
                 continue
             hanging = self.after.things[one]
-            if how in _AUTOMATIC or hanging.kind in ("trigger", "policy", "rule", "index", "constraint") or (
-                hanging.kind == "relation" and hanging.facts["kind"] in ("v", "m")
+            if (
+                how in _AUTOMATIC
+                or hanging.kind in ("trigger", "policy", "rule", "index", "constraint")
+                or (hanging.kind == "relation" and hanging.facts["kind"] in ("v", "m"))
             ):
                 self._rebuild(one, (*seen, key))
             else:
                 self.refused.append(
-                    f"{self.after.named(self.after.things[key])} is to be made anew, and {self.after.named(hanging)} hangs on it"
+                    f"{self.after.named(self.after.things[key])} is to be made anew, and "
+                    f"{self.after.named(hanging)} hangs on it"
                 )
 
     def _sort_relation(self, old: Thing, new: Thing) -> None:
@@ -268,7 +291,9 @@ class _Inversion:
             del self.changed[old.key]
             return
         said = self.before.named(old)
-        if was["generated"] != now["generated"] and not (was["generated"] and now["generated"] and self.before.major >= 17):
+        if was["generated"] != now["generated"] and not (
+            was["generated"] and now["generated"] and self.before.major >= 17
+        ):
             self.refused.append(f"PostgreSQL cannot make {said} a generated column again, or cease to be one")
         if was["identity"] and not now["identity"]:
             self.refused.append(f"it takes away the identity of {said}, whose last value is in no file")
@@ -278,8 +303,10 @@ class _Inversion:
 
     def _types_first(self, was: dict[str, Any]) -> None:
         for key in self.make:
-            if key.catalog == "pg_type" and self.before.things[key].kind == "type" and (
-                was["typeid"] == key.objid or was["type"].removesuffix("[]") == self.before.things[key].name
+            if (
+                key.catalog == "pg_type"
+                and self.before.things[key].kind == "type"
+                and (was["typeid"] == key.objid or was["type"].removesuffix("[]") == self.before.things[key].name)
             ):
                 self.early.add(key)
 
@@ -322,11 +349,17 @@ class _Inversion:
             known = {oid for oid, _ in was["labels"]}
             for oid, label in now["labels"]:
                 if oid not in known:
-                    self.refused.append(f"it adds the value {label} to {self.before.named(old)}, and PostgreSQL takes no value out of an enum")
+                    self.refused.append(
+                        f"it adds the value {label} to {self.before.named(old)}, and PostgreSQL takes no value out of "
+                        "an enum"
+                    )
 
     def _sort_extension(self, old: Thing, new: Thing) -> None:
         if old.facts["version"] != new.facts["version"]:
-            self.refused.append(f"it updates {self.before.named(old)}, and PostgreSQL knows no way back to version {old.facts['version']}")
+            self.refused.append(
+                f"it updates {self.before.named(old)}, and PostgreSQL knows no way back to version "
+                f"{old.facts['version']}"
+            )
 
     def _sort_publication_relation(self, old: Thing, new: Thing) -> None:
         """It only changes with the names of the two."""
@@ -343,8 +376,8 @@ class _Inversion:
         if was == now:
             return True
         for one, other in self._names():
-            now = re.sub(rf"(?<![\w\"]){re.escape(other)}(?![\w\"])", lambda _, one=one: one, now)
-            was = re.sub(rf"(?<![\w\"]){re.escape(other)}(?![\w\"])", lambda _, one=one: one, was)
+            pattern, plain = rf"(?<![\w\"]){re.escape(other)}(?![\w\"])", one.replace("\\", r"\\")
+            now, was = re.sub(pattern, plain, now), re.sub(pattern, plain, was)
         return bool(was == now)
 
     def _names(self) -> list[tuple[str, str]]:
@@ -356,7 +389,7 @@ class _Inversion:
         return sorted(((one, other) for one, other in found if one != other), key=lambda each: (-len(each[1]), each))
 
     def moved(self) -> bool:
-        """Whether something bears another name, or one that a text may name is gone: definitions then differ in words alone."""
+        """Whether something bears another name, or is gone that a definition may name."""
         return any(self._renamed(old, new) for old, new in self._pairs()) or any(
             self.before.things[key].kind in ("relation", "routine", "type", "column") for key in self.make - self.drop
         )
@@ -379,7 +412,7 @@ class _Inversion:
     # Taking down: what is new goes, what hangs on it first.
 
     @staticmethod
-    def _above(of: Survey, key: Key, within: set[Key]) -> Key | None:
+    def _above(key: Key, within: set[Key]) -> Key | None:
         """What a column, or an object that goes with another one, goes with."""
         if key.sub and Key(key.catalog, key.objid) in within:
             return Key(key.catalog, key.objid)
@@ -392,7 +425,7 @@ class _Inversion:
         """For each of these objects that goes with another one of them, that one."""
         found: dict[Key, Key] = {}
         for key in within:
-            if (above := self._above(of, key, within)) is not None:
+            if (above := self._above(key, within)) is not None:
                 found[key] = above
         for one, other, how in of.depends:
             if how in _AUTOMATIC and one in within and one not in found:
@@ -427,7 +460,9 @@ class _Inversion:
             whole = Key(key.catalog, key.objid)
             return whole if whole in nodes else None
 
-        set_back = {key for key, (old, new) in self.changed.items() if old.kind == "column" and self._column_back(old, new)}
+        set_back = {
+            key for key, (old, new) in self.changed.items() if old.kind == "column" and self._column_back(old, new)
+        }
         nodes = {key for key in self.drop if key not in covers} | set(self.replaced) | set_back
         nodes = {key for key in nodes if not self._left_alone(key) and key not in self._emptied()}
         members = {one: other for one, other, how in self.after.depends if how == "e"}
@@ -469,7 +504,9 @@ class _Inversion:
             new.facts["schema"] for old, new in self.changed.values()
             if "schema" in new.facts and new.facts["schema"] != old.facts["schema"]
         }  # fmt: skip
-        return sorted(key for key in self.drop if self.after.things[key].kind == "schema" and self.after.things[key].name in homes)
+        return sorted(
+            key for key in self.drop if self.after.things[key].kind == "schema" and self.after.things[key].name in homes
+        )
 
     def emptied(self) -> Iterator[str]:
         """DROP of the schemas that are empty once all is back in its own."""
@@ -591,7 +628,7 @@ class _Inversion:
         taken = {self._place(new, new.bare) for _, new in waiting}
         held: list[tuple[str, str]] = []
         for old, new in waiting:
-            above = tables.get(old.above) or self.before.above(old) if old.above in self.before.things else ""  # type: ignore[index]
+            above = tables.get(old.above) or self.before.above(old) if old.above in self.before.things else ""
             head, bare = _head(new, above)
             schema = schemas.get(new.facts.get("schema", ""), new.facts.get("schema"))
             full = f"{schema}.{bare}" if schema and old.kind in ranks and old.kind != "schema" else new.bare
@@ -608,7 +645,9 @@ class _Inversion:
                 between = _quoted("undone_" + _plain(goal))
                 yield _rename(old, new, head, full, bare, between, above)
                 held.append((between, goal))
-                yield_full = f"{old.facts['schema']}.{between}" if old.kind in ranks and old.kind != "schema" else between
+                yield_full = (
+                    f"{old.facts['schema']}.{between}" if old.kind in ranks and old.kind != "schema" else between
+                )
                 self._later.append(_rename(old, new, head, yield_full, between, goal, above))
             else:
                 yield _rename(old, new, head, full, bare, goal, above)
@@ -619,7 +658,7 @@ class _Inversion:
     @staticmethod
     def _place(thing: Thing, bare: str) -> tuple[str, object, str]:
         kind = "relation" if thing.kind in ("relation", "index", "type") else thing.kind
-        return kind, thing.above if kind not in ("relation",) else thing.facts.get("schema"), bare
+        return kind, thing.above if kind != "relation" else thing.facts.get("schema"), bare
 
     # Making again.
 
@@ -656,7 +695,11 @@ class _Inversion:
             return True
         if thing.kind == "constraint" and thing.facts["type"] == "n" and thing.above is not None:
             return Key("pg_class", thing.above.objid) in self.make
-        if thing.above is not None and thing.above in self.make and self.before.things[thing.above].facts.get("kind") in _HOLDS:
+        if (
+            thing.above is not None
+            and thing.above in self.make
+            and self.before.things[thing.above].facts.get("kind") in _HOLDS
+        ):
             return True
         return thing.kind == "relation" and thing.facts["kind"] in ("r", "p", "f", "S")
 
@@ -798,7 +841,9 @@ class _Inversion:
     def _index(self, old: Thing, new: Thing) -> Iterator[str]:
         table = self.before.above(old)
         if old.facts["clustered"] != new.facts["clustered"]:
-            yield f"ALTER TABLE {table} " + (f"CLUSTER ON {old.bare}" if old.facts["clustered"] else "SET WITHOUT CLUSTER")
+            yield f"ALTER TABLE {table} " + (
+                f"CLUSTER ON {old.bare}" if old.facts["clustered"] else "SET WITHOUT CLUSTER"
+            )
         if old.facts["replica"] and not new.facts["replica"]:
             yield f"ALTER TABLE {table} REPLICA IDENTITY USING INDEX {old.bare}"
 
@@ -838,7 +883,10 @@ class _Inversion:
                 yield f"GRANT {privilege}{column} ON {where} TO {grantee}{' WITH GRANT OPTION' if grantable else ''}"
 
     def _default_grants(self) -> Iterator[str]:
-        groups = ((self.after.defaults - self.before.defaults, "REVOKE", "FROM"), (self.before.defaults - self.after.defaults, "GRANT", "TO"))
+        groups = (
+            (self.after.defaults - self.before.defaults, "REVOKE", "FROM"),
+            (self.before.defaults - self.after.defaults, "GRANT", "TO"),
+        )
         for rows, verb, towards in groups:
             for role, schema, type_, grantee, privilege in sorted(rows, key=str):
                 if grantee == role:
@@ -846,7 +894,8 @@ class _Inversion:
                 inside = f" IN SCHEMA {schema}" if schema else ""
                 whose = "" if role == self.before.user else f" FOR ROLE {role}"
                 yield (
-                    f"ALTER DEFAULT PRIVILEGES{whose}{inside} {verb} {privilege} ON {_DEFAULT_WORDS[type_]} {towards} {grantee}"
+                    f"ALTER DEFAULT PRIVILEGES{whose}{inside} {verb} {privilege} ON {_DEFAULT_WORDS[type_]} "
+                    f"{towards} {grantee}"
                 )
 
     def _commented(self, key: Key, had: tuple[str, str, str] | None, has: tuple[str, str, str] | None) -> str:
@@ -868,14 +917,16 @@ class _Inversion:
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
 _COMMENT_WORDS = {
-    "table constraint": "CONSTRAINT", "domain constraint": "CONSTRAINT", "table column": "COLUMN", "statistics object": "STATISTICS",
+    "table constraint": "CONSTRAINT", "domain constraint": "CONSTRAINT", "table column": "COLUMN",
+    "statistics object": "STATISTICS",
 }  # fmt: skip
 
 
 def _view(thing: Thing, *, replace: bool = False) -> str:
     options = f" WITH ({', '.join(thing.facts['options'])})" if thing.facts["options"] else ""
     verb = "CREATE OR REPLACE" if replace else "CREATE"
-    return f"{verb} {_WORDS[thing.facts['kind']]} {thing.name}{options} AS\n{thing.facts['definition'].rstrip().removesuffix(';')}"
+    query = thing.facts["definition"].rstrip().removesuffix(";")
+    return f"{verb} {_WORDS[thing.facts['kind']]} {thing.name}{options} AS\n{query}"
 
 
 def _routine(thing: Thing) -> str:
@@ -955,8 +1006,8 @@ def _narrows(was: str, now: str) -> str:
     one, other = _rank(was), _rank(now)
     if one is not None and other is not None and one[0] == other[0] and (one[1] < other[1] or one[0] in (0, 2)):
         # Integers and texts are refused where they do not fit; only what is rounded is lost without a word.
-        return "" if not (_base(was) == "numeric") else "digits that it rounded away are in no file"
-    if _base(was) in _WORDLIKE or "." in _base(was) and "." in _base(now):
+        return "" if _base(was) != "numeric" else "digits that it rounded away are in no file"
+    if _base(was) in _WORDLIKE or ("." in _base(was) and "." in _base(now)):
         return ""  # what could be read as the new type is written as a text again
     return "what the old values were cannot be told from the new ones"
 

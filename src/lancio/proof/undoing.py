@@ -8,7 +8,7 @@ catalog's fingerprint is what may run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import psycopg
 
@@ -21,7 +21,7 @@ from lancio.proof.written import Obstacle, Written, written
 from lancio.reading import operations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lancio.executor.fingerprint import Fact, Fingerprint
     from lancio.planner.model import FileFacts
@@ -78,9 +78,7 @@ class Undoing:
         return self.facts.name
 
 
-def written_down(
-    facts: FileFacts, down: Migration
-) -> tuple[tuple[str, ...], str]:
+def written_down(down: Migration) -> tuple[tuple[str, ...], str]:
     """The statements of what a person wrote to take a step back, and why they cannot run ("" where they can).
 
     They run in one transaction: the file's own BEGIN and COMMIT and CONCURRENTLY fall away.
@@ -97,9 +95,19 @@ def written_down(
     return tuple(piece.decode().rstrip().removesuffix(";") for _, piece in replay.script(down, ops).pieces), ""
 
 
-def undo(
-    connection: psycopg.Connection[Any], facts: FileFacts, down: Migration | None, going: frozenset[Key] = frozenset()
-) -> Undoing:
+class Standing(NamedTuple):
+    """How a scratch database stands: what is asked of it takes longer than a small step."""
+
+    catalog: Survey
+    print: Fingerprint
+
+
+def standing(connection: psycopg.Connection[Any]) -> Standing:
+    """Look at a scratch database."""
+    return Standing(inverse.survey(connection), fingerprint.take(connection))
+
+
+def undo(connection: psycopg.Connection[Any], facts: FileFacts, down: Migration | None) -> Undoing:
     """Run the step on a scratch database that stands before it, and find out how it is taken back.
 
     The database then stands behind the step.
@@ -107,17 +115,31 @@ def undo(
     Raises:
         StepFailed: the step itself does not run there.
     """
-    ops = facts.ops or operations.read(facts.migration)
-    before, print_before = inverse.survey(connection), fingerprint.take(connection)
+    return _undone(connection, facts, down, standing(connection))[0]
+
+
+def _undone(
+    connection: psycopg.Connection[Any], facts: FileFacts, down: Migration | None, begin: Standing
+) -> tuple[Undoing, Standing]:
+    """The undoing of the step, and how the database stands behind the step."""
     locked, find = _run(connection, facts)
-    after, print_after = inverse.survey(connection), fingerprint.take(connection)
+    end = standing(connection)
+    return _told(connection, facts, down, begin, end, locked, find), end
+
+
+def _told(
+    connection: psycopg.Connection[Any], facts: FileFacts, down: Migration | None, begin: Standing, end: Standing,
+    locked: list[int], find: Callable[[Ref], int | None],
+) -> Undoing:  # fmt: skip
+    ops = facts.ops or operations.read(facts.migration)
+    (before, print_before), (after, print_after) = begin, end
     removed, added = fingerprint.diff(print_before, print_after)
     change = Change(tuple(removed), tuple(added))
     found = written(facts, ops, before, after, locked, find) if before.things else Written()
     inverted = inverse.invert(before, after)
     notes: list[str] = []
     if down is not None:
-        statements, why = written_down(facts, down)
+        statements, why = written_down(down)
         if not why:  # an empty one says that there is nothing to do, which the catalog confirms or not
             tried = _tried(connection, statements, print_before, after)
             if not tried.why:
@@ -131,12 +153,13 @@ def undo(
                 )  # fmt: skip
             why = tried.why
         notes.append(f"{_place(facts, down)} is not used: {why}")
-    rows = tuple(f"DELETE FROM {after.things[row.table].name} WHERE {row.where}" for row in found.made)
+    # Names and literals are quoted where they were made.
+    rows = tuple(f"DELETE FROM {after.things[row.table].name} WHERE {row.where}" for row in found.made)  # noqa: S608
     losses = tuple(Loss(row.table, after.things[row.table].name, where=row.where) for row in found.made)
     statements = (*rows, *inverted.statements)
     if inverted.refused:
         return Undoing(
-            facts, "computed", (), refused=inverted.refused, obstacles=found.obstacles, notes=tuple(notes), change=change
+            facts, "computed", refused=inverted.refused, obstacles=found.obstacles, notes=tuple(notes), change=change
         )  # fmt: skip
     if not statements:
         return Undoing(facts, "none", obstacles=found.obstacles, notes=tuple(notes), change=change, proved=True)
@@ -184,7 +207,9 @@ def _tried(
         said = [f"{each.kind} {each.identity}" for each in (*lacking, *more)]
         kinds = list(dict.fromkeys(said))
         others = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
-        return _Tried(f"it does not give back the catalog from before: {', '.join(kinds[:3])}{others} would be otherwise")
+        return _Tried(
+            f"it does not give back the catalog from before: {', '.join(kinds[:3])}{others} would be otherwise"
+        )
     losses = tuple(Loss(_table_of(after, each), each.table, each.column) for each in inverse.lost(after, undone))
     touched = [
         after.things[key].name
@@ -217,7 +242,7 @@ def execute(connection: psycopg.Connection[Any], statements: Iterable[str]) -> s
     return ""
 
 
-def _run(connection: psycopg.Connection[Any], facts: FileFacts) -> tuple[list[int], Any]:
+def _run(connection: psycopg.Connection[Any], facts: FileFacts) -> tuple[list[int], Callable[[Ref], int | None]]:
     """Run the step; the tables on which it held ROW EXCLUSIVE at its end, and what finds the table of a name in it."""
     script = replay.script(facts.migration, facts.ops)
     names: dict[tuple[str | None, str], int] = {}
@@ -296,16 +321,14 @@ def rehearse(
     """
     for facts in kept:
         _run(connection, facts)
-    start = fingerprint.take(connection)
+    begin = now = standing(connection)
     found: list[Undoing] = []
     for facts in steps:
-        undoing = undo(connection, facts, downs.get(facts.name))
+        undoing, now = _undone(connection, facts, downs.get(facts.name), now)
         found.append(undoing)
         yield undoing
-    final, end = inverse.survey(connection), fingerprint.take(connection)
-    names = {key: thing.name for key, thing in final.things.items() if thing.kind == "relation"}
-    found = _going(found)
-    yield Rehearsed(tuple(reversed(found)), start, end, names)
+    names = {key: thing.name for key, thing in now.catalog.things.items() if thing.kind == "relation"}
+    yield Rehearsed(tuple(reversed(_going(found))), begin.print, now.print, names)
 
 
 def _going(found: list[Undoing]) -> list[Undoing]:
