@@ -14,13 +14,13 @@ from lancio.reading import source
 
 pytestmark = pytest.mark.embedded
 
-CHANGES = dict(
-    (name, text)
+CHANGES = {
+    name: text
     for name, _, text in (
         part.partition("\n")
         for part in (Path(__file__).parent / "changes.sql").read_text(encoding="utf-8").split("-- name: ")[1:]
     )
-)
+}
 BASE = CHANGES.pop("base")
 
 REFUSED = [

@@ -235,16 +235,16 @@ class _Inversion:
                 and not self._goes_with(self.before, key, self.make)
             ):
                 self.refused.append(f"it drops {said}, whose last value is in no file")
-            elif thing.kind == "relation" and thing.facts["kind"] == "f":
-                self.refused.append(f"it drops {said}, which is not made again from the catalog")
-            elif (
-                thing.kind == "other"
-                or (thing.kind == "routine" and thing.facts["kind"] == "a")
-                or (thing.kind == "type" and thing.facts["kind"] in ("r", "b"))
-                or thing.kind == "setting"
+            elif (thing.kind == "relation" and thing.facts["kind"] == "f") or (
+                (
+                    thing.kind == "other"
+                    or (thing.kind == "routine" and thing.facts["kind"] == "a")
+                    or (thing.kind == "type" and thing.facts["kind"] in ("r", "b"))
+                    or thing.kind == "setting"
+                )
+                and (thing.kind != "other" or not self._goes_with(self.before, key, self.make))
             ):
-                if thing.kind != "other" or not self._goes_with(self.before, key, self.make):
-                    self.refused.append(f"it drops {said}, which is not made again from the catalog")
+                self.refused.append(f"it drops {said}, which is not made again from the catalog")
 
     def _rebuild(self, key: Key, seen: tuple[Key, ...] = ()) -> None:
         """Drop an object and make it again from its earlier definition, with all that hangs on it."""
