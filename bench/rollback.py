@@ -121,8 +121,6 @@ def table(results: Sequence[Result]) -> str:
     for each in results:
         counts = each.counts
         cells = (
-            each.steps, each.returned, f"{100 * each.returned / each.steps:.1f} %" if each.steps else "-",
-            counts["down"],
             counts["computed"] + counts["none"], counts["refused"], counts["caught"], counts["wrong"],
             f"{each.seconds:.1f}",
         )  # fmt: skip

@@ -289,8 +289,7 @@ def _unrehearsed(graph: Graph, choice: Choice, downs: Mapping[str, Migration]) -
         facts = graph.file(name)
         statements: tuple[str, ...] = ()
         if (down := downs.get(name)) is None:
-            said = "nobody wrote what takes it back, and working it out takes a scratch database: leave "
-                "--no-rehearsal away"
+            said = "nobody wrote what takes it back, and it is worked out in a rehearsal: leave --no-rehearsal away"
         else:
             statements, said = undoing.written_down(down)
             said = said or ("" if statements else f"{down.name} has no statement")

@@ -1,8 +1,8 @@
 """Which rows, of tables that were there before, did a file write, and can that be taken back?
 
 Catalogs are compared by what they hold; rows are not in them. So the reading says what the file writes, and
-PostgreSQL's own locks say on which tables it did: ROW EXCLUSIVE is what INSERT, UPDATE and DELETE take,
-through triggers, routines and dynamic SQL too.
+PostgreSQL's own locks say on which tables it did: ROW EXCLUSIVE is what INSERT, UPDATE and DELETE take, through
+triggers, routines and dynamic SQL too.
 """
 
 from __future__ import annotations
