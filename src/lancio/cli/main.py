@@ -32,6 +32,10 @@ COMMANDS = {
     "plan": ("lancio.cli.plan:plan", "Show what would run here, in which order, at which risk."),
     "preflight": ("lancio.cli.plan:preflight", "Tell go from no-go, with every unmet requirement at once."),
     "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),
+    "rollback": (
+        "lancio.cli.rollback:rollback",
+        "Take applied steps back, rehearsed first, with what would be lost counted.",
+    ),
     "verify": ("lancio.cli.verify:verify", "Prove that what was applied still stands."),
     "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
     "checklist": ("lancio.cli.checklist:checklist", "Print what is to be verified, run and done, ticked from facts."),

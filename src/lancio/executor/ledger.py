@@ -46,7 +46,8 @@ class Applied:
     """A row of the ledger: a migration that is in the database.
 
     `state` is `applied` (it ran here), `adopted` (it was found to be here) or `edited` (its file changed afterwards
-    and that was accepted). `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
+    and that was accepted); among the steps of one run also `rolled back` (it was taken back).
+    `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
     whose history had it. `duration_ms` is None for what did not run by Lancio.
     """
 
@@ -216,13 +217,13 @@ def adopt(connection: Connection, rows: Sequence[Adopted]) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def writing(connection: Connection, application: str = "lancio adopt") -> Iterator[Session]:
-    """A session that holds the runner's lock; what it cannot write is refused.
+def writing(connection: Connection, application: str = "lancio adopt", *, role: str | None = None) -> Iterator[Session]:
+    """A session that holds the runner's lock, as `role` if one is given; what it cannot write is refused.
 
     Raises:
         ServerError, ConnectionLost, LockHeld: as when applying.
     """
-    work = session.begin(connection, application=application)
+    work = session.begin(connection, role=role, application=application)
     try:
         for _ in lock.acquire(work, wait_s=10):
             pass

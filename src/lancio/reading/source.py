@@ -329,6 +329,28 @@ def _down(entry: Entry, parted: markers.Parted, root: Path) -> Down | None:
     return None if parted.down is None else Down(entry.file, root / entry.file, parted.down)
 
 
+def down_part(folder: Folder, migration: Migration, variables: Mapping[str, str] | None = None) -> Migration | None:
+    """What takes a migration back, as a migration of its own; None where nobody wrote that.
+
+    Its places are filled as those of the part that goes up.
+
+    Raises:
+        SourceError: the file cannot be read, or nothing fills one of its places.
+    """
+    down = migration.down
+    if down is None:
+        return None
+    text = down.text if down.text is not None else read_text(folder.path, down.name)
+    gaps = placeholders.gaps(text, layouts.HABITS.get(folder.layout, placeholders.Habits()))
+    if not gaps:
+        return Migration(down.name, down.path, text, transaction=migration.transaction)
+    template = placeholders.Template(variables or {}, placeholders.proved([gaps]))
+    filled, left = placeholders.fill(text, gaps, template)
+    if left:
+        raise placeholders.unfilled([(down.name, text, gap) for gap in left])
+    return Migration(down.name, down.path, filled.text, transaction=migration.transaction, source=text, filled=filled)
+
+
 def _unreadable(name: str, error: OSError) -> SourceError:
     return SourceError(f"{name} cannot be read", cause=str(error.strerror), remedy="Check its rights.")
 
