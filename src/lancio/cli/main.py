@@ -33,6 +33,7 @@ COMMANDS = {
     "preflight": ("lancio.cli.plan:preflight", "Tell go from no-go, with every unmet requirement at once."),
     "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),
     "verify": ("lancio.cli.verify:verify", "Prove that what was applied still stands."),
+    "drift": ("lancio.cli.drift:drift", "Name what in the database is not as its files make it, and whose it is."),
     "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
     "checklist": ("lancio.cli.checklist:checklist", "Print what is to be verified, run and done, ticked from facts."),
     "explain": ("lancio.cli.explain:explain", "Turn an error text or SQLSTATE into cause and solution."),

@@ -1,7 +1,7 @@
 """What is so of every object of a database, attribute by attribute?
 
-Two databases that a person would call equal have equal facts, whatever OIDs and column positions say; where they differ,
-the object and the attribute are named. Roles, rows, the ledger's own schema and what extensions brought are no part of
+Two databases that a person would call equal have equal facts, whatever OIDs and column positions say; where they
+differ, the object and the attribute are named. Roles, rows, the ledger's own schema and what extensions brought are no part of
 it.
 """
 
@@ -30,8 +30,8 @@ DEFAULT = "the server's default"
 class ObjectKey(NamedTuple):
     """What an object is called: its kind as people say it, its names unquoted.
 
-    `of` is the relation or domain that a part belongs to; it lies in the same schema. `args` are a routine's input types,
-    the types of an operator's sides, the access method of an operator class, or the role of default privileges.
+    `of` is the relation or domain that a part belongs to; it lies in the same schema. `args` are a routine's input
+    types, the types of an operator's sides, the access method of an operator class, or the role of default privileges.
     """
 
     kind: str
@@ -65,8 +65,8 @@ Facts = dict[ObjectKey, dict[str, str]]
 def of(connection: psycopg.Connection[Any]) -> Facts:
     """Read the catalog; nothing is written and no lock beyond ACCESS SHARE on the system catalogs is taken.
 
-    In a transaction it sees that transaction's catalog. Works on PostgreSQL 10 to 18; facts of two servers can be compared
-    where they are of one major version.
+    In a transaction it sees that transaction's catalog. Works on PostgreSQL 10 to 18; facts of two servers can be
+    compared where they are of one major version.
 
     Raises:
         ServerError: the catalog cannot be read.

@@ -96,7 +96,7 @@ def start(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
     name = server.create()
     if not _has_state(connection):
         return Start(name, "an empty database")
-    dump, psql = _program(server, "pg_dump"), _program(server, "psql")
+    dump, psql = program(server, "pg_dump"), program(server, "psql")
     if dump is None or psql is None:
         note = (
             f"the schema of {target.display} is not there: neither the scratch server nor PATH has pg_dump and psql, "
@@ -113,9 +113,15 @@ def start(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
     return Start(name, f"the schema of {target.display}, without rows", tuple(notes), tuple(roles))
 
 
-def _program(server: Scratch, name: str) -> str | None:
+def program(server: Scratch, name: str) -> str | None:
+    """The path of a client program: the scratch server's own, else that of PATH; None if there is none."""
     own = server.installation.tool(name) if server.installation is not None else None
     return str(own) if own is not None else shutil.which(name)
+
+
+def programs_of(server: Scratch) -> dict[str, str]:
+    """The environment that the client programs need."""
+    return server.installation.environment() if server.installation else {"PATH": os.environ.get("PATH", "")}
 
 
 def _has_state(connection: psycopg.Connection[Any]) -> bool:
@@ -124,21 +130,21 @@ def _has_state(connection: psycopg.Connection[Any]) -> bool:
 
 def _copied(server: Scratch, name: str, target: Target, dump: str, psql: str) -> list[str]:
     """Copy the schema; what could not be copied comes back as sentences."""
-    programs = server.installation.environment() if server.installation else {"PATH": os.environ.get("PATH", "")}
+    programs = programs_of(server)
     there = conninfo.make_conninfo(server.conninfo, dbname=name)
-    dumped = _tool([dump, "--schema-only"], target.conninfo, programs)
+    dumped = tool([dump, "--schema-only"], target.conninfo, programs)
     if dumped.returncode:
         said = " ".join(dumped.stderr.split())[:400]
         return [target.redacted(f"the schema could not be copied, so the rehearsal begins empty: {said}")]
-    restored = _tool([psql, "-X", "-q"], there, programs, given=dumped.stdout)
+    restored = tool([psql, "-X", "-q"], there, programs, given=dumped.stdout)
     failed = [line.partition("ERROR:")[2].strip() for line in restored.stderr.splitlines() if "ERROR:" in line]
     return [f"not copied: {each}" for each in failed]
 
 
-def _tool(
+def tool(
     command: list[str], target: str, environ: dict[str, str], given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    # The password goes through the environment: a command line is there for everybody to read.
+    """Run a client program on a database; the password goes by the environment: anybody can read a command line."""
     parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(target).items()}
     libpq = {key: value for key, value in os.environ.items() if key.startswith("PG")}
     environment = libpq | environ | {"PGPASSWORD": parts.pop("password", libpq.get("PGPASSWORD", ""))}
