@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-
 import psycopg
 
 from lancio.executor import facts
 from lancio.executor.facts import ObjectKey
-
 
 SCHEMA = """
 CREATE SCHEMA app;

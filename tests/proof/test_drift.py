@@ -95,7 +95,7 @@ def goes_along(each: Difference, mutation: Mutation) -> bool:
     if renamed and each.deed == "extra":
         return True
     if "RENAME" in mutation.sql:  # the texts that use the name
-        return each.attribute in ("definition", "default", "tables", "function", "partition", "columns")
+        return each.attribute in ("definition", "default", "tables", "function", "partition", "columns", "owned by")
     return mutation.attribute == "generated" and each.attribute == "default"
 
 

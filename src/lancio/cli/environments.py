@@ -96,7 +96,8 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A `lancio.toml`, understood: `shared` is what all environments go by, `check` and `drift` what these commands do."""
+    """A `lancio.toml`, understood: `shared` is what all environments go by, `check` and `drift` what those
+    commands do."""
 
     path: Path
     default: str | None

@@ -1,8 +1,8 @@
 """What is so of every object of a database, attribute by attribute?
 
 Two databases that a person would call equal have equal facts, whatever OIDs and column positions say; where they
-differ, the object and the attribute are named. Roles, rows, the ledger's own schema and what extensions brought are no part of
-it.
+differ, the object and the attribute are named. Roles, rows, the ledger's own schema and what extensions brought are no
+part of it.
 """
 
 from __future__ import annotations

@@ -277,7 +277,9 @@ WITH own AS (
            jsonb_build_object('definition', concat_ws(' ', nullif(c.castfunc, 0)::regprocedure, c.castcontext, c.castmethod)),
            NULL, NULL, 'pg_cast'::regclass::oid, c.oid, 0
     FROM pg_cast AS c
-    WHERE c.oid >= 16384 AND NOT EXISTS (SELECT FROM member AS m WHERE m.classid = 'pg_cast'::regclass AND m.objid = c.oid)
+    -- Neither an extension's nor what comes with a range type.
+    WHERE c.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid
+                                         AND d.deptype IN ('e', 'i'))
     UNION ALL
     SELECT 'text search configuration', n.nspname, c.cfgname::text, '', '',
            jsonb_build_object('mappings', (

@@ -26,10 +26,9 @@ from lancio.proof import rehearse, replay
 from lancio.proof.replay import Failed
 
 if TYPE_CHECKING:
-    from lancio.executor.facts import ObjectKey
     from collections.abc import Collection, Iterator, Sequence
 
-    from lancio.executor.facts import Facts
+    from lancio.executor.facts import Facts, ObjectKey
     from lancio.planner.drift import Drift
     from lancio.planner.owners import Owner, Owners
     from lancio.proof.replay import Script
@@ -42,6 +41,9 @@ APPLIER = "the role that applies the files"
 
 ROUNDS = 2
 """So often the scratch database is dumped and restored: what comes out of the second time no longer changes."""
+
+NOT_DUMPED = frozenset(("version", "valid"))
+"""Attributes that pg_dump does not write, so that a restored database says nothing about them."""
 
 NO_ROLE = "42704"
 _ROLE = re.compile(r'role "((?:[^"]|"")+)" does not exist')
@@ -206,7 +208,9 @@ def compare(
                 one, other = wanted.get(attribute, ""), there.get(attribute, "")
                 if one == other or (own is not None and own.get(attribute, "") == one):
                     continue
-                if any(each.get(key, {}).get(attribute, "") == other for each in variants):
+                if attribute not in NOT_DUMPED and any(
+                    each.get(key, {}).get(attribute, "") == other for each in variants
+                ):
                     continue
                 made_ = _difference("changed", key, owners, wanted, attribute)
                 differences.append(
