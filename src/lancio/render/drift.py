@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from lancio.render import lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from lancio.planner.drift import Difference, Drift
     from lancio.planner.owners import Owner
 
@@ -36,7 +34,7 @@ def text(drift: Drift, cells: int, said: str, folder: str) -> str:
     if not drift.there:
         out += lines.wrap(f"No drift: {lines.counted(drift.compared, 'object')} as the files make them.", cells)
     else:
-        first = next((each for each in drift.differences if each.owner is not None), None)
+        first = next((each for each in drift.differences if each.owner is not None and each.deed != "extra"), None)
         out += lines.wrap(f"{lines.counted(len(drift.differences), 'difference')}. Nothing was changed.", cells)
         if first is not None and first.kind in _TOLD:
             out += lines.wrap("What each file did to an object:", cells)
@@ -61,11 +59,16 @@ def _difference(each: Difference, cells: int) -> list[str]:
     about = f": {each.attribute}" if each.attribute else ""
     out = lines.wrap(f"{each.says}{whole}{about}{parts}", cells, first=mark)
     if each.attribute:
-        out += _value("expected", each.expected, cells) + _value("found", each.found, cells)
+        at = _first_difference(each.expected, each.found)
+        out += _value("expected", each.expected, cells, at) + _value("found", each.found, cells, at)
     if each.owner is not None:
         out += lines.wrap(owned(each.owner, whole=each.deed == "extra"), cells, first="    ")
     if each.sql:
-        out += ["    to mend it:", *(f"      {line}" for line in _shown(each.sql))]
+        written = each.sql.splitlines()
+        if len(written) <= LONGEST:
+            out += ["    to mend it:", *(f"      {line}" for line in written)]
+        else:
+            out.append("    to mend it: the statement is in --json")
     return out
 
 
@@ -78,19 +81,26 @@ def owned(owner: Owner, *, whole: bool = False) -> str:
     )
 
 
-def _value(word: str, value: str, cells: int) -> list[str]:
-    shown = _shown(value) if value else ["none"]
+def _first_difference(one: str, other: str) -> int:
+    """The line from which two texts differ, from 0."""
+    pairs = zip(one.splitlines(), other.splitlines(), strict=False)
+    return next((number for number, (a, b) in enumerate(pairs) if a != b), 0)
+
+
+def _value(word: str, value: str, cells: int, at: int) -> list[str]:
+    """A value from the line on from which it is another one."""
+    whole = value.splitlines()
+    shown = [*whole[at : at + LONGEST]] or ["none"]
+    if at and whole:
+        shown = [f"… line {at + 1}:", *shown]
+    if len(whole) > at + LONGEST:
+        shown.append(f"… and {len(whole) - at - LONGEST} more lines")
     first = f"    {word}: "
     return [
         line
         for number, each in enumerate(shown)
         for line in lines.wrap(each.strip() or " ", cells, first=first if not number else " " * len(first))
     ]
-
-
-def _shown(value: str) -> Sequence[str]:
-    found = [line for line in value.splitlines() if line.strip()]
-    return found if len(found) <= LONGEST else [*found[:LONGEST], f"… and {len(found) - LONGEST} more lines"]
 
 
 def data(drift: Drift) -> dict[str, Any]:
