@@ -86,6 +86,9 @@ def _beside(facts: FileFacts, state: FileState, ledger: Mapping[str, str], origi
         )
         return _with(state, disagrees=said)
     edited = ledger[facts.name] != facts.migration.checksum
+    if edited and facts.migration.repeatable:
+        because = "it was changed since it ran here, and runs again"
+        return _with(state, recorded=True, origin=origin, again=True, differs=(), because=because)
     found = []
     if edited:
         found.append("it was edited after it was recorded: the ledger's checksum is another")
