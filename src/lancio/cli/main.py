@@ -41,6 +41,7 @@ COMMANDS = {
         "lancio.cli.adopt:adopt",
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
+    "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Note a backup that was made, and list those that are known."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
