@@ -76,6 +76,8 @@ def squash(
         for old, new in goes:
             new.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(old, new)
+            if old.parent != where.path and not any(old.parent.iterdir()):
+                old.parent.rmdir()  # of a layout with a folder for each migration
     except OSError as error:
         raise SourceError(
             f"{error.filename or path} cannot be written", cause=f"{error.strerror}.", remedy="Check its rights."

@@ -375,6 +375,7 @@ def rehearsed(
             "one by --read.",
         )
     said = list(notes)
+    server = rehearse.with_programs(server)
     with made(server, scripts, preamble, live) as there:
         own = {str(psycopg.conninfo.conninfo_to_dict(server.conninfo).get("user", ""))}
         with psycopg.connect(server.conninfo, autocommit=True) as connection:

@@ -8,19 +8,20 @@ import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import conninfo, sql
 
 from lancio.catalog import profile as profiles
+from lancio.errors import ServerError
 from lancio.executor import fingerprint, snapshot
 from lancio.planner.bind import Binder
 from lancio.planner.locks import MODES, spoken
 from lancio.planner.model import Lock
 from lancio.postgres import named_queries
-from lancio.proof import replay
+from lancio.proof import replay, scratch
 from lancio.proof.replay import Failed
 
 if TYPE_CHECKING:
@@ -117,6 +118,26 @@ def program(server: Scratch, name: str) -> str | None:
     """The path of a client program: the scratch server's own, else that of PATH; None if there is none."""
     own = server.installation.tool(name) if server.installation is not None else None
     return str(own) if own is not None else shutil.which(name)
+
+
+def with_programs(server: Scratch) -> Scratch:
+    """The same server with client programs that are no older than it, where this machine has some beside PATH's.
+
+    pg_dump refuses a server that is newer than itself.
+    """
+    if server.installation is not None:
+        return server
+    found = shutil.which("pg_dump")
+    if found is not None:
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        version = re.search(r"\d+", said)
+        if version is not None and int(version[0]) >= server.major:
+            return server
+    try:
+        own = scratch.installation(os.environ)
+    except ServerError:
+        return server  # there are none, and whoever needs them says so
+    return replace(server, installation=own) if own.major >= server.major else server
 
 
 def programs_of(server: Scratch) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import conninfo, sql
 
-from lancio.errors import LancioError, ServerError
+from lancio.errors import NotEqual, ServerError
 from lancio.executor import facts
 from lancio.postgres import named_queries
 from lancio.proof import drift, rehearse, replay
@@ -46,12 +46,6 @@ Rows = dict[str, str]
 """By table a digest of its rows, by sequence its state."""
 
 
-class NotEqual(LancioError):  # noqa: N818  (as all refusals are called)
-    """A baseline that would not make what the history makes; it is not written."""
-
-    code = "squash"
-
-
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """A file that stands for others: its text, proved, and what is to be known of it.
@@ -77,6 +71,7 @@ def make(
         ServerError: a file does not run on the scratch server, or there is no pg_dump for it.
         NotEqual: the baseline does not make the same.
     """
+    server = rehearse.with_programs(server)
     scripts = [replay.script(each.migration, each.ops) for each in files]
     before = _roles(server)
     with drift.made(server, scripts, preamble) as history:
@@ -230,8 +225,10 @@ def _text(
     """The file: what it stands for, the roles that the history made, and the dump without what belongs to psql."""
     lines = [MARKS[layout]] if layout in MARKS else []
     lines += [
-        f"-- The history up to {migrations[-1].name}: made by `lancio squash` on PostgreSQL {version}, "
-        "and proved equal to it.",
+        (
+            f"-- The history up to {migrations[-1].name}: made by `lancio squash` on PostgreSQL {version}, "
+            "and proved equal to it."
+        ),
         *(headers.replaced(each.name, each.checksum) for each in migrations),
         "",
         "SET check_function_bodies = false;",
