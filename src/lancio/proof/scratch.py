@@ -31,6 +31,9 @@ PREFIX = "lancio_scratch_"
 STRATEGY_SINCE = 15
 """The major version from which CREATE DATABASE can copy through the log, without a checkpoint at both ends."""
 
+JIT_SINCE = 11
+"""The major version from which there is a setting jit, which sessions on scratch databases switch off."""
+
 _FOLDER = "lancio-scratch-"
 _QUICK = {
     "fsync": "off",
@@ -105,6 +108,8 @@ class Scratch:
     @contextlib.contextmanager
     def connect(self, name: str, options: str = "") -> Iterator[psycopg.Connection[Any]]:
         """A session in autocommit mode on a database made here."""
+        if self.major < JIT_SINCE:
+            options = options.replace("-c jit=off", "")
         target = conninfo.make_conninfo(self.conninfo, dbname=name, **({"options": options} if options else {}))
         connection = psycopg.connect(target, autocommit=True, prepare_threshold=None)
         try:
