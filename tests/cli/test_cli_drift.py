@@ -49,9 +49,9 @@ def execute(url: str, statements: str) -> None:
 
 
 def test_a_change_by_hand_is_told_with_its_file_and_nothing_is_changed(
-    server: TestServer, database: str, folder: Path
+    scratch_url: str, database: str, folder: Path
 ) -> None:
-    there = (folder, "--database", database, "--scratch", server.url())
+    there = (folder, "--database", database, "--scratch", scratch_url)
     assert lancio("apply", folder, "--database", database, "--yes", "--to", "002_view.sql")[0] == 0
     status, said = lancio("drift", *there)
     assert status == 0
@@ -70,23 +70,23 @@ def test_a_change_by_hand_is_told_with_its_file_and_nothing_is_changed(
         ("changed", "public.users.email"), ("extra", "public.slow")
     ]  # fmt: skip
     assert found["differences"][0]["made_at"] == {"file": "001_users.sql", "line": 1}
-    with server.connect() as connection:
+    with psycopg.connect(scratch_url) as connection:
         left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'lancio_scratch%'").fetchall()
     assert left == []
 
 
 def test_without_a_ledger_what_the_catalog_shows_counts_as_applied(
-    server: TestServer, database: str, folder: Path
+    scratch_url: str, database: str, folder: Path
 ) -> None:
     execute(database, f"{FILES['001_users.sql']}{FILES['002_view.sql']}")
-    assert lancio("drift", folder, "--database", database, "--scratch", server.url())[0] == 0
+    assert lancio("drift", folder, "--database", database, "--scratch", scratch_url)[0] == 0
     execute(database, "CREATE OR REPLACE VIEW seen AS SELECT id FROM users WHERE id > 1")
-    status, said = lancio("drift", folder, "--database", database, "--scratch", server.url())
+    status, said = lancio("drift", folder, "--database", database, "--scratch", scratch_url)
     assert (status, "view public.seen: definition" in said) == (1, True)
 
 
-def test_an_empty_database_has_no_drift(server: TestServer, database: str, folder: Path) -> None:
-    status, said = lancio("drift", folder, "--database", database, "--scratch", server.url())
+def test_an_empty_database_has_no_drift(scratch_url: str, database: str, folder: Path) -> None:
+    status, said = lancio("drift", folder, "--database", database, "--scratch", scratch_url)
     assert (status, "No drift: 0 objects" in said) == (0, True), said
 
 
@@ -112,9 +112,9 @@ def test_read_says_what_it_cannot_tell(database: str, folder: Path) -> None:
 
 
 def test_the_ignore_list_of_lancio_toml_and_of_the_command_line(
-    server: TestServer, database: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scratch_url: str, database: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = ("m", "--database", database, "--scratch", server.url())
+    there = ("m", "--database", database, "--scratch", scratch_url)
     monkeypatch.chdir(tmp_path)
     assert lancio("apply", "m", "--database", database, "--yes")[0] == 0
     execute(
@@ -133,19 +133,19 @@ def test_the_ignore_list_of_lancio_toml_and_of_the_command_line(
     assert (status, "unknown key ignored" in said) == (2, True)
 
 
-def test_the_history_of_another_tool_is_no_drift(server: TestServer, database: str, folder: Path) -> None:
+def test_the_history_of_another_tool_is_no_drift(scratch_url: str, database: str, folder: Path) -> None:
     assert lancio("apply", folder, "--database", database, "--yes")[0] == 0
     execute(database, "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)")
-    assert lancio("drift", folder, "--database", database, "--scratch", server.url())[0] == 0
+    assert lancio("drift", folder, "--database", database, "--scratch", scratch_url)[0] == 0
 
 
-def test_what_is_there_before_the_first_file(server: TestServer, database: str, folder: Path, tmp_path: Path) -> None:
+def test_what_is_there_before_the_first_file(scratch_url: str, database: str, folder: Path, tmp_path: Path) -> None:
     (folder / "004_host.sql").write_text("CREATE TABLE mine (id integer REFERENCES host.users (id));")
     before = tmp_path / "before.sql"
     before.write_text("CREATE SCHEMA host; CREATE TABLE host.users (id integer PRIMARY KEY);")
     execute(database, before.read_text())
     assert lancio("apply", folder, "--database", database, "--yes")[0] == 0
-    there = (folder, "--database", database, "--scratch", server.url())
+    there = (folder, "--database", database, "--scratch", scratch_url)
     status, said = lancio("drift", *there)
     assert (status, "004_host.sql does not run on the scratch database" in said, "--before" in said) == (1, True, True)
     execute(database, "ALTER TABLE host.users ADD COLUMN theirs text")
@@ -155,7 +155,7 @@ def test_what_is_there_before_the_first_file(server: TestServer, database: str, 
 
 
 def test_another_role_applied_it_and_other_roles_are_granted_to(
-    server: TestServer, database: str, folder: Path
+    server: TestServer, scratch_url: str, database: str, folder: Path
 ) -> None:
     role = f"drift_{database_of(database)}"
     with server.connect() as connection:
@@ -199,13 +199,13 @@ def test_what_cannot_be_done_is_refused(
 
 
 def test_a_scratch_server_of_another_version_is_refused_or_done_without(
-    server: TestServer, pool: Pool, folder: Path
+    scratch_url: str, pool: Pool, folder: Path
 ) -> None:
     older = pool.get(10)
     url = older.create_database()
     there = (folder, "--database", url)
     execute(url, FILES["001_users.sql"])
-    status, said = lancio("drift", *there, "--scratch", server.url())
+    status, said = lancio("drift", *there, "--scratch", scratch_url)
     assert (status, "Texts of views, functions" in said) == (1, True), said
     status, said = lancio("drift", *there, "--scratch", older.url())
     assert (status, "run on a scratch database" in said) == (0, True), said
@@ -217,7 +217,7 @@ def test_a_scratch_server_of_another_version_is_refused_or_done_without(
 
 
 def test_who_may_not_make_databases_on_the_scratch_server_is_told_so(
-    server: TestServer, database: str, folder: Path
+    server: TestServer, scratch_url: str, database: str, folder: Path
 ) -> None:
     with server.connect() as connection:
         connection.execute("CREATE ROLE drift_poor LOGIN PASSWORD 'poor'")

@@ -57,13 +57,13 @@ ALTER TABLE users DROP COLUMN old;
 }
 OUT = "003_baseline.sql"
 SCRATCH: list[str] = []
-"""The tests' own server: one that is started for each squash costs seconds."""
+"""Where files are tried, unless a server of its own is asked for."""
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, server: TestServer) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, scratch_url: str) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    SCRATCH[:] = [server.url()]
+    SCRATCH[:] = [scratch_url]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lancio.proof.scratch import Scratch
 
 PROOF = os.environ.get("LANCIO_PROOF") == "1"
-SAMPLE = MUTATIONS if PROOF else tuple(random.Random(5).sample(MUTATIONS, 24))
+SAMPLE = MUTATIONS if PROOF else tuple(random.Random(5).sample(MUTATIONS, 16))
 
 
 class Place:

@@ -76,6 +76,8 @@ def of(connection: psycopg.Connection[Any]) -> Facts:
             before = cursor.execute(b"SELECT current_setting('search_path')").fetchone()
             # pg_get_viewdef and its kind leave out a schema that the path makes superfluous.
             cursor.execute(b"SELECT set_config('search_path', 'pg_catalog', true)")
+            # Compiling a query of this length takes longer than any catalog takes to be read.
+            cursor.execute(b"SELECT set_config('jit', 'off', true) FROM pg_settings WHERE name = 'jit'")
             found = {
                 ObjectKey(*row[:5]): {name: _text(value) for name, value in row[5].items()}
                 for row in cursor.execute(QUERIES["facts"].encode())

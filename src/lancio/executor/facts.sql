@@ -12,7 +12,7 @@ WITH own AS (
 ), relation AS (
     SELECT c.oid, c.relkind, c.relowner, c.relacl, c.reloptions, c.relpersistence, c.relrowsecurity,
            c.relforcerowsecurity, c.relreplident, c.relispartition, c.relpartbound, c.relname::text AS relname, n.nspname,
-           c.reltoastrelid, c.reloftype, to_jsonb(c) AS j, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS said,
+           c.reltoastrelid, c.reloftype, to_jsonb(c) AS j,
            CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
                           WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'composite type'
                           ELSE 'index' END AS kind
@@ -38,8 +38,6 @@ WITH own AS (
     FROM pg_type AS t JOIN own AS n ON n.oid = t.typnamespace
     WHERE t.typtype IN ('e', 'd', 'r', 'b') AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
       AND NOT EXISTS (SELECT FROM member AS m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
-), remark AS (
-    SELECT d.classoid, d.objoid, d.objsubid, d.description FROM pg_description AS d
 ), fact (kind, schema, name, of, args, facts, owner, acl, classid, objid, subid) AS (
     SELECT 'schema'::text, ''::text, o.nspname, ''::text, ''::text, '{}'::jsonb, o.nspowner,
            coalesce(o.nspacl, acldefault('n', o.nspowner)), 'pg_namespace'::regclass::oid, o.oid, 0
@@ -97,8 +95,9 @@ WITH own AS (
            jsonb_build_object('type', format_type(s.seqtypid, NULL), 'start', s.seqstart, 'increment', s.seqincrement,
                'minimum', s.seqmin, 'maximum', s.seqmax, 'cache', s.seqcache, 'cycle', s.seqcycle,
                'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' WHEN 'p' THEN 'permanent' END,
-               'owned by', (SELECT o.said || '.' || quote_ident(a.attname)
-                            FROM pg_depend AS d JOIN relation AS o ON o.oid = d.refobjid
+               'owned by', (SELECT quote_ident(n.nspname) || '.' || quote_ident(o.relname) || '.' || quote_ident(a.attname)
+                            FROM pg_depend AS d JOIN pg_class AS o ON o.oid = d.refobjid
+                            JOIN pg_namespace AS n ON n.oid = o.relnamespace
                             JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
                             WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
                               AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1)),
@@ -138,7 +137,7 @@ WITH own AS (
     SELECT 'column', r.nspname, a.attname::text, r.relname, '', '{}'::jsonb, NULL, a.attacl, 'pg_class'::regclass::oid, r.oid, a.attnum
     FROM relation AS r JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE r.kind IN ('view', 'materialized view')
-      AND (a.attacl IS NOT NULL OR EXISTS (SELECT FROM remark AS k WHERE k.objoid = r.oid AND k.objsubid = a.attnum))
+      AND (a.attacl IS NOT NULL OR EXISTS (SELECT FROM pg_description AS k WHERE k.objoid = r.oid AND k.classoid = 'pg_class'::regclass AND k.objsubid = a.attnum))
     UNION ALL
     -- What a partition or a child has from its parent follows from that one.
     SELECT 'constraint', coalesce(r.nspname, t.nspname), c.conname::text, coalesce(r.relname, t.typname::text), '',
@@ -309,7 +308,7 @@ WITH own AS (
 SELECT f.kind, f.schema, f.name, f.of, f.args,
        jsonb_strip_nulls(f.facts
            || jsonb_build_object('owner', CASE WHEN f.kind <> 'default privileges' THEN pg_get_userbyid(f.owner) END,
-                  'comment', (SELECT k.description FROM remark AS k
+                  'comment', (SELECT k.description FROM pg_description AS k
                               WHERE k.classoid = coalesce(CASE WHEN f.kind = 'composite type' THEN 'pg_class'::regclass::oid END, f.classid)
                                 AND k.objoid = CASE WHEN f.kind = 'composite type' THEN (SELECT t.typrelid FROM pg_type AS t WHERE t.oid = f.objid)
                                                     ELSE f.objid END AND k.objsubid = f.subid))

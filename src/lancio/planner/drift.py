@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
@@ -73,7 +73,7 @@ class Drift:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     """The files that were taken for applied, in their order."""
-    compared: int = field(default=0)
+    compared: int = 0
     """The number of objects that the files make."""
 
     @property
@@ -127,7 +127,7 @@ def read(graph: Graph, live: Live, applied: Collection[str], outcomes: Outcomes,
             wanted = write.value.partition("|")[0]
             told = ("", "") if facet == "body" else (wanted, value)
             found.append(Difference("changed", label, name.full, name.schema, whole, word, *told, owner))
-    found += _extra(graph, server, live, there, outcomes)
+    found += _extra(server, live, there, outcomes)
     ordered = sorted(found, key=lambda each: (each.deed != "missing", each.deed, each.kind, each.object))
     left, ignored = parted(folded(ordered), ignore)
     dark = [facts.name for facts in graph.files if facts.opaque and facts.name in applied]
@@ -139,9 +139,8 @@ def read(graph: Graph, live: Live, applied: Collection[str], outcomes: Outcomes,
     )
 
 
-def _extra(graph: Graph, server: states.Server, live: Live, there: set[Name], outcomes: Outcomes) -> list[Difference]:
+def _extra(server: states.Server, live: Live, there: set[Name], outcomes: Outcomes) -> list[Difference]:
     """What the live catalog has and no file makes."""
-    del graph
     catalog = live.catalog
     known = set()
     for name in there:
