@@ -14,6 +14,7 @@
     ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
+    ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 
@@ -137,3 +138,9 @@ class HistoryRefused(LancioError):
     """Another tool's history says that something is not as it should be, or contradicts the catalog."""
 
     code = "history"
+
+
+class NotEqual(LancioError):
+    """A baseline that would not make what the history makes that it stands for; it is not written."""
+
+    code = "squash"

@@ -110,6 +110,7 @@ def adopt(
             implied=implied, by_order=by_order, trust=trust_history, only=only, besides=False,
         )  # fmt: skip
         if not dry_run:
+            stand(plan, session)
             write(graph, session, proposed)
         words = where.words
         then = _then(plan, proposed, words)
@@ -196,6 +197,24 @@ def write(graph: Graph, session: work.Session, proposed: Adoption) -> tuple[str,
 
     migrations = {facts.name: facts.migration for facts in graph.files}
     rows = [ledger.Adopted(migrations[row.file], row.position, row.origin, row.at) for row in proposed.rows]
+    return ledger.adopt(session.connection, rows)
+
+
+def stand(plan: Plan, session: work.Session) -> tuple[str, ...]:
+    """Record the baselines all of whose files ran here; the names that were new in the ledger.
+
+    Raises:
+        ServerError, LockHeld: as when applying.
+    """
+    from lancio.executor import ledger
+    from lancio.planner import squashed
+
+    recorded = {each.name for each in plan.states if each.recorded}
+    rows = [
+        ledger.Adopted(facts.migration, position, squashed.ORIGIN)
+        for position, facts in enumerate(plan.graph.files, 1)
+        if facts.migration.replaces and facts.name in plan.done and facts.name not in recorded
+    ]
     return ledger.adopt(session.connection, rows)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lancio.cli.adopt import doubted, proof_options, proposal, tell, write
+from lancio.cli.adopt import doubted, proof_options, proposal, stand, tell, write
 from lancio.cli.backup import backup_options, terms
 from lancio.cli.options import (
     choice_options,
@@ -122,6 +122,11 @@ def apply(
                 terminal.data(f"{json.line({'event': 'adopted', 'files': list(new)})}\n")
             else:
                 terminal.data(f"{counted(len(new), 'file')} adopted: in the ledger now, and not run.\n")
+        if stood := stand(plan, session):
+            if json_:
+                terminal.data(f"{json.line({'event': 'adopted', 'files': list(stood)})}\n")
+            else:
+                terminal.data(f"{', '.join(stood)}: recorded, not run; all that it stands for ran here.\n")
         if not plan.steps:
             if json_:
                 terminal.data(f"{json.line({'event': 'nothing-to-do', 'done': list(plan.done)})}\n")

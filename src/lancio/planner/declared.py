@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lancio.planner.model import RISKS, Check, Finding, Place, Service
 from lancio.planner.rows import contradicts
-from lancio.reading import directives
+from lancio.reading import directives, headers
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ def read(migration: Migration, ops: FileOps) -> Declared:
             creates.append((each.text, each.line))
             if directives.subject(each.text) is None:
                 problem = "what a file creates is an object (`table app.orders`) or a row"
-        elif each.word != "allow":  # that is for the rules of `lancio check`
+        elif each.word == "replaces" and headers.read(directives.text(each).encode()) == headers.NOTHING:
+            problem = "what a file replaces is another file with its checksum, 64 hex digits"
+        elif each.word not in ("allow", "repeatable", "replaces"):  # of `lancio check`, and of the file's own place
             values[each.word].append(each.text)
         if problem:
             message = f"{place}: `lancio: {each.word} {each.text}` cannot be understood: {problem}"

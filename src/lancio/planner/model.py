@@ -307,6 +307,7 @@ class FileState:
     disagrees: tuple[str, ...] = ()
     origin: str = ""
     waits: tuple[str, ...] = ()
+    again: bool = False  # a repeatable file that was changed since it was recorded: it runs again
 
     @property
     def there(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
-from lancio.planner import needed, overtaken, ways
+from lancio.planner import needed, overtaken, squashed, ways
 from lancio.planner import outcomes as outcomes_
 from lancio.planner import states as judging
 from lancio.planner.bind import Binder
@@ -84,12 +84,20 @@ def make(
         chosen = [facts for facts in chosen if facts.name in least]
     # Named by itself, a recorded file runs again where something of it is not there any more.
     again = {name for name in only if by_name[name].state in ("not applied", "partly applied")}
+    again |= {state.name for state in states if state.again}
+    baselines = squashed.judge(graph, ledger, states)
     done = tuple(
         facts.name
         for facts in chosen
-        if facts.name in adopted or (by_name[facts.name].recorded and facts.name not in again)
+        if facts.name in adopted
+        or facts.name in baselines.known
+        or (by_name[facts.name].recorded and facts.name not in again)
     )
-    pending = [_rest(facts, by_name[facts.name]) for facts in chosen if facts.name not in done]
+    pending = [
+        facts if by_name[facts.name].again else _rest(facts, by_name[facts.name])
+        for facts in chosen
+        if facts.name not in done
+    ]
     answerer = _Answers(graph, live, by_name, commands, there, begun)
     missing = answerer.missing(pending)
     steps = tuple(
@@ -109,7 +117,9 @@ def make(
         *_unsendable(pending, live),
         *_gone(states, commands),
         *_changed(states, commands),
-        *_strange(graph, ledger),
+        *baselines.findings,
+        *_again(states, {facts.name for facts in pending}),
+        *_strange(graph, ledger, baselines.names),
         *_own(pending),
         *_read_only(pending, live),
         *needed.left_out(graph, {facts.name for facts in pending}, left),
@@ -179,13 +189,24 @@ def _edited(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
     ]
 
 
-def _strange(graph: Graph, ledger: Mapping[str, str]) -> list[Finding]:
-    """Files that the ledger has and the folder lacks; some have only got another name."""
+def _again(states: Sequence[FileState], pending: Collection[str]) -> list[Finding]:
+    """Repeatable files that run again."""
+    return [
+        Finding(
+            "repeatable", "note", f"{state.name} ran here and was changed since; it is repeatable, so it runs again"
+        )
+        for state in states
+        if state.again and state.name in pending
+    ]
+
+
+def _strange(graph: Graph, ledger: Mapping[str, str], replaced: Collection[str]) -> list[Finding]:
+    """Files that the ledger has and the folder lacks; some have only got another name, or stand in a baseline."""
     names = {facts.name for facts in graph.files}
     by_text = {facts.migration.checksum: facts.name for facts in graph.files if facts.name not in ledger}
     found = []
     for name, checksum in sorted(ledger.items()):
-        if name in names:
+        if name in names or name in replaced:
             continue
         if (now := by_text.get(checksum)) is not None:
             message = f"{name} is recorded as applied and is called {now} in this folder"
@@ -250,7 +271,7 @@ def _gone(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
             (*commands.psql([state.name]), commands.apply([state.name])),
         )
         for state in states
-        if state.recorded and state.state in ("partly applied", "not applied")
+        if state.recorded and not state.again and state.state in ("partly applied", "not applied")
     ]
 
 
@@ -265,7 +286,7 @@ def _changed(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
             () if state.recorded else (commands.adopt(state.name),),
         )
         for state in states
-        if state.state == "changed since"
+        if state.state == "changed since" and not state.again
     ]
 
 

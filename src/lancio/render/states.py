@@ -28,7 +28,7 @@ def table(states: Sequence[FileState], cells: int) -> str:
         return ""
     lines = heading("FILES", cells)
     for state in states:
-        said: list[str] = [state.state]
+        said: list[str] = ["changed, runs again" if state.again else state.state]
         if state.recorded:
             origin = "" if state.origin in ("", "lancio") else f" (adopted: {state.origin})"
             said.append(f"in the ledger{origin}")
