@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli import backing, planfile
 from lancio.cli.adopt import doubted, proof_options, proposal, tell, write
+from lancio.cli.backing import backup_first_options
 from lancio.cli.backup import backup_options, terms
 from lancio.cli.options import (
     choice_options,
@@ -36,6 +38,8 @@ Examples:
   lancio apply migrations --to 005_create_audit_logs.sql
   lancio apply migrations --only 006_register_railway_databases.sql
   lancio apply migrations --adopt
+  lancio apply --plan plan.json
+  lancio apply migrations --backup
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --no-backup
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
@@ -47,6 +51,10 @@ Examples:
 @backup_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
+@click.option(
+    "--plan", "kept", metavar="FILE", help="Run what `lancio plan --save` kept, if nothing has changed since."
+)
+@backup_first_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -63,6 +71,10 @@ def apply(
     implied: bool,
     by_order: bool,
     trust_history: bool,
+    kept: str | None,
+    backup: bool,
+    backup_to: str | None,
+    scratch: str | None,
     yes: bool,
     database: str | None,
     role: str | None,
@@ -88,13 +100,22 @@ def apply(
             cause="They say what counts as proof that a file ran here.",
             remedy="Add --adopt, or leave them away.",
         )
+    promise = planfile.promised(kept, platform, to, only, order, adopt=adopt) if kept is not None else None
+    if promise is not None:
+        to, only, order = promise.choice.to, promise.choice.only, promise.choice.order
+        folder = promise.choice.folder if folder is None and not platform else folder
+        platform = platform or promise.choice.folder == "--platform"
+        folder = None if platform else folder
     way: work.Order = "graph" if order == "graph" else "name"
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         proposed = None
         if not adopt:
-            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit(), look="required")
+            minimal = promise is not None and promise.choice.minimal
+            plan = work.plan_of(
+                graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit(), look="required"
+            )
         else:
             plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
             proposed = proposal(
@@ -105,6 +126,10 @@ def apply(
                 graph, session, where, to=to, only=only, order=way, adopted=adopted, data=data_limit(), look="required"
             )
             plan = doubted(plan, session, proposed, where.words)
+        if promise is not None:
+            planfile.hold(promise, plan, session, str(kept))
+        if backup and plan.steps:
+            plan = backing.first(plan, session, where, to, only, way, backup_to, scratch, terminal, promise)
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
@@ -133,6 +158,8 @@ def apply(
             if not click.confirm(f"Run this on {session.said}?", err=True):
                 terminal.talk("Nothing was changed.")
                 return 1
+        if promise is not None:
+            planfile.hold(promise, plan, session, str(kept))  # somebody may have been asked meanwhile
         return launch(plan, session, where.words, settings, terminal)
 
 

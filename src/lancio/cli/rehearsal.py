@@ -20,7 +20,9 @@ SHOWN = 8
 """So many differences and locks of a file are shown; all are in the JSON."""
 
 
-def rehearse(terminal: Terminal, plan: Plan, session: Session, url: str | None, *, json_: bool) -> int:
+def rehearse(
+    terminal: Terminal, plan: Plan, session: Session, url: str | None, *, json_: bool, copy: bool = False
+) -> int:
     """Run the plan's steps on a scratch server and tell of each; the exit status.
 
     Raises:

@@ -95,12 +95,12 @@ VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, $7
 RETURNING id
 
 -- name: rows
--- Of each migration the row that counts: the latest.
-SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
+-- Of each migration the row that counts: the latest. One that was undone is not applied any more.
+SELECT * FROM (SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
        s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin, r.who,
        r.host
 FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
-ORDER BY s.migration, s.id DESC
+ORDER BY s.migration, s.id DESC) AS latest WHERE latest.state <> 'rolled back'
 
 -- name: steps_of
 SELECT s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from lancio import embedded, postgres, settings
-from lancio.errors import ServerError
+from lancio.errors import EmbeddedError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,9 +126,12 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Scratch]:
+def server(
+    url: str | None = None, environ: Mapping[str, str] | None = None, *, major: int | None = None
+) -> Iterator[Scratch]:
     """A scratch server: the one that `url` names, or one started for this and removed at the end.
 
+    With `major` one of our own is of that major version where this machine has one.
     At the end, also after Ctrl-C, every database that was made is dropped.
 
     Raises:
@@ -136,7 +139,7 @@ def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> 
         ServerError: nobody answers there, or no PostgreSQL can be started here.
     """
     with contextlib.ExitStack() as stack:
-        own = _own(os.environ if environ is None else environ)
+        own = _own(os.environ if environ is None else environ, major)
         scratch = stack.enter_context(own) if url is None else at(url)
         try:
             yield scratch
@@ -176,10 +179,10 @@ def at(url: str, family: str = "") -> Scratch:
 
 
 @contextlib.contextmanager
-def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
+def _own(environ: Mapping[str, str], major: int | None = None) -> Iterator[Scratch]:
     account = _account()
     _sweep()
-    installation = _installation(environ)
+    installation = _installation(environ, major)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place(environ)))
     except OSError as error:
@@ -229,8 +232,8 @@ def _account() -> embedded.Account | None:
     return embedded.ordinary_account() if os.geteuid() == 0 else None
 
 
-def _installation(environ: Mapping[str, str]) -> embedded.Installation:
-    """The programs of a server of our own, unpacked beside the embedded server's."""
+def _installation(environ: Mapping[str, str], major: int | None = None) -> embedded.Installation:
+    """The programs of a server of our own, unpacked beside the embedded server's; of that major, if there are any."""
     account = _account()
     programs = settings.home(environ)
     try:
@@ -241,6 +244,9 @@ def _installation(environ: Mapping[str, str]) -> embedded.Installation:
             cause=f"{error.filename}: {error.strerror}.",
             remedy="Let LANCIO_HOME name a folder that you may write to, or name a server by --scratch.",
         ) from error
+    if major is not None:
+        with contextlib.suppress(EmbeddedError):  # none of that version: another one then
+            return embedded.choose_installation(environ, programs, account, major)
     return embedded.choose_installation(environ, programs, account, None)
 
 
