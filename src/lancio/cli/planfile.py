@@ -31,9 +31,7 @@ def save(
     planfile.write(planfile.take(plan, session.connection, choice, session.target.display), Path(path))
 
 
-def promised(
-    path: str, platform: bool, to: str | None, only: Sequence[str], order: str, *, adopt: bool
-) -> PlanFile:
+def promised(path: str, platform: bool, to: str | None, only: Sequence[str], order: str, *, adopt: bool) -> PlanFile:
     """The kept plan that is to be run.
 
     Raises:

@@ -8,29 +8,31 @@ for the tables restored, as before for all else. Where it is not, nothing is cha
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import dict_row
 
+from lancio import __version__
 from lancio.errors import LancioError, UsageError
 from lancio.executor import fingerprint, ledger
+from lancio.executor.session import LEDGER_QUERIES
 from lancio.postgres import named_queries
 from lancio.proof import dump
 from lancio.proof import programs as using
-from lancio.proof.dump import Item, Table
 from lancio.proof.programs import BackupFailed, problem
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from lancio.executor.session import Connection, Session
-    from lancio.proof.dump import Manifest
+    from lancio.proof.dump import Item, Manifest, Table
     from lancio.proof.programs import Programs
 
 QUERIES = named_queries("lancio.proof", "restore.sql")
@@ -146,9 +148,7 @@ def _extent(manifest: Manifest, only: Sequence[str]) -> _Extent:
                 remedy="Name one of them as schema.table.",
             )
     tables = tuple({known[each].name: known[each] for each in only}.values())
-    keys = {table.name for table in tables}
-    # What belongs to the table alone has its own name in the catalog: indexes, sequences of serial columns.
-    return _Extent(tables, frozenset(keys), frozenset())
+    return _Extent(tables, frozenset(table.name for table in tables), frozenset())
 
 
 def _apart(manifest: Manifest, now: Collection[Item], extent: _Extent) -> tuple[list[Item], list[Item]]:
@@ -205,7 +205,9 @@ def _since(connection: Connection, position: int) -> list[dict[str, Any]]:
 # --- doing it ---------------------------------------------------------------------------------------------------------
 
 
-def restore(connection: Connection, manifest: Manifest, archive: Path, only: Sequence[str] = ()) -> Outlook:
+def restore(
+    connection: Connection, manifest: Manifest, archive: Path, only: Sequence[str] = (), *, role: str | None = None
+) -> Outlook:
     """Give back what a backup has of its tables (or of those in `only`), all in one transaction under the runner's
     lock, with the ledger put right: files that were undone are not applied any more. What was done.
 
@@ -222,6 +224,8 @@ def restore(connection: Connection, manifest: Manifest, archive: Path, only: Seq
             return seen
         try:
             with connection.transaction():
+                if role is not None:
+                    connection.execute(psycopg.sql.SQL("SET LOCAL ROLE {}").format(psycopg.sql.Identifier(role)))
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 dump.pin(connection)
                 _Work(connection, manifest, archive, programs, extent, seen).run()
@@ -260,8 +264,8 @@ def _undo(connection: Connection, manifest: Manifest, files: Sequence[str], work
     """Say in the ledger that these files are not applied any more; in the transaction of the restore."""
     with psycopg.RawCursor(connection) as cursor:
         cursor.execute(
-            ledger.QUERIES["start_run"].encode(),
-            (ledger.operator(), "", f"restore {dump.__version__}", work.server_version_text, ""),
+            LEDGER_QUERIES["start_run"].encode(),
+            (ledger.operator(), socket.gethostname(), __version__, work.server_version_text, ""),
         )
         row = cursor.fetchone()
         run = row[0] if row is not None else 0
@@ -269,7 +273,7 @@ def _undo(connection: Connection, manifest: Manifest, files: Sequence[str], work
             if each["migration"] in files:
                 values = (run, each["migration"], each["checksum"], each["digest"], each["position"])
                 cursor.execute(QUERIES["undo"].encode(), values)
-        cursor.execute(ledger.QUERIES["finish_run"].encode(), (run, "done"))
+        cursor.execute(LEDGER_QUERIES["finish_run"].encode(), (run, "done"))
 
 
 class _Work:
@@ -291,7 +295,8 @@ class _Work:
         refilled = [
             table
             for table in self.extent.tables
-            if table.name not in rebuilt and not next(each for each in self.seen.tables if each.table == table.name).same
+            if table.name not in rebuilt
+            and not next(each for each in self.seen.tables if each.table == table.name).same
         ]
         keys = self._keys([*rebuilt, *(table.name for table in refilled)])
         sequences = self._sequences()
@@ -322,7 +327,7 @@ class _Work:
     ) -> frozenset[str]:
         """Tables of the backup that have to be made anew: gone, or with another definition than a part of it."""
         had = {(each.kind, each.identity) for each in self.manifest.catalog}
-        found = set()
+        found: set[str] = set()
         for each in (*lacking, *beyond):
             added = each.kind == "column" and (each.kind, each.identity) not in had
             if each.kind not in (*PARTS, "comment", "view", "sequence", "routine", "type") and not added:
@@ -402,7 +407,9 @@ class _Work:
         done = using.run(self.programs, "pg_restore", ["-l", str(self.archive)])
         if done.returncode:
             raise BackupFailed(
-                f"{self.archive} cannot be read", cause=f"pg_restore: {problem(done.stderr)}.", remedy="Take another copy."
+                f"{self.archive} cannot be read",
+                cause=f"pg_restore: {problem(done.stderr)}.",
+                remedy="Take another copy.",
             )
         return [line for line in done.stdout.splitlines() if line and not line.startswith(";")]
 
@@ -419,7 +426,9 @@ class _Work:
                     whole.add(key.partition(" ")[2])
         chosen = []
         patterns = {
-            schema: re.compile(rf'(?:^|[\s".])(?:{"|".join(re.escape(_one_line(n)) for n in sorted(found))})(?:$|[\s".(])')
+            schema: re.compile(
+                rf'(?:^|[\s".])(?:{"|".join(re.escape(_one_line(n)) for n in sorted(found))})(?:$|[\s".(])'
+            )
             for schema, found in wanted.items()
         }
         for line in self._listed():
@@ -439,7 +448,9 @@ class _Work:
         with tempfile.NamedTemporaryFile("w", prefix="lancio-list-", encoding="utf-8") as listing:
             listing.write("\n".join(entries) + "\n")
             listing.flush()
-            words = [f"--use-list={listing.name}", "--file=-", *arguments, str(self.archive)]
+            # Before 12 it writes to stdout unasked, and takes - for a file's name.
+            out = ("--file=-",) if self.programs.major >= 12 else ()
+            words = [f"--use-list={listing.name}", *out, *arguments, str(self.archive)]
             with (
                 using.command(self.programs, "pg_restore", words) as (command, environment),
                 tempfile.TemporaryFile() as said,
@@ -464,7 +475,9 @@ class _Work:
         if not entries:
             return
         # A line of psql's own keeps a script from being turned into commands; it is no SQL.
-        lines = [line for line in self._script(entries, f"--section={section}") if not re.match(rb"\\(un)?restrict ", line)]
+        lines = [
+            line for line in self._script(entries, f"--section={section}") if not re.match(rb"\\(un)?restrict ", line)
+        ]
         text = b"".join(lines)
         for statement in parser.parse(text):
             words = text[statement.start : statement.end].strip()
