@@ -146,7 +146,7 @@ def server(
         except psycopg.Error as error:
             raise postgres.interrupted(postgres.resolve(scratch.conninfo), error) from error
         finally:
-            with _undisturbed():
+            with undisturbed():
                 scratch.clear()
 
 
@@ -224,7 +224,7 @@ def _own(environ: Mapping[str, str], major: int | None = None) -> Iterator[Scrat
             version = connection.info.server_version
         yield Scratch(target, f"a scratch PostgreSQL {installation.version}", version, installation=installation)
     finally:
-        with _undisturbed():
+        with undisturbed():
             _remove(folder)
 
 
@@ -278,15 +278,16 @@ def _remove(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No second Ctrl-C between here and the end: a half-finished cleaning would leave databases behind."""
+def undisturbed() -> Iterator[None]:
+    """No second Ctrl-C or kill between here and the end: a half-finished cleaning would leave databases behind."""
     import signal
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
