@@ -27,7 +27,7 @@ from lancio.proof import rehearse, scratch
 from lancio.proof.programs import BackupFailed, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lancio.executor.fingerprint import Fingerprint
@@ -85,6 +85,8 @@ class Manifest:
     dependents: tuple[str, ...]
     steps: tuple[str, ...]
     tables: tuple[Table, ...]
+    parts: Mapping[str, str]
+    """Indexes, sequences and statistics, by their own names, with the table that each belongs to."""
     catalog: tuple[Item, ...]
     position: int
     size: int
@@ -129,11 +131,12 @@ def make(
                 raise _refusal(target.redacted(problem(done.stderr)), out)
             wanted = None if scope is None else frozenset(found[0])
             tables = tuple(_sums(connection, wanted))
+            belonging = parts(connection)
             catalog = items(fingerprint.take(connection))
             position = _position(connection)
         manifest = Manifest(
             moment, target.display, connection.info.server_version, programs.version, scope is None, *found,
-            scope.steps if scope is not None else (), tables, catalog, position, part.stat().st_size, digest(part),
+            scope.steps if scope is not None else (), tables, belonging, catalog, position, part.stat().st_size, digest(part),
         )  # fmt: skip
         os.link(part, out)  # not os.replace: whoever made a file of that name meanwhile keeps it
         try:
@@ -251,6 +254,12 @@ def _sums(connection: psycopg.Connection[Any], wanted: frozenset[str] | None) ->
     for each in _tables(connection):
         if each["full"] in wanted if wanted is not None else True:
             yield counted(connection, each["full"], each["quoted"])
+
+
+def parts(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """What belongs to a table under a name of its own, and the table's."""
+    with psycopg.RawCursor(connection) as cursor:
+        return dict(cursor.execute(QUERIES["parts"].encode()).fetchall())
 
 
 def counted(connection: psycopg.Connection[Any], name: str, quoted: str) -> Table:

@@ -85,3 +85,21 @@ SELECT coalesce(max(id), 0) AS last FROM lancio.step
 SELECT pg_catalog.count(*),
        coalesce(pg_catalog.sum(('x' || pg_catalog.substr(pg_catalog.md5((lancio_row.*)::text), 1, 16))::bit(64)::bigint), 0)::text
 FROM ONLY {table} AS lancio_row
+
+-- name: parts
+-- What belongs to a table under a name of its own: indexes, sequences of its columns, extended statistics.
+SELECT n.nspname || '.' || i.relname AS part, m.nspname || '.' || c.relname AS owner
+FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_namespace AS n ON n.oid = i.relnamespace
+JOIN pg_class AS c ON c.oid = x.indrelid JOIN pg_namespace AS m ON m.oid = c.relnamespace
+WHERE m.nspname NOT IN ('pg_catalog', 'information_schema', 'lancio') AND m.nspname NOT LIKE 'pg\_%'
+UNION ALL
+SELECT n.nspname || '.' || s.relname, m.nspname || '.' || c.relname
+FROM pg_depend AS d JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace AS n ON n.oid = s.relnamespace
+JOIN pg_class AS c ON c.oid = d.refobjid JOIN pg_namespace AS m ON m.oid = c.relnamespace
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  AND m.nspname NOT IN ('pg_catalog', 'information_schema', 'lancio') AND m.nspname NOT LIKE 'pg\_%'
+UNION ALL
+SELECT 'statistics ' || t.stxname, m.nspname || '.' || c.relname
+FROM pg_statistic_ext AS t JOIN pg_class AS c ON c.oid = t.stxrelid JOIN pg_namespace AS m ON m.oid = c.relnamespace
+WHERE m.nspname NOT IN ('pg_catalog', 'information_schema', 'lancio') AND m.nspname NOT LIKE 'pg\_%'
+ORDER BY 1

@@ -11,7 +11,7 @@ import re
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -107,8 +107,8 @@ def outlook(connection: Connection, manifest: Manifest, only: Sequence[str] = ()
     Raises:
         UsageError: `only` names a table whose rows are not in the backup; or the backup is whole and `only` is empty.
     """
-    extent = _extent(manifest, only)
     with connection.transaction():
+        extent = _extent(connection, manifest, only)
         dump.pin(connection)
         now = {each: each for each in dump.items(fingerprint.take(connection))}
         there = _there(connection, extent.keys)
@@ -129,7 +129,19 @@ def outlook(connection: Connection, manifest: Manifest, only: Sequence[str] = ()
     return Outlook(tuple(sorted(told, key=lambda each: each.table)), tuple(names), undone, later)
 
 
-def _extent(manifest: Manifest, only: Sequence[str]) -> _Extent:
+def _extent(connection: Connection, manifest: Manifest, only: Sequence[str]) -> _Extent:
+    """The extent with what belongs to its tables, in the backup or here."""
+    extent = _named(manifest, only)
+    belonging = {
+        part
+        for parts in (manifest.parts, dump.parts(connection))
+        for part, table in parts.items()
+        if table in extent.keys
+    }
+    return replace(extent, keys=extent.keys | belonging)
+
+
+def _named(manifest: Manifest, only: Sequence[str]) -> _Extent:
     if not only:
         if manifest.whole:
             raise UsageError(
@@ -162,7 +174,7 @@ def _apart(manifest: Manifest, now: Collection[Item], extent: _Extent) -> tuple[
 def names(item: Item) -> frozenset[str]:
     """The keys of what a fact is about: `schema.name` without quotes, of a column or constraint those of its table."""
     identity = item.identity
-    if item.kind in ("schema", "extension", "publication", "event trigger"):
+    if item.kind in ("schema", "extension", "publication", "event trigger", "statistics"):
         return frozenset((f"{item.kind} {_bare(identity)}",))
     if item.kind == "grant":
         what, _, rest = identity.rpartition(" to ")[0].partition(" ")
@@ -216,20 +228,22 @@ def restore(
         UsageError, ServerError, ConnectionLost, LockHeld: as `outlook`, and as when applying.
     """
     programs = using.find(connection.info.server_version // 10000)
-    extent = _extent(manifest, only)
     with ledger.writing(connection, "lancio restore") as work:
         ledger.ensure(work)
-        seen = outlook(connection, manifest, only)
-        if seen.nothing:
-            return seen
         try:
             with connection.transaction():
                 if role is not None:
                     connection.execute(psycopg.sql.SQL("SET LOCAL ROLE {}").format(psycopg.sql.Identifier(role)))
-                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-                dump.pin(connection)
+                extent = _extent(connection, manifest, only)
+                for row in _there(connection, extent.keys).values():
+                    if row["kind"] in ("r", "p"):
+                        connection.execute(f"LOCK TABLE ONLY {row['quoted']}".encode())
+                seen = outlook(connection, manifest, only)
+                if seen.nothing:
+                    return seen
                 _Work(connection, manifest, archive, programs, extent, seen).run()
                 if seen.undone:
+                    connection.execute("SET LOCAL ROLE NONE")
                     _undo(connection, manifest, seen.undone, work)
         except psycopg.Error as error:
             if error.sqlstate is None:
