@@ -52,7 +52,8 @@ ALTER TABLE parent ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON parent USING (name <> 'secret');
 GRANT SELECT ON parent TO PUBLIC;
 INSERT INTO parent (name, amount, doc, raw, half)
-    SELECT E'row\\t' || i || E'\\n\\\\.', i * 1.25, '{"a": [1, null]}', decode('00ff', 'hex'), i / 3.0 FROM generate_series(1, 60) AS i;
+    SELECT E'row\\t' || i || E'\\n\\\\.', i * 1.25, '{"a": [1, null]}', decode('00ff', 'hex'), i / 3.0
+    FROM generate_series(1, 60) AS i;
 INSERT INTO child (parent, twice) SELECT i, i * 2 FROM generate_series(1, 30) AS i;
 INSERT INTO grandchild SELECT i, i FROM generate_series(1, 10) AS i;
 INSERT INTO apart SELECT i, 'x' FROM generate_series(1, 20) AS i;
@@ -81,7 +82,8 @@ STEPS = {
     "a partition dropped": "DROP TABLE measured_2;",
     "a partitioned table dropped": "DROP TABLE measured;",
     "a view of another text": "CREATE OR REPLACE VIEW shown AS SELECT id, upper(name) AS name, amount FROM parent;",
-    "a function of another body": "CREATE OR REPLACE FUNCTION twice(x integer) RETURNS integer LANGUAGE sql AS 'SELECT 0';",
+    "a function of another body": "CREATE OR REPLACE FUNCTION twice(x integer) RETURNS integer"
+    " LANGUAGE sql AS 'SELECT 0';",
     "a function dropped": "DROP FUNCTION twice(integer);",
     "a trigger's function dropped": "DROP FUNCTION touched() CASCADE;",
     "a label added": "ALTER TYPE mood ADD VALUE 'fair';",
@@ -197,7 +199,7 @@ def test_a_scoped_backup_gives_back_rows_and_catalog_after(what, folder, live, q
 
 def test_what_came_since_is_shown_and_a_sequence_never_goes_back(folder, live, quick):
     adopted(folder, live)
-    (folder / "002.sql").write_text("DELETE FROM parent WHERE id < 3;")
+    (folder / "002.sql").write_text("DELETE FROM parent WHERE id > 58;")
     path = backed(folder, live, *quick)
     lancio("apply", str(folder), "--database", live, "--yes")
     with psycopg.connect(live, autocommit=True) as connection:
@@ -337,7 +339,7 @@ def test_a_backup_is_for_its_owners_eyes_and_known_to_the_preflight_of_its_plan_
     assert {table.name: table.rows for table in manifest.tables} == {"public.apart": 20}
     assert lancio("preflight", str(folder), "--to", "002.sql", "--database", live)[0] == 0
     assert lancio("preflight", str(folder), "--database", live)[0] == 3
-    status, out, _ = lancio("backup", "list", "--database", live)
+    _, out, _ = lancio("backup", "list", "--database", live)
     assert "plan of 1 file, checked" in out
     assert str(path) in out
 
@@ -408,7 +410,7 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(live, tmp_path, monk
     monkeypatch.setattr(programs.embedded, "unpack", none)
     with pytest.raises(BackupFailed, match="no pg_dump for PostgreSQL 18") as caught:
         programs.find(18)
-    assert "9.6.1" in caught.value.cause
+    assert "version 9.6." in caught.value.cause
     monkeypatch.setenv("LANCIO_PGBIN", str(tmp_path))
     with pytest.raises(BackupFailed, match="no pg_dump"):
         programs.find(18)
@@ -429,7 +431,9 @@ def test_a_password_is_on_no_command_line_and_in_no_record(memory, live, folder,
         words = psycopg.sql.SQL("CREATE ROLE lancio_test_hostile LOGIN SUPERUSER PASSWORD {}")
         connection.execute(words.format(psycopg.sql.Literal(password)))
     parts = conninfo_to_dict(live)
-    url = f"postgresql://lancio_test_hostile:{quote(password, safe='')}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    url = (
+        f"postgresql://lancio_test_hostile:{quote(password, safe='')}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    )
     try:
         path = str(tmp_path / "h.dump")
         told = [lancio("backup", "make", "--whole", "--out", path, "--database", url, "--scratch", memory.conninfo)]
@@ -438,7 +442,9 @@ def test_a_password_is_on_no_command_line_and_in_no_record(memory, live, folder,
             connection.execute("TRUNCATE apart")
         told.append(lancio("restore", path, "--only", "public.apart", "--database", url, "--yes"))
         told.append(lancio("restore", path, "--into", url))
-        told.append(lancio("plan", str(folder), "--rehearse", "--copy", "--scratch", memory.conninfo, "--database", url))
+        told.append(
+            lancio("plan", str(folder), "--rehearse", "--copy", "--scratch", memory.conninfo, "--database", url)
+        )
         assert [status for status, _, _ in told] == [0, 0, 0, 1, told[-1][0]], told
         own = str(conninfo_to_dict(memory.conninfo)["password"])
         texts = [seen.read_text(), Path(f"{path}.json").read_text(), *(out + err for _, out, err in told)]
@@ -448,7 +454,7 @@ def test_a_password_is_on_no_command_line_and_in_no_record(memory, live, folder,
         assert "pg_restore" in texts[0]
     finally:
         with psycopg.connect(live, autocommit=True) as connection:
-            connection.execute("DROP ROLE lancio_test_hostile")
+            connection.execute("REASSIGN OWNED BY lancio_test_hostile TO postgres; DROP ROLE lancio_test_hostile")
 
 
 def test_other_secrets_of_a_connection_go_by_a_file_of_ours(tmp_path):
@@ -506,5 +512,3 @@ def test_backup_and_restore_on(every_database, folder, every_server):
     status, out, err = lancio("restore", path, "--database", every_database, "--yes")
     assert status == 0, out + err
     assert state(every_database) == before
-
-

@@ -103,3 +103,13 @@ SELECT 'statistics ' || t.stxname, m.nspname || '.' || c.relname
 FROM pg_statistic_ext AS t JOIN pg_class AS c ON c.oid = t.stxrelid JOIN pg_namespace AS m ON m.oid = c.relnamespace
 WHERE m.nspname NOT IN ('pg_catalog', 'information_schema', 'lancio') AND m.nspname NOT LIKE 'pg\_%'
 ORDER BY 1
+
+-- name: outward
+-- Foreign keys of these tables to others, whose rows are not there.
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(k.conname)
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_class AS r ON r.oid = k.confrelid JOIN pg_namespace AS m ON m.oid = r.relnamespace
+WHERE k.contype = 'f' AND n.nspname || '.' || c.relname = ANY ($1::text[])
+  AND NOT m.nspname || '.' || r.relname = ANY ($1::text[])
+ORDER BY 1

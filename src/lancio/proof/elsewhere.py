@@ -49,7 +49,7 @@ def restore(manifest: Manifest, archive: Path, url: str) -> str:
                     remedy="Name a database that is not there yet; once it is restored, ALTER DATABASE … RENAME TO "
                     "puts it in the other's place. Or restore single tables by --only.",
                 )
-            failed = dump.restore(programs, archive, target.conninfo)
+            failed = dump.restore(manifest, programs, archive, target.conninfo)
             unlike = dump.differences(manifest, connection) if not failed else ()
         if failed or unlike:
             raise RestoreRefused(

@@ -7,6 +7,7 @@ for the tables restored, as before for all else. Where it is not, nothing is cha
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import subprocess
@@ -48,7 +49,7 @@ _OWN_SETTINGS = re.compile(
     r"\s*SET\s+(?:statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|row_security)\b",
     re.IGNORECASE,
 )
-_COPY = re.compile(rb"COPY .* FROM stdin;\r?\n")
+_CREATE_ROUTINE = re.compile(r"\ACREATE (FUNCTION|PROCEDURE)\b")
 
 
 class RestoreRefused(LancioError):  # noqa: N818  (named as the other refusals)
@@ -344,8 +345,14 @@ class _Work:
         found: set[str] = set()
         for each in (*lacking, *beyond):
             added = each.kind == "column" and (each.kind, each.identity) not in had
-            if each.kind not in (*PARTS, "comment", "view", "sequence", "routine", "type") and not added:
+            alone = each.kind in (*PARTS, "comment", "view", "sequence", "routine", "type")
+            if (not alone and not added) or (
+                each.kind == "constraint" and each in lacking and not self._listed_alone(each)
+            ):
                 found |= names(each)
+        types = sorted(key for each in beyond if each.kind == "type" for key in names(each))
+        with psycopg.RawCursor(self.connection) as cursor:
+            found.update(row[0] for row in cursor.execute(QUERIES["users"].encode(), (types,)))
         known = {table.name for table in self.extent.tables}
         gone = {name for name in known if name not in there}
         tables = {name for name in self.extent.keys if there.get(name, {}).get("kind") in ("r", "p", "f")}
@@ -375,10 +382,13 @@ class _Work:
     ) -> None:
         """Take away what was not there, and what is there otherwise; parts of tables first."""
         had = {(each.kind, each.identity) for each in self.manifest.catalog}
+        stood = {key for each in self.manifest.catalog if each.kind in ("relation", "index") for key in names(each)}
+        going = rebuilt | (there.keys() - stood)
+        going |= {part for part, table in dump.parts(self.connection).items() if table in going}
         changed = sorted(beyond, key=lambda each: (each.kind not in PARTS, each.kind != "constraint", each.identity))
         for each in changed:
             match = _QUALIFIED.match(each.identity)
-            if match is None or names(each) & rebuilt:
+            if match is None or names(each) & going:
                 continue
             on, rest = match[1], match[2].strip()
             kind = {"trigger": "TRIGGER", "policy": "POLICY", "rule": "RULE"}.get(each.kind)
@@ -395,15 +405,14 @@ class _Work:
                 if relation.get("kind") in ("r", "p", "f"):
                     self._do(f"ALTER TABLE {on} DROP COLUMN IF EXISTS {rest.removeprefix('.')} CASCADE")
         for name, row in there.items():
-            new = not any(name in names(each) for each in self.manifest.catalog if each.kind in ("relation", "index"))
             differs = any(name in names(each) for each in (*beyond, *lacking))
             what = {"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW",
                     "S": "SEQUENCE"}.get(row["kind"])  # fmt: skip
-            if what is not None and (name in rebuilt or new or (row["kind"] in "vmS" and differs)):
+            if what is not None and (name in going or (row["kind"] in "vmS" and differs)):
                 self._do(f"DROP {what} IF EXISTS {row['quoted']} CASCADE")
         for each in changed:
             match = _QUALIFIED.match(each.identity)
-            if each.kind == "routine" and match is not None:
+            if each.kind == "routine" and match is not None and (each.kind, each.identity) not in had:
                 word = "ROUTINE" if self.connection.info.server_version >= 110000 else "FUNCTION"
                 self._do(f"DROP {word} IF EXISTS {each.identity} CASCADE")
             elif each.kind == "type" and match is not None:
@@ -417,6 +426,16 @@ class _Work:
 
     # The archive.
 
+    def _listed_alone(self, constraint: Item) -> bool:
+        """Whether a constraint has an entry of its own; else only its table's own statement makes it."""
+        match = _QUALIFIED.match(constraint.identity)
+        if match is None:
+            return False
+        schema, table = (_one_line(_bare(part)) for part in _parts(match[1]))
+        words = f"CONSTRAINT {schema} {table} {_one_line(_bare(match[2].strip()))} "
+        return any(words in f"{line} " for line in self._listed())
+
+    @functools.cache  # noqa: B019  (one restore, one list)
     def _listed(self) -> list[str]:
         done = using.run(self.programs, "pg_restore", ["-l", str(self.archive)])
         if done.returncode:
@@ -495,8 +514,10 @@ class _Work:
         text = b"".join(lines)
         for statement in parser.parse(text):
             words = text[statement.start : statement.end].strip()
-            if not words or _OWN_SETTINGS.match(_without_comments(words)):
+            plain = _without_comments(words)
+            if not plain or _OWN_SETTINGS.match(plain):
                 continue
+            words = _CREATE_ROUTINE.sub(r"CREATE OR REPLACE \1", plain, count=1).encode()
             try:
                 with self.connection.transaction():
                     self.connection.execute(words)
@@ -526,8 +547,10 @@ class _Work:
 
     def _rows(self, lines: Iterator[bytes]) -> None:
         for line in lines:
-            if not _COPY.fullmatch(line):
+            if not line.startswith(b"COPY "):
                 continue  # settings and comments: ours are made already
+            while not line.endswith(b" FROM stdin;\n"):  # a name may hold a line's end
+                line += next(lines)
             with self.connection.cursor() as cursor, cursor.copy(line.rstrip().removesuffix(b";")) as copy:
                 for row in lines:
                     if row.rstrip(b"\r\n") == b"\\.":

@@ -53,3 +53,13 @@ SELECT NOT EXISTS (
     SELECT FROM pg_namespace AS n
     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'public') AND n.nspname NOT LIKE 'pg\_%'
 ) AS empty
+
+-- name: users
+-- The tables with a column of one of these types, or of an array of it.
+SELECT DISTINCT m.nspname || '.' || c.relname AS full
+FROM pg_attribute AS a
+JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
+JOIN pg_namespace AS n ON n.oid = coalesce(e.typnamespace, t.typnamespace)
+JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') JOIN pg_namespace AS m ON m.oid = c.relnamespace
+WHERE NOT a.attisdropped AND n.nspname || '.' || coalesce(e.typname, t.typname) = ANY ($1::text[])
