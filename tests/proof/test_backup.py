@@ -150,7 +150,7 @@ def state(url: str) -> tuple[set[tuple[str, ...]], dict[str, tuple[int, str]]]:
     with psycopg.connect(url, autocommit=True) as connection:
         facts = {tuple(each) for each in fingerprint.take(connection).facts}
         with connection.transaction():
-            dump.pin(connection)
+            dump.pin(connection, connection.info.server_version)
             rows = {each.name: (each.rows, each.sum) for each in dump._sums(connection, None)}
     return facts, {name: found for name, found in rows.items() if not name.startswith("lancio.")}
 

@@ -41,6 +41,7 @@ QUERIES = named_queries("lancio.proof", "dump.sql")
 
 FORMAT = 1
 SHOWN = 6
+SHORTEST_FLOATS = 120000
 _VIOLATED = re.compile(r'violates foreign key constraint "(.*)"')
 _UNKNOWN_SETTING = "unrecognized configuration parameter"
 """A newer pg_restore sets what an older server does not know; nothing depends on it."""
@@ -199,7 +200,7 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, str]]:
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     try:
         with connection.transaction():
-            pin(connection)
+            pin(connection, connection.info.server_version)
             row = connection.execute("SELECT pg_catalog.now(), pg_catalog.pg_export_snapshot()").fetchone()
             if row is None:
                 raise AssertionError("a SELECT without FROM gives one row")
@@ -209,9 +210,13 @@ def _snapshot(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, str]]:
             connection.isolation_level = before
 
 
-def pin(connection: psycopg.Connection[Any]) -> None:
-    """Let values print alike everywhere, until the transaction ends; in it nothing is filtered by a policy."""
-    connection.execute(QUERIES["pinned"].encode())
+def pin(connection: psycopg.Connection[Any], server: int) -> None:
+    """Let values print alike everywhere, until the transaction ends; in it nothing is filtered by a policy.
+
+    `server` is the version of the server that the values come from (150004).
+    """
+    with psycopg.RawCursor(connection) as cursor:
+        cursor.execute(QUERIES["pinned"].encode(), ("3" if server >= SHORTEST_FLOATS else "0",))
 
 
 def _scope(
@@ -430,7 +435,7 @@ def differences(manifest: Manifest, connection: psycopg.Connection[Any]) -> tupl
     """
     told = []
     with connection.transaction():
-        pin(connection)
+        pin(connection, manifest.server)
         for table in manifest.tables:
             try:
                 with connection.transaction():

@@ -68,9 +68,10 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'lancio') AND n.nspn
 ORDER BY 1
 
 -- name: pinned
--- Values print alike on every server with these.
+-- Values print alike on every server with these. From 12 on a float prints as the shortest text that is exact, before
+-- with all of its digits: what such a server holds is compared to 15 digits, as both print them.
 SELECT pg_catalog.set_config('DateStyle', 'ISO, YMD', true), pg_catalog.set_config('IntervalStyle', 'postgres', true),
-       pg_catalog.set_config('TimeZone', 'UTC', true), pg_catalog.set_config('extra_float_digits', '3', true),
+       pg_catalog.set_config('TimeZone', 'UTC', true), pg_catalog.set_config('extra_float_digits', $1, true),
        pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('row_security', 'off', true),
        pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true), pg_catalog.set_config('search_path', 'pg_catalog', true),

@@ -110,7 +110,7 @@ def outlook(connection: Connection, manifest: Manifest, only: Sequence[str] = ()
     """
     with connection.transaction():
         extent = _extent(connection, manifest, only)
-        dump.pin(connection)
+        dump.pin(connection, manifest.server)
         now = {each: each for each in dump.items(fingerprint.take(connection))}
         there = _there(connection, extent.keys)
         told = []
