@@ -17,11 +17,13 @@ from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.errors import EmbeddedError
 from lancio.executor import fingerprint, ledger
-from lancio.proof import dump, programs, scratch
+from lancio.proof import dump, programs
 from lancio.proof.programs import BackupFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lancio.proof import scratch
 
 pytestmark = pytest.mark.embedded
 

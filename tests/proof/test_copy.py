@@ -18,11 +18,12 @@ from psycopg.conninfo import conninfo_to_dict
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.executor import fingerprint
-from lancio.proof import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lancio.proof import scratch
 
 pytestmark = pytest.mark.embedded
 

@@ -14,11 +14,12 @@ from psycopg.conninfo import conninfo_to_dict
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.executor import fingerprint, planfile
-from lancio.proof import scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lancio.proof import scratch
 
 BASE = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
