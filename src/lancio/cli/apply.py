@@ -83,8 +83,8 @@ def apply(
     """Run what is left to run: each step in a transaction, with its verification and its ledger row.
 
     Nothing is sent unless the preflight is a go; where the database has rows, that takes a known backup
-    (`lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and MONGO_URL, the key that seals
-    their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
+    (--backup, `lancio backup make`, `lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and
+    MONGO_URL, the key that seals their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
 
     Exit status 0 when all is applied, 1 when a step failed (it was rolled back, the ones before it stay), 3 for a
     no-go, 130 after Ctrl-C.
@@ -100,6 +100,7 @@ def apply(
             cause="They say what counts as proof that a file ran here.",
             remedy="Add --adopt, or leave them away.",
         )
+    backing.given(backup=backup, backup_to=backup_to, scratch=scratch, adopt=adopt)
     promise = planfile.promised(kept, platform, to, only, order, adopt=adopt) if kept is not None else None
     if promise is not None:
         to, only, order = promise.choice.to, promise.choice.only, promise.choice.order

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 import click
 
 from lancio.cli.options import data_limit
+from lancio.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +45,26 @@ def backup_first_options(command: Callable[P, R]) -> Callable[P, R]:
     ):
         command = decorate(command)
     return command
+
+
+def given(*, backup: bool, backup_to: str | None, scratch: str | None, adopt: bool) -> None:
+    """What may stand beside --backup.
+
+    Raises:
+        UsageError: --backup-to or --scratch without it, or --adopt with it.
+    """
+    if not backup and (backup_to is not None or scratch is not None):
+        raise UsageError(
+            f"{'--backup-to' if backup_to is not None else '--scratch'} goes with --backup",
+            cause="No backup is made without it.",
+            remedy="Add --backup, or leave it away.",
+        )
+    if backup and adopt:
+        raise UsageError(
+            "--backup and --adopt are both given",
+            cause="What a backup has to hold is known once it is recorded what ran here.",
+            remedy="Run lancio adopt first, then lancio apply --backup.",
+        )
 
 
 def path_in(folder: str | None, database: str, *, whole: bool) -> Path:

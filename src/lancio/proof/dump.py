@@ -125,6 +125,8 @@ def make(
     try:
         with _snapshot(connection) as (moment, name):
             found = _scope(connection, scope)
+            wanted = None if scope is None else frozenset(found[0])
+            _hold(connection, wanted)
             left = [] if scope is None else _left_out(connection, found[0])
             arguments = ["-Fc", f"--file={part}", f"--snapshot={name}", "--no-password", "--lock-wait-timeout=60000"]
             arguments += [f"--role={role}"] if role is not None else []
@@ -133,8 +135,7 @@ def make(
                 arguments += ["--no-subscriptions", *(f"--exclude-table-data={pattern}" for pattern in left)]
             done = using.run(programs, "pg_dump", arguments, target.conninfo)
             if done.returncode:
-                raise _refusal(target.redacted(problem(done.stderr)), out)
-            wanted = None if scope is None else frozenset(found[0])
+                raise _refusal(problem(done.stderr), out, target)
             tables = tuple(_sums(connection, wanted))
             belonging, outward = parts(connection), _outward(connection, found[0]) if scope is not None else ()
             catalog = items(fingerprint.take(connection))
@@ -151,7 +152,7 @@ def make(
             out.unlink()
             raise
     except OSError as error:
-        raise _refusal(error.strerror or str(error), out) from error
+        raise _refusal(error.strerror or str(error), out, target) from error
     finally:
         part.unlink(missing_ok=True)
     return manifest
@@ -178,7 +179,7 @@ def _reserve(out: Path) -> Path:
     raise UsageError(f"no backup can be written to {out}", cause=problem, remedy="Name another file or folder.")
 
 
-def _refusal(said: str, out: Path) -> BackupFailed:
+def _refusal(said: str, out: Path, target: Target) -> BackupFailed:
     if "No space left" in said or "Disk quota" in said:
         return BackupFailed(
             f"the disk of {out.parent} is full",
@@ -190,7 +191,7 @@ def _refusal(said: str, out: Path) -> BackupFailed:
         remedy = "Dump as a role that sees all rows: the owner where FORCE is not set, one with BYPASSRLS, a superuser."
     elif "permission denied" in said:
         remedy = "Dump as a role that may read all of it, or name one by --role."
-    return BackupFailed("the backup could not be made", cause=f"pg_dump: {said}", remedy=remedy)
+    return BackupFailed("the backup could not be made", cause=target.redacted(f"pg_dump: {said}"), remedy=remedy)
 
 
 @contextlib.contextmanager
@@ -260,9 +261,17 @@ def _pattern(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _hold(connection: psycopg.Connection[Any], wanted: frozenset[str] | None) -> None:
+    """Let nobody change these tables' definitions until all is described; rows may be read and written meanwhile."""
+    connection.execute("SET LOCAL lock_timeout = '60s'")
+    for each in _tables(connection):
+        if wanted is None or each["full"] in wanted:
+            connection.execute(f"LOCK TABLE ONLY {each['quoted']} IN ACCESS SHARE MODE".encode())
+
+
 def _sums(connection: psycopg.Connection[Any], wanted: frozenset[str] | None) -> Iterator[Table]:
     for each in _tables(connection):
-        if each["full"] in wanted if wanted is not None else True:
+        if wanted is None or each["full"] in wanted:
             yield counted(connection, each["full"], each["quoted"])
 
 
