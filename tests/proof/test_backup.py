@@ -101,7 +101,8 @@ STEPS = {
     " ALTER TABLE apart ADD COLUMN more text DEFAULT 'x', ADD UNIQUE (word, id); UPDATE apart SET more = 'y';"
     " CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'; INSERT INTO fresh (parent) VALUES (1);",
     "a sequence": "DROP TABLE child; ALTER SEQUENCE parent_id_seq INCREMENT 7;",
-    "rows of partitions": "UPDATE measured SET value = 0 WHERE at > '2026-06-20'; DELETE FROM measured WHERE value = 2;",
+    "rows of partitions": "UPDATE measured SET value = 0 WHERE at > '2026-06-20';"
+    " DELETE FROM measured WHERE value = 2;",
     "a schema dropped": "DROP SCHEMA side CASCADE;",
     "a published table with statistics": "ALTER TABLE apart ALTER id TYPE bigint; UPDATE apart SET word = 'z';",
     "a DO block": "DO $$ BEGIN UPDATE apart SET word = 'z';"
