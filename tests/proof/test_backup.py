@@ -107,6 +107,9 @@ STEPS = {
     "a published table with statistics": "ALTER TABLE apart ALTER id TYPE bigint; UPDATE apart SET word = 'z';",
     "a DO block": "DO $$ BEGIN UPDATE apart SET word = 'z';"
     " EXECUTE 'ALTER TABLE grandchild ADD COLUMN c integer'; END $$;",
+    "rights and comments": "GRANT USAGE ON SCHEMA side TO PUBLIC; REVOKE ALL ON FUNCTION twice(integer) FROM PUBLIC;"
+    " COMMENT ON TABLE apart IS 'new'; COMMENT ON COLUMN apart.word IS 'new'; COMMENT ON COLUMN parent.name IS 'other';"
+    " COMMENT ON SCHEMA side IS 'new';",
     "a materialized view": "DROP MATERIALIZED VIEW counted; DELETE FROM grandchild;",
 }
 SAMPLE = ("a column dropped", "a table dropped with all that hangs on it", "rows deleted", "rows updated",

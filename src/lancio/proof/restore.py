@@ -327,12 +327,26 @@ class _Work:
         self._define(entries, "pre-data")
         self._fill([table for table in self.extent.tables if table.name in rebuilt or table in refilled], refilled)
         self._define(entries, "post-data")
+        for each in _apart(self.manifest, self._catalog(), self.extent)[0]:
+            # Default rights are in no archive, and all of them are what GRANT ALL gives.
+            if each.kind == "grant" and (words := self._granted(each)):
+                self._try(f"GRANT ALL ON {words[0]} TO {words[1]}")
         self._again(keys)
         self._set(sequences, entries)
         self._prove(before)
 
     def _catalog(self) -> frozenset[Item]:
         return frozenset(dump.items(fingerprint.take(self.connection)))
+
+    def _try(self, statement: str | bytes) -> None:
+        """Run a statement that may fail: what it leaves undone shows when all is compared."""
+        try:
+            with self.connection.transaction():
+                self.connection.execute(statement.encode() if isinstance(statement, str) else statement)
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise
+            self.failed.append(str(error.diag.message_primary))
 
     def _do(self, statement: str) -> None:
         self.connection.execute(statement.encode())
@@ -404,6 +418,13 @@ class _Work:
                 relation = there.get(next(iter(names(each)), ""), {})
                 if relation.get("kind") in ("r", "p", "f"):
                     self._do(f"ALTER TABLE {on} DROP COLUMN IF EXISTS {rest.removeprefix('.')} CASCADE")
+        for each in beyond:
+            if names(each) & going:
+                continue
+            if each.kind == "grant" and (words := self._granted(each)):
+                self._try(f"REVOKE ALL ON {words[0]} FROM {words[1]} CASCADE")
+            elif each.kind == "comment" and (each.kind, each.identity) not in had:
+                self._try(f"COMMENT ON {_commented(each.identity)} IS NULL")
         for name, row in there.items():
             differs = any(name in names(each) for each in (*beyond, *lacking))
             what = {"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW",
@@ -419,6 +440,17 @@ class _Work:
                 self._do(f"DROP TYPE IF EXISTS {each.identity} CASCADE")
             elif each.kind in ("schema", "extension") and (each.kind, each.identity) not in had:
                 self._do(f"DROP {each.kind.upper()} IF EXISTS {each.identity} CASCADE")
+
+    def _granted(self, grant: Item) -> tuple[str, str] | None:
+        """What a grant is on and whom it is to, as SQL has it; None for tables and columns, which are made anew."""
+        what, _, grantee = grant.identity.rpartition(" to ")
+        kind, _, name = what.partition(" ")
+        routine = "ROUTINE" if self.connection.info.server_version >= 110000 else "FUNCTION"
+        word = {"schema": "SCHEMA", "routine": routine, "type": "TYPE"}.get(kind)
+        if word is None:
+            return None
+        role = "PUBLIC" if grantee == "public" else psycopg.sql.Identifier(grantee).as_string(self.connection)
+        return f"{word} {name}", role
 
     def _still(self, quoted: str) -> bool:
         row = self.connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (quoted,)).fetchone()
@@ -472,7 +504,9 @@ class _Work:
                     chosen.append(line)
                     break
             else:
-                if any(re.search(rf'(?:^|[\s"]){re.escape(name)}(?:$|[\s"])', words) for name in whole):
+                # In no schema ("-"), or under a name that only they have.
+                apart = " - " in words or words.startswith(("PUBLICATION", "STATISTICS"))
+                if apart and any(re.search(rf'(?:^|[\s"]){re.escape(name)}(?:$|[\s"])', words) for name in whole):
                     chosen.append(line)
         return chosen
 
@@ -518,13 +552,7 @@ class _Work:
             if not plain or _OWN_SETTINGS.match(plain):
                 continue
             words = _CREATE_ROUTINE.sub(r"CREATE OR REPLACE \1", plain, count=1).encode()
-            try:
-                with self.connection.transaction():
-                    self.connection.execute(words)
-            except psycopg.Error as error:
-                if error.sqlstate is None:
-                    raise
-                self.failed.append(str(error.diag.message_primary))
+            self._try(words)
 
     def _fill(self, tables: Sequence[Table], refilled: Sequence[Table]) -> None:
         """Rows into the tables, without a trigger of a user's in between."""
@@ -622,6 +650,17 @@ class _Work:
                 remedy="What came since stands in the way: take it away or back it up first, restore single tables by "
                 "--only, or restore into another database by --into. Nothing was changed.",
             )
+
+
+def _commented(identity: str) -> str:
+    """What a comment is on, as COMMENT has it: `COLUMN public.t.c` for `table column public.t.c`."""
+    found = re.match(r"(?:table|view|materialized view|foreign table|composite type) column (.*)", identity, re.DOTALL)
+    if found is not None:
+        return f"COLUMN {found[1]}"
+    found = re.match(r"domain constraint (.*) on (.*)", identity, re.DOTALL)
+    if found is not None:
+        return f"CONSTRAINT {found[1]} ON DOMAIN {found[2]}"
+    return identity.replace("table constraint ", "constraint ", 1) if identity.startswith("table c") else identity
 
 
 def _one_line(name: str) -> str:
