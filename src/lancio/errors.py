@@ -13,6 +13,9 @@
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
     ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
+    ├─ PlanChanged              plan-changed            3     a kept plan of what has changed (executor/planfile.py)
+    ├─ BackupFailed             backup                  1     no backup, or none that restores (proof/programs.py)
+    ├─ RestoreRefused           restore                 1     a restore would lose something else (proof/restore.py)
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli import backing, planfile
 from lancio.cli.adopt import doubted, proof_options, proposal, stand, tell, write
+from lancio.cli.backing import backup_first_options
 from lancio.cli.backup import backup_options, terms
 from lancio.cli.options import (
     choice_options,
@@ -36,6 +38,8 @@ Examples:
   lancio apply migrations --to 005_create_audit_logs.sql
   lancio apply migrations --only 006_register_railway_databases.sql
   lancio apply migrations --adopt
+  lancio apply --plan plan.json
+  lancio apply migrations --backup
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --no-backup
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
@@ -47,6 +51,10 @@ Examples:
 @backup_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
+@click.option(
+    "--plan", "kept", metavar="FILE", help="Run what `lancio plan --save` kept, if nothing has changed since."
+)
+@backup_first_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -63,6 +71,10 @@ def apply(
     implied: bool,
     by_order: bool,
     trust_history: bool,
+    kept: str | None,
+    backup: bool,
+    backup_to: str | None,
+    scratch: str | None,
     yes: bool,
     database: str | None,
     role: str | None,
@@ -71,8 +83,8 @@ def apply(
     """Run what is left to run: each step in a transaction, with its verification and its ledger row.
 
     Nothing is sent unless the preflight is a go; where the database has rows, that takes a known backup
-    (`lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and MONGO_URL, the key that seals
-    their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
+    (--backup, `lancio backup make`, `lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and
+    MONGO_URL, the key that seals their credentials from the file LANCIO_KEY_FILE; none of them is ever printed.
 
     Exit status 0 when all is applied, 1 when a step failed (it was rolled back, the ones before it stay), 3 for a
     no-go, 130 after Ctrl-C.
@@ -88,13 +100,23 @@ def apply(
             cause="They say what counts as proof that a file ran here.",
             remedy="Add --adopt, or leave them away.",
         )
+    backing.given(backup=backup, backup_to=backup_to, scratch=scratch, adopt=adopt)
+    promise = planfile.promised(kept, platform, to, only, order, adopt=adopt) if kept is not None else None
+    if promise is not None:
+        to, only, order = promise.choice.to, promise.choice.only, promise.choice.order
+        folder = promise.choice.folder if folder is None and not platform else folder
+        platform = platform or promise.choice.folder == "--platform"
+        folder = None if platform else folder
     way: work.Order = "graph" if order == "graph" else "name"
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         proposed = None
         if not adopt:
-            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit(), look="required")
+            minimal = promise is not None and promise.choice.minimal
+            plan = work.plan_of(
+                graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit(), look="required"
+            )
         else:
             plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
             proposed = proposal(
@@ -105,6 +127,10 @@ def apply(
                 graph, session, where, to=to, only=only, order=way, adopted=adopted, data=data_limit(), look="required"
             )
             plan = doubted(plan, session, proposed, where.words)
+        if promise is not None:
+            planfile.hold(promise, plan, session, str(kept))
+        if backup and plan.steps:
+            plan = backing.first(plan, session, where, to, only, way, backup_to, scratch, terminal, promise)
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
@@ -138,6 +164,8 @@ def apply(
             if not click.confirm(f"Run this on {session.said}?", err=True):
                 terminal.talk("Nothing was changed.")
                 return 1
+        if promise is not None:
+            planfile.hold(promise, plan, session, str(kept))  # somebody may have been asked meanwhile
         return launch(plan, session, where.words, settings, terminal)
 
 

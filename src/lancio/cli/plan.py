@@ -35,6 +35,8 @@ Examples:
   lancio plan migrations --to 005_create_audit_logs.sql
   lancio plan migrations --to 005_create_audit_logs.sql --minimal
   lancio plan migrations --rehearse
+  lancio plan migrations --rehearse --copy
+  lancio plan migrations --save plan.json
   lancio plan migrations --sql > plan.sql
   lancio plan --platform --json
 """,
@@ -46,7 +48,11 @@ Examples:
 @click.option("--minimal", is_flag=True, help="With --to: that file and what it needs, and nothing else.")
 @click.option("--sql", is_flag=True, help="Print the steps as one SQL script that psql runs, for review.")
 @click.option("--rehearse", is_flag=True, help="Run the steps on a scratch database, and compare with what was read.")
+@click.option("--copy", is_flag=True, help="With --rehearse: on a copy of the database, with its rows.")
 @click.option("--scratch", metavar="URL", help="With --rehearse: a server to make databases on, not one of our own.")
+@click.option(
+    "--save", metavar="FILE", help="Keep the plan; `apply --plan FILE` runs it if nothing has changed by then."
+)
 @database_options
 @json_option
 @click.pass_context
@@ -60,7 +66,9 @@ def plan(
     minimal: bool,
     sql: bool,
     rehearse: bool,
+    copy: bool,
     scratch: str | None,
+    save: str | None,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -78,11 +86,17 @@ def plan(
             cause="It leaves out what one file does not need, and --to names that file.",
             remedy="Name it: --to FILE --minimal.",
         )
-    if scratch is not None and not rehearse:
+    if (scratch is not None or copy) and not rehearse:
         raise UsageError(
-            "--scratch goes with --rehearse",
+            f"{'--copy' if copy else '--scratch'} goes with --rehearse",
             cause="Nothing is tried without it.",
-            remedy="Add --rehearse, or leave --scratch away.",
+            remedy="Add --rehearse, or leave it away.",
+        )
+    if save is not None and (sql or rehearse):
+        raise UsageError(
+            f"--save and {'--sql' if sql else '--rehearse'} are both given",
+            cause="--save keeps a plan that is shown as a plan.",
+            remedy="Give one of them.",
         )
     if sql and (rehearse or json_):
         raise UsageError(
@@ -96,8 +110,14 @@ def plan(
         from lancio.cli import rehearsal
 
         with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, there):
-            return rehearsal.rehearse(terminal, made, there, scratch, json_=json_)
-    made, session = _planned(folder, platform, order, to, only, database, role, minimal=minimal)
+            return rehearsal.rehearse(terminal, made, there, scratch, json_=json_, copy=copy)
+    with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, there):
+        session = there.said
+        if save is not None:
+            from lancio.cli import planfile
+
+            planfile.save(made, there, source(folder, platform=platform), save, to, only, order, minimal=minimal)
+            terminal.talk(f"Kept in {save}: `lancio apply --plan {save}` runs it if nothing has changed by then.")
     if json_:
         terminal.data(json.document(json.plan(made)))
     else:

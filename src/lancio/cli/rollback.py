@@ -309,7 +309,7 @@ def _rehearsed(
 
     before = _text(preamble)
     notes = []
-    with scratch.server(url) as server, _as_user(server, session) as options:
+    with scratch.server(url, major=session.major, exact=False) as server, _as_user(server, session) as options:
         with _database(server, options, before) as connection:
             whole: Rehearsed | None = None
             for each in undoing.rehearse(

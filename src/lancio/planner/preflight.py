@@ -520,9 +520,10 @@ class _Bench:
             self.lacks(
                 "backup", "backup", f"a backup of {age}", place, f"no backup of {age} is known",
                 cause=f"This database {sure} in {', '.join(some[:3]) or 'some tables'}{more}, and {last}.",
-                solution="Make a backup and note it; or go without one by --no-backup.",
+                solution="Let Lancio make one, or note one that was made; or go without by --no-backup.",
                 here=here, provider="you, by pg_dump or your provider's snapshot",
                 commands=(
+                    f"lancio backup make {terms.folder}",
                     terms.dump,
                     "lancio backup note --at now --where backup.dump",
                     f"lancio apply {terms.folder} --no-backup".replace("  ", " "),

@@ -109,7 +109,7 @@ def start(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
     if server.major != major:
         what = f"{target.display} runs PostgreSQL {major}, the scratch server {server.major}"
         notes.append(f"{what}: what differs between them is not rehearsed")
-    roles, refused = _copy_roles(server, connection)
+    roles, refused = copy_roles(server, connection)
     notes += refused + _copied(server, name, target, dump, psql)
     return Start(name, f"the schema of {target.display}, without rows", tuple(notes), tuple(roles))
 
@@ -181,7 +181,7 @@ def tool(
     )
 
 
-def _copy_roles(server: Scratch, connection: psycopg.Connection[Any]) -> tuple[list[str], list[str]]:
+def copy_roles(server: Scratch, connection: psycopg.Connection[Any]) -> tuple[list[str], list[str]]:
     """Make the roles that the scratch server lacks: those that were made, and a sentence for each other one."""
     wanted = {row[0] for row in connection.execute(QUERIES["roles"].encode())}
     made, refused = [], []
@@ -384,8 +384,14 @@ def begun(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
         yield begin
     finally:
         server.drop(begin.name)
+        drop_roles(server, begin.roles)
+
+
+def drop_roles(server: Scratch, roles: Iterable[str]) -> None:
+    """Take away the roles that were made for a scratch database, once that is dropped."""
+    if roles:
         with psycopg.connect(server.conninfo, autocommit=True) as there:
-            for role in begin.roles:
+            for role in roles:
                 # What a file gave it elsewhere on that server keeps it there.
                 with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
                     there.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))

@@ -132,11 +132,16 @@ class Scratch:
 
 @contextlib.contextmanager
 def server(
-    url: str | None = None, environ: Mapping[str, str] | None = None, *, major: int | None = None
+    url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    major: int | None = None,
+    exact: bool = True,
 ) -> Iterator[Scratch]:
     """A scratch server: the one that `url` names, or one started for this and removed at the end.
 
-    One of our own is of that `major` version, if one is asked; of a given one it is the caller's to look.
+    One of our own is of that `major` version, if one is asked; another one does where this machine lacks it, unless
+    that has to be `exact`. Of a given one it is the caller's to look.
 
     At the end, also after Ctrl-C, every database that was made is dropped.
 
@@ -145,14 +150,14 @@ def server(
         ServerError: nobody answers there, or no PostgreSQL can be started here.
     """
     with contextlib.ExitStack() as stack:
-        own = _own(os.environ if environ is None else environ, major)
+        own = _own(os.environ if environ is None else environ, major, exact=exact)
         scratch = stack.enter_context(own) if url is None else at(url)
         try:
             yield scratch
         except psycopg.Error as error:
             raise postgres.interrupted(postgres.resolve(scratch.conninfo), error) from error
         finally:
-            with _undisturbed():
+            with undisturbed():
                 scratch.clear()
 
 
@@ -185,10 +190,10 @@ def at(url: str, family: str = "") -> Scratch:
 
 
 @contextlib.contextmanager
-def _own(environ: Mapping[str, str], major: int | None = None) -> Iterator[Scratch]:
+def _own(environ: Mapping[str, str], major: int | None, *, exact: bool) -> Iterator[Scratch]:
     account = _account()
     _sweep()
-    found = installation(environ, major)
+    found = installation(environ, major, exact=exact)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place(environ)))
     except OSError as error:
@@ -228,7 +233,7 @@ def _own(environ: Mapping[str, str], major: int | None = None) -> Iterator[Scrat
             version = connection.info.server_version
         yield Scratch(target, f"a scratch PostgreSQL {found.version}", version, installation=found)
     finally:
-        with _undisturbed():
+        with undisturbed():
             _remove(folder)
 
 
@@ -236,7 +241,7 @@ def _account() -> embedded.Account | None:
     return embedded.ordinary_account() if os.geteuid() == 0 else None
 
 
-def installation(environ: Mapping[str, str], major: int | None = None) -> embedded.Installation:
+def installation(environ: Mapping[str, str], major: int | None = None, *, exact: bool = True) -> embedded.Installation:
     """The programs of a server of our own, unpacked beside the embedded server's; of that major version, if asked.
 
     Raises:
@@ -258,6 +263,8 @@ def installation(environ: Mapping[str, str], major: int | None = None) -> embedd
     except EmbeddedError as error:
         if major is None:
             raise
+        if not exact:
+            return embedded.choose_installation(environ, programs, account, None)
         raise EmbeddedError(
             f"no PostgreSQL {major} can be started here as a scratch server",
             cause=error.cause,
@@ -293,15 +300,16 @@ def _remove(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No second Ctrl-C between here and the end: a half-finished cleaning would leave databases behind."""
+def undisturbed() -> Iterator[None]:
+    """No second Ctrl-C or kill between here and the end: a half-finished cleaning would leave databases behind."""
     import signal
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
