@@ -41,6 +41,8 @@ COMMANDS = {
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
     "backup": ("lancio.cli.backup:backup", "Note a backup that was made, and list those that are known."),
+    "baseline": ("lancio.cli.baseline:baseline", "Time chosen queries before and after, and tell which are slower."),
+    "report": ("lancio.cli.report:report", "Show what a run did, as text, as JSON or as a page to hand on."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),

@@ -65,9 +65,7 @@ def _said(node: dict[str, Any]) -> str:
         words.append(f"by {node['Index Name']}")
     if relation := _relation(node):
         words.append(f"on {relation}")
-    for name in ("Function Name", "CTE Name"):
-        if name in node:
-            words.append(f"on {node[name]}")
+    words += [f"on {node[name]}" for name in ("Function Name", "CTE Name") if name in node]
     if "Subplan Name" in node:
         words.append(f"[{node['Subplan Name']}]")
     return " ".join(words)
