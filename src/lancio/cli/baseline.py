@@ -224,7 +224,7 @@ def compare(
     if recorded_file is not None:
         old = records.read(recorded_file)
         with work.session(database, role) as session:
-            new = recorded(session, old.chosen, time_limit, _tell(terminal))
+            new = recorded(session, old.chosen, time_limit, _tell(terminal), old)
         return show(terminal, measuring.against_record(old.queries, new.queries, options.limit), (), json_=json_)
     with work.session(database, role) as session:
         chosen = _chosen(session, platform, queries, top, roll_back=roll_back)
@@ -333,12 +333,13 @@ def rehearse(
     return show(terminal, found, chosen.left_out, json_=json_, steps=steps)
 
 
-def recorded(session: Session, chosen: Chosen, time_limit: float, tell: Tell) -> Baseline:
-    """Measure the chosen queries in this session's database, as its role."""
+def recorded(session: Session, chosen: Chosen, time_limit: float, tell: Tell, like: Baseline | None = None) -> Baseline:
+    """Measure the chosen queries in this session's database, as its role, in the way of an earlier baseline."""
     from lancio.proof import baseline as measuring
     from lancio.proof import records
 
-    queries = measuring.record(_place(session), chosen, measuring.Options(timeout_s=time_limit), tell)
+    options = measuring.Options(timeout_s=time_limit)
+    queries = measuring.record(_place(session), chosen, options, tell, like.queries if like is not None else ())
     version = str(session.connection.info.parameter_status("server_version"))
     return records.make(session.target.display, version, queries, chosen.left_out)
 
@@ -387,7 +388,7 @@ def after(session: Session, old: Baseline, terminal: Terminal) -> None:
     from lancio.proof import baseline as measuring
     from lancio.render import json
 
-    new = recorded(session, old.chosen, 60.0, _tell(terminal))
+    new = recorded(session, old.chosen, 60.0, _tell(terminal), old)
     found = measuring.against_record(old.queries, new.queries, 0.10)
     if terminal.json:
         terminal.data(f"{json.line({'event': 'baseline', **measured.data(found, (), ())})}\n")

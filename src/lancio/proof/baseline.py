@@ -50,6 +50,9 @@ ALPHA = 0.01
 PAGES = 16
 """Fewer pages more than before are no finding, whatever the ratio: an index may have grown by a level."""
 
+SMALL, SMALL_TIMES = 8, 150
+"""A query that is run more often than this for one sample is held against that many small statements."""
+
 WARM = 2
 """So often a query is run in a new session before it counts: plans, catalog and pages are there then."""
 
@@ -118,13 +121,17 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One query as it was measured: `failed` is PostgreSQL's sentence where it could not be, and then nothing else."""
+    """One query as it was measured: `failed` is PostgreSQL's sentence where it could not be, and then nothing else.
+
+    `times` is how often it was run for one sample: a later record of it does it as often.
+    """
 
     query: Query
     look: shape.Look | None = None
     relations: tuple[Relation, ...] = ()
     samples: tuple[Taken, ...] = ()
     failed: str = ""
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +260,7 @@ class Timer:
         Raises:
             Failing: PostgreSQL refuses it.
         """
-        message = ";\n".join([text] * times).encode()
+        message = "\n;\n".join([text] * times).encode()  # a comment may end it
         with self._transaction(writes=writes):
             self._usage = ""
             started = time.perf_counter()
@@ -265,8 +272,14 @@ class Timer:
         # What passed is the server's account as well: the way to it and back is no part of the query.
         return Sample(float(usage[3]) * 1000 / times, (float(usage[1]) + float(usage[2])) * 1000 / times)
 
-    def yardstick(self) -> Sample:
-        """What the fixed piece of work takes just now."""
+    def yardstick(self, times: int) -> Sample:
+        """What a fixed piece of work takes just now.
+
+        There are two, since the machine does not slow down all work alike: many small statements for a query that is
+        run `times` over to be measured, one that computes for the others.
+        """
+        if times > SMALL:
+            return self.sample(QUERIES["yardstick_small"], SMALL_TIMES)
         return self.sample(QUERIES["yardstick"], 1)
 
     def look(self, query: Query) -> Look:
@@ -352,37 +365,37 @@ SESSIONS, SAMPLES = 12, 4
 """So many sessions a record is made of, and so many samples of each query in each of them."""
 
 
-def record(place: Place, chosen: Chosen, options: Options, tell: Tell = lambda _: None) -> tuple[Recorded, ...]:
-    """Measure the queries as they are now; changes nothing.
+def record(
+    place: Place, chosen: Chosen, options: Options, tell: Tell = lambda _: None, like: Sequence[Recorded] = ()
+) -> tuple[Recorded, ...]:
+    """Measure the queries as they are now, in the way of an earlier record; changes nothing.
 
     Raises:
         UsageError: a query writes.
         ServerError: nobody answers there.
     """
     found: dict[str, Recorded] = {}
-    times: dict[str, int] = {}
     spent = dict.fromkeys((each.name for each in chosen.queries), 0.0)
+    known = {each.query.name: each.times for each in like if not each.failed}
     with Timer(place, options.timeout_s) as timer:
         for query in chosen.queries:
             try:
-                if not query.generic:
-                    times[query.name] = _times(timer, query)
+                times = 1 if query.generic else known.get(query.name) or _times(timer, query)
                 look = timer.look(query)
             except Failing as failed:
                 _refuse_writing(query, failed)
                 found[query.name] = Recorded(query, failed=failed.said)
                 continue
-            found[query.name] = Recorded(query, look, timer.relations(look.relations))
+            found[query.name] = Recorded(query, look, timer.relations(look.relations), times=times)
     for number in range(SESSIONS):
         tell(f"session {number + 1} of {SESSIONS}")
         with Timer(place, options.timeout_s) as timer:
-            for name in times:
-                each = found[name]
-                if each.failed or (spent[name] > options.budget_s and len(each.samples) > 1):
+            for name, each in found.items():
+                if each.failed or each.query.generic or (spent[name] > options.budget_s and len(each.samples) > 1):
                     continue
                 started = time.monotonic()
                 try:
-                    found[name] = replace(each, samples=(*each.samples, _taken(timer, each.query, times[name])))
+                    found[name] = replace(each, samples=(*each.samples, _taken(timer, each.query, each.times)))
                 except Failing as failed:
                     found[name] = Recorded(each.query, failed=failed.said)
                 spent[name] += time.monotonic() - started
@@ -392,11 +405,11 @@ def record(place: Place, chosen: Chosen, options: Options, tell: Tell = lambda _
 def _taken(timer: Timer, query: Query, times: int) -> Taken:
     for _ in range(WARM):
         timer.sample(query.text, 1, writes=query.writes)
-    timer.yardstick()
-    yards, samples = [timer.yardstick()], []
+    timer.yardstick(times)
+    yards, samples = [timer.yardstick(times)], []
     for _ in range(SAMPLES):
         samples.append(timer.sample(query.text, times, writes=query.writes))
-        yards.append(timer.yardstick())
+        yards.append(timer.yardstick(times))
     return Taken(_middle(samples), _middle(yards))
 
 

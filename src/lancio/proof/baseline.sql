@@ -38,6 +38,10 @@ SELECT r.rolsuper FROM pg_catalog.pg_roles AS r WHERE r.rolname = session_user
 -- A piece of work that has nothing to do with the database: what it takes is how fast the machine is just now.
 SELECT pg_catalog.sum(pg_catalog.hashtext(pg_catalog.md5(i::text))) FROM pg_catalog.generate_series(1, 4000) AS i
 
+-- name: yardstick_small
+SELECT c.relname, n.nspname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = 1259
+
 -- name: relations
 -- What can make a plan change: how the tables that it reads stand.
 SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS relation,

@@ -137,7 +137,7 @@ def parsed(said: str, where: str, *, roll_back: bool = False) -> Chosen:
                 remedy="Give one of them another name in the comment line above it.",
                 where=place,
             )
-        found[name] = Query(name, text[each.start : each.end].decode(), writes=not reads)
+        found[name] = Query(name, text[each.start : each.end].decode().strip(), writes=not reads)
     if not found:
         raise SourceError(f"{where} holds no query", cause="There is no statement in it.", remedy="Write one.")
     return Chosen(tuple(found.values()), origin=where)

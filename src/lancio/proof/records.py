@@ -65,6 +65,7 @@ def _query(each: Recorded) -> dict[str, Any]:
         "writes": each.query.writes,
         "generic": each.query.generic,
         "failed": each.failed,
+        "times": each.times,
         "plan": None
         if look is None
         else {
@@ -162,6 +163,7 @@ def _recorded(found: dict[str, Any]) -> Recorded:
             for each in found["samples"]
         ),
         str(found["failed"]),
+        int(found["times"]),
     )
 
 
