@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, LiteralString, ParamSpec, TypeVar
 
@@ -395,15 +396,18 @@ def after(session: Session, old: Baseline, terminal: Terminal) -> None:
     else:
         terminal.data(f"\n{measured.text(found, (), terminal.cells)}")
     if found.findings:
-        from lancio.render.lines import counted, listed
+        from lancio.render.lines import counted
 
         raise Slower(
             f"all steps are applied, and {counted(len(found.findings), 'query')} of the baseline "
             f"{'is' if len(found.findings) == 1 else 'are'} worse than before",
             cause="; ".join(f"{each.query.name}: {each.because}" for each in found.findings),
-            remedy=listed(list(dict.fromkeys(line for each in found.findings for line in each.advice)))
+            remedy=". ".join(dict.fromkeys(line for each in found.findings for line in each.advice))
             or "Look at the plans above. Nothing was taken back: what to undo is for you to say.",
-            commands=tuple(dict.fromkeys(line for each in found.findings for line in each.commands)),
+            commands=tuple(
+                f"{session.target.psql()} -c {shlex.quote(line)}"
+                for line in dict.fromkeys(line for each in found.findings for line in each.commands)
+            ),
         )
 
 

@@ -80,7 +80,7 @@ def _query(each: Compared, cells: int) -> list[str]:
                 lines.append(f"      … and {len(look.lines) - PLAN_LINES} more")
     for said in each.advice:
         lines += wrap(f"! {said}", cells, first="    ", rest="      ")
-    lines += [f"      {command}" for command in each.commands]
+    lines += [f"      {clean(command)};" for command in each.commands]
     return lines
 
 

@@ -140,7 +140,7 @@ class Compared:
 
     `ratio` is of the processor's time or the time that passed (`measure`); None where it is not run. `before_ms` and
     `after_ms` are medians of one execution, `spread` the larger one's median distance from it, in parts of it.
-    `because` says why the verdict is what it is, `advice` what to look at and `commands` what to type.
+    `because` says why the verdict is what it is, `advice` what to look at, and `commands` is SQL that may mend it.
     """
 
     query: Query
@@ -687,7 +687,7 @@ def _percent(ratio: float) -> str:
 
 
 def _advice(before: Recorded, after: Recorded) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What may have done it, as far as the tables and plans show, and what to type."""
+    """What may have done it, as far as the tables and plans show, and the SQL that may mend it."""
     assert before.look is not None  # noqa: S101
     assert after.look is not None  # noqa: S101
     advice: list[str] = []
@@ -711,13 +711,13 @@ def _advice(before: Recorded, after: Recorded) -> tuple[tuple[str, ...], tuple[s
                 f"{each.relation} has {each.pages} pages, before it were {was.pages}: rewritten rows leave dead ones "
                 "until VACUUM"
             )
-            commands.append(f"psql \"$DATABASE_URL\" -c 'VACUUM (ANALYZE) {each.relation}'")
+            commands.append(f"VACUUM (ANALYZE) {each.relation}")
         elif not each.analyzed or each.changed_since_analyze > max(50, each.rows // 10):
             advice.append(
                 f"{each.relation} was {'not analyzed' if not each.analyzed else 'much changed since it was analyzed'}: "
                 "the planner does not know what is in it"
             )
-            commands.append(f"psql \"$DATABASE_URL\" -c 'ANALYZE {each.relation}'")
+            commands.append(f"ANALYZE {each.relation}")
     if not advice and before.look.lines == after.look.lines:
         advice.append(
             "the plan is the same, so each row costs more: look at functions, triggers, views and checks that the "

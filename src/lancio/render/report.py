@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancio.render import svg
 from lancio.render.json import plain
-from lancio.render.lines import clean, counted, heading, lasted, pad, width, wrap
+from lancio.render.lines import clean, counted, heading, lasted, listed, pad, width, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +34,14 @@ OUTCOMES = {
 MARKS = {"applied": "✓", "adopted": "✓", "edited": "✓", "skipped": "·", "failed": "✗", "interrupted": "✗",
          "unfinished": "?", "not reached": "·"}  # fmt: skip
 
+GOOD = frozenset(("applied", "adopted", "edited"))
+BAD = frozenset(("failed", "interrupted", "unfinished"))
+
 SHOWN = 60
 """So many files are drawn in the page's picture; of more, those of the run and what they need directly."""
+
+NAMED = 4
+"""So many relations are named for one kind of lock in the text."""
 
 OPEN = 40
 """So many statements of a step are shown open; more are folded until somebody looks."""
@@ -115,9 +121,8 @@ def _step_lines(step: StepReport, of: int, cells: int) -> list[str]:
         return lines
     if step.edited_since:
         lines += wrap("the file in the folder is another one now", cells, first="    ! ", rest="      ")
-    if step.locks or step.foreseen:
-        told = ", ".join(f"{taken or '–'} on {clean(name)} (foreseen: {said})" for name, said, taken in _locks(step))
-        lines += wrap(f"locks: {told}", cells, first="    ", rest="      ")
+    for locked in _locked(step):
+        lines += wrap(locked, cells, first="    ", rest="      ")
     if step.verifications:
         lines += wrap(f"verified: {counted(len(step.verifications), 'check')} held", cells, first="    ")
     for wait in step.waits:
@@ -148,16 +153,33 @@ def _waited(each: Waited) -> str:
     return f"waited {lasted(each.waited_s * 1000)} for {what}{by}{again}"
 
 
+def _locked(step: StepReport) -> list[str]:
+    """The locks in words, those of one kind together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, said, taken in _locks(step):
+        groups.setdefault((said, taken), []).append(clean(name))
+    told = []
+    for (said, taken), names in groups.items():
+        on = listed(names, NAMED)
+        if not taken:
+            told.append(f"foreseen {said} on {on}{'' if step.state in GOOD else ', and rolled back'}")
+        elif said == taken:
+            told.append(f"{taken} on {on}, as foreseen")
+        else:
+            told.append(f"{taken} on {on}, foreseen: {said}")
+    return [f"locks: {each}" for each in told]
+
+
 def _locks(step: StepReport) -> list[tuple[str, str, str]]:
-    """Relation, strongest mode foreseen, strongest mode taken; ACCESS SHARE, which stands in nobody's way, is left out
-    where nothing else was foreseen.
+    """Relation, strongest mode foreseen, strongest mode held at the step's end ("" for none, and of a step that was
+    rolled back). What stands in hardly anybody's way is left out where it was not foreseen either.
     """
     taken, expected = _strongest(step.locks), _strongest(step.foreseen or ())
     unknown = "not recorded" if step.foreseen is None else "none"
     return [
         (name, expected.get(name, unknown), taken.get(name, ""))
         for name in sorted(taken.keys() | expected.keys())
-        if taken.get(name, "") != "ACCESS SHARE" or name in expected
+        if name in expected or taken[name] not in ("ACCESS SHARE", "ROW SHARE")
     ]
 
 
@@ -186,13 +208,10 @@ def listing(runs: Sequence[Listed]) -> list[tuple[str, ...]]:
 
 
 def _moment(at: datetime | None) -> str:
-    return "" if at is None else at.isoformat(sep=" ", timespec="seconds")
+    return "" if at is None else at.isoformat(sep=" ", timespec="milliseconds")
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
-
-GOOD = frozenset(("applied", "adopted", "edited"))
-BAD = frozenset(("failed", "interrupted", "unfinished"))
 
 
 def page(report: Report, graph: Graph | None, version: str) -> str:
@@ -401,8 +420,9 @@ def _step(step: StepReport, of: int) -> str:
         parts.append('<p class="note">The file in the folder is another one now.</p>')
     parts += [f'<p class="note">{_t(_waited(wait))}</p>' for wait in step.waits]
     if rows := _locks(step):
+        absent = '<span class="quiet">' + ("not at its end" if step.state in GOOD else step.state) + "</span>"
         cells = "".join(
-            f'<tr><td class="mono">{_t(name)}</td><td>{_t(said)}</td><td>{_t(taken) or "not at its end"}</td></tr>'
+            f'<tr><td class="mono">{_t(name)}</td><td>{_t(said)}</td><td>{_t(taken) or absent}</td></tr>'
             for name, said, taken in rows
         )
         parts.append(
@@ -423,6 +443,8 @@ def _step(step: StepReport, of: int) -> str:
         table = (
             '<table><thead><tr><th class="number">#</th><th class="number">Line</th><th>Statement</th><th>Result</th>'
             f'<th class="number">ms</th></tr></thead><tbody>{cells}</tbody></table>'
+            '<p class="quiet small">The time from the result before to this one, as they came to the runner: '
+            "what is sent together may come together. The step's own time is the server's.</p>"
         )
         parts.append(_folded(counted(len(step.statements), "statement"), table, len(step.statements)))
     if step.notices:
