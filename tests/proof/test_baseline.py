@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from lancio import postgres
+import servers
+from lancio import embedded, postgres
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.errors import LancioError, SourceError, SyntaxRefused, UsageError
@@ -263,30 +264,63 @@ FROM pg_database AS d, (VALUES
 """
 
 
-@pytest.mark.parametrize("major", [18, 15, 12])
-def test_the_top_of_pg_stat_statements_takes_what_can_be_known(pool, monkeypatch, major):
-    server = pool.get(major)
-    url = server.create_database()
+def test_what_of_pg_stat_statements_cannot_be_watched_is_left_out_with_the_reason(database, monkeypatch):
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(STATEMENTS)
+        monkeypatch.setattr(chosen, "_extension", lambda _: "public")
+        told = chosen.top(connection, 50)
+    assert [(each.text, each.generic) for each in told.queries] == [
+        ("SELECT count(*) FROM people", False),
+        ("SELECT name FROM people WHERE id = $1", True),
+        ("SELECT name FROM peop", False),
+    ]
+    why = " ".join(each.why for each in told.left_out)
+    for said in ("only reads", "reads no table", "pg_read_all_stats", "Lancio's ledger", "cut off"):
+        assert said in why
+
+
+@pytest.mark.parametrize("major", [18, 12])
+def test_the_top_of_a_server_that_counts_its_statements(major, tmp_path):
+    server = servers.start(major)
     try:
+        embedded.halt(server.data)
+        running = embedded.launch(
+            server.installation, server.data, sockets=server.socket, log=server.log_file,
+            account=embedded.ordinary_account() if os.geteuid() == 0 else None,
+            settings={"fsync": "off", "shared_preload_libraries": "pg_stat_statements"},
+        )  # fmt: skip
+        server = replace(server, port=running.port)
+        url = server.create_database()
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE TABLE people (id int PRIMARY KEY, name text)")
-            connection.execute(STATEMENTS)
-            monkeypatch.setattr(chosen, "_extension", lambda _: "public")
-            told = chosen.top(connection, 50)
-        assert [(each.text, each.generic) for each in told.queries] == [
-            ("SELECT count(*) FROM people", False),
-            ("SELECT name FROM people WHERE id = $1", True),
-            ("SELECT name FROM peop", False),
-        ]
-        why = " ".join(each.why for each in told.left_out)
-        for said in ("only reads", "reads no table", "pg_read_all_stats", "Lancio's ledger", "cut off"):
-            assert said in why
-        recorded = baseline.record(place(url), told, Options())
-        assert recorded[1].look.lines == ("Index Scan by people_pkey on public.people",)
-        assert recorded[1].samples == ()
-        assert 'relation "peop" does not exist' in recorded[2].failed
+            connection.execute("CREATE SCHEMA stats; CREATE EXTENSION pg_stat_statements SCHEMA stats")
+            connection.execute(
+                "CREATE TABLE people AS SELECT i AS id, md5(i::text) AS name FROM generate_series(1, 900) AS i"
+            )
+            connection.execute("ALTER TABLE people ADD PRIMARY KEY (id); ANALYZE people")
+            for _ in range(40):
+                connection.execute("SELECT max(name) FROM people")
+            connection.execute("SELECT name FROM people WHERE id = 7")
+            connection.execute("DELETE FROM people WHERE id = 8")
+        status, out, err = lancio("baseline", "record", "--top", "40", "--database", url)
+        assert status == 0, err
+        kept = tmp_path / "b.json"
+        kept.write_text(out)
+        found = {each["text"]: each for each in json.loads(out)["queries"]}
+        assert len(found["SELECT max(name) FROM people"]["samples"]) == baseline.SESSIONS
+        by_key = found["SELECT name FROM people WHERE id = $1"]
+        assert by_key["generic"]
+        assert by_key["samples"] == []
+        assert by_key["plan"]["lines"] == ["Index Scan by people_pkey on public.people"]
+        assert any("DELETE" in each["name"] for each in json.loads(out)["left_out"])
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER TABLE people DROP CONSTRAINT people_pkey")
+        status, out, _ = lancio("baseline", "compare", str(kept), "--database", url, "--json")
+        told = {each["text"]: each for each in json.loads(out)["queries"]}
+        assert status == 1
+        assert told["SELECT name FROM people WHERE id = $1"]["verdict"] == "plan"
+        assert "people_pkey was used before and is gone" in told["SELECT name FROM people WHERE id = $1"]["advice"][0]
     finally:
-        server.drop_database(url)
+        server.stop()
 
 
 def test_every_version_is_measured(every_database):
