@@ -556,14 +556,15 @@ def _begun(before: Place, after: Place, chosen: Chosen, options: Options) -> lis
                     seen.append(Recorded(query, failed=failed.said))
             looks = [each.look for each in seen]
             parallel = any(each is not None and each.parallel for each in looks)
+            measure: Measure = "cpu" if first.counts and second.counts and not parallel else "elapsed"
             pairs.append(
                 _Pair(
                     query,
                     seen[0],
                     seen[1],
                     times=times,
-                    turns=1 if took > 100 else 2,
-                    measure="cpu" if first.counts and second.counts and not parallel else "elapsed",
+                    turns=(1 if took > 100 else 2) * (1 if measure == "cpu" else 2),
+                    measure=measure,
                     open=not query.generic and all(each is not None for each in looks),
                 )
             )
@@ -571,7 +572,7 @@ def _begun(before: Place, after: Place, chosen: Chosen, options: Options) -> lis
 
 
 def _block(pair: _Pair, first: Timer, second: Timer, number: int) -> None:
-    """Some pairs of samples in two new sessions; their median is one observation."""
+    """Some pairs of samples in two new sessions; together they are one observation."""
     query, writes = pair.query, pair.query.writes
     for timer in (first, second):
         for _ in range(WARM):
@@ -579,17 +580,22 @@ def _block(pair: _Pair, first: Timer, second: Timer, number: int) -> None:
     found: list[tuple[Sample, Sample]] = []
     for turn in range(2 * pair.turns):
         if (turn + number) % 2 == 0:
-            old = first.sample(query.text, pair.times, writes=writes)
-            new = second.sample(query.text, pair.times, writes=writes)
+            before = first.sample(query.text, pair.times, writes=writes)
+            after = second.sample(query.text, pair.times, writes=writes)
         else:
-            new = second.sample(query.text, pair.times, writes=writes)
-            old = first.sample(query.text, pair.times, writes=writes)
-        found.append((old, new))
-    measure = pair.measure
-    pair.ratios.append(math.exp(median(math.log(new.of(measure) / old.of(measure)) for old, new in found)))
-    pair.waits.append(math.exp(median(math.log(new.of("elapsed") / old.of("elapsed")) for old, new in found)))
-    pair.old.append(median(old.of(measure) for old, _ in found))
-    pair.new.append(median(new.of(measure) for _, new in found))
+            after = second.sample(query.text, pair.times, writes=writes)
+            before = first.sample(query.text, pair.times, writes=writes)
+        found.append((before, after))
+    old, new = ([side.of(pair.measure) for side in sides] for sides in zip(*found, strict=True))
+    if pair.measure == "cpu":
+        pair.ratios.append(math.exp(median(math.log(b / a) for a, b in zip(old, new, strict=True))))
+        pair.waits.append(math.exp(median(math.log(b.elapsed / a.elapsed) for a, b in found)))
+        pair.old.append(median(old))
+        pair.new.append(median(new))
+    else:  # what others do can only add to the time that passes: the quickest sample has the least of it
+        pair.ratios.append(min(new) / min(old))
+        pair.old.append(min(old))
+        pair.new.append(min(new))
 
 
 def _decided(pair: _Pair, limit: float, alpha: float) -> bool:
