@@ -394,7 +394,10 @@ def _timeline(report: Report) -> str:
     return (
         '<section class="card"><h2>How long it took</h2><table class="times"><thead><tr><th>Step</th><th>'
         '<span class="quiet">the mark is what was expected</span></th><th class="number">Took</th>'
-        f'<th class="number">Expected</th></tr></thead><tbody>{"".join(rows)}</tbody></table></section>'
+        f'<th class="number">Expected</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        '<p class="quiet small">A step took what the server says, from its BEGIN to its ledger row. Of a statement the '
+        "time is that from the result before to its own, as they came to the runner: what is sent together may come "
+        "together.</p></section>"
     )
 
 
@@ -443,8 +446,6 @@ def _step(step: StepReport, of: int) -> str:
         table = (
             '<table><thead><tr><th class="number">#</th><th class="number">Line</th><th>Statement</th><th>Result</th>'
             f'<th class="number">ms</th></tr></thead><tbody>{cells}</tbody></table>'
-            '<p class="quiet small">The time from the result before to this one, as they came to the runner: '
-            "what is sent together may come together. The step's own time is the server's.</p>"
         )
         parts.append(_folded(counted(len(step.statements), "statement"), table, len(step.statements)))
     if step.notices:
