@@ -455,6 +455,32 @@ def test_a_plan_is_rehearsed_and_measured(tmp_path, database):
         assert connection.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1; COMMIT; DROP TABLE people",
+        "COMMIT",
+        "DELETE FROM people",
+        "SELECT $1",
+        "SELECT 1 INTO x",
+        "",
+        "SELECT (",
+    ],
+)
+def test_a_record_that_was_edited_into_something_else_is_not_asked(text, tmp_path):
+    query = chosen.Query("q", "SELECT 1")
+    look = shape.Look(("Result",), buffers=0)
+    made = records.make("d", "18", [baseline.Recorded(query, look)], ())
+    path = tmp_path / "b.json"
+    path.write_text(json.dumps(records.data(made)))
+    assert records.read(path).queries[0].query == query
+    edited = records.data(made)
+    edited["queries"][0]["text"] = text
+    path.write_text(json.dumps(edited))
+    with pytest.raises(SourceError, match="is no baseline"):
+        records.read(path)
+
+
 @pytest.mark.slow
 def test_the_platforms_queries_stay_as_quick_as_they_were(database):
     """The specification: "Performance baseline. Verify: query times within 10% of baseline"."""

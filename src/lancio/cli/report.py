@@ -204,6 +204,8 @@ class Recorder:
         import contextlib
         from dataclasses import replace
 
+        import psycopg
+
         from lancio import postgres
         from lancio.executor import fingerprint, reports
 
@@ -221,6 +223,8 @@ class Recorder:
                 write(self.path, drawn(found, self.plan.graph, _form(None, self.path), session, 100))
         except LancioError as error:
             return f"No report: {error.message}. {error.cause}"
+        except psycopg.Error as error:  # how the run ended is what has to be told, whatever happens here
+            return f"No report: the ledger could not be read. {self.session.target.redacted(str(error))}"
         return f"Report: {self.path}"
 
 

@@ -212,6 +212,7 @@ class Timer:
         self._usage = ""
         self.connection: psycopg.Connection[Any] = postgres.connect(place.target, application_name="lancio baseline")
         try:
+            self._stand_alone()
             self.connection.execute(QUERIES["session"].encode(), {"timeout": f"{round(timeout_s * 1000)}ms"})
             self.counts = self._count()
             if place.role is not None:
@@ -231,6 +232,21 @@ class Timer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.connection.close()
+
+    def _stand_alone(self) -> None:
+        """Behind a pooler the session's settings would reach the sessions of others.
+
+        Raises:
+            ServerError: one stands between.
+        """
+        found = self.connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+        if found is not None and found[0] != self.connection.info.backend_pid:
+            self.connection.close()
+            raise ServerError(
+                f"a connection pooler stands before {self.place.target.display}",
+                cause="Queries are timed with settings of the session, and a pooler hands sessions on to others.",
+                remedy="Connect to PostgreSQL itself.",
+            )
 
     @property
     def major(self) -> int:

@@ -143,6 +143,21 @@ def parsed(said: str, where: str, *, roll_back: bool = False) -> Chosen:
     return Chosen(tuple(found.values()), origin=where)
 
 
+def sound(query: Query) -> bool:
+    """Whether a query that was kept somewhere is still one that may be asked: one statement, which does what it says.
+
+    A file can be edited, and `SELECT 1; COMMIT; DROP TABLE t` would leave the transaction that may only read.
+    """
+    try:
+        statements = parser.parse(query.text.encode())
+    except parser.ParseError:
+        return False
+    if len(statements) != 1:
+        return False
+    reads = _reads(statements[0].node, statements[0].tree)
+    return reads is not None and reads is not query.writes and _parameters(statements[0].tree) is query.generic
+
+
 def top(connection: psycopg.Connection[Any], number: int) -> Chosen:
     """The queries of this database that took the most time, by pg_stat_statements.
 

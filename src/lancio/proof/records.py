@@ -6,12 +6,14 @@ The file holds the queries' texts, their times and plans, and no connection stri
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lancio import __version__
 from lancio.errors import SourceError
+from lancio.proof import chosen
 from lancio.proof.baseline import Recorded, Relation, Sample, Taken
 from lancio.proof.chosen import Chosen, LeftOut, Query
 from lancio.proof.shape import Look
@@ -140,6 +142,9 @@ def read(path: Path) -> Baseline:
 def _recorded(found: dict[str, Any]) -> Recorded:
     plan = found["plan"]
     look = None
+    query = Query(str(found["name"]), str(found["text"]), bool(found["writes"]), bool(found["generic"]))
+    if not chosen.sound(query):
+        raise ValueError(f"{query.name} is not a query of the kind that it says")
     if plan is not None:
         look = Look(
             tuple(map(str, plan["lines"])),
@@ -152,7 +157,7 @@ def _recorded(found: dict[str, Any]) -> Recorded:
     elif not found["failed"]:
         raise ValueError("a query without a plan that did not fail")
     return Recorded(
-        Query(str(found["name"]), str(found["text"]), bool(found["writes"]), bool(found["generic"])),
+        query,
         look,
         tuple(Relation(**{**each, "indexes": tuple(each["indexes"])}) for each in found["relations"]),
         tuple(
@@ -168,4 +173,6 @@ def _recorded(found: dict[str, Any]) -> Recorded:
 
 
 def _sample(elapsed: float, cpu: float | None) -> Sample:
+    if not all(0 <= float(each) < math.inf for each in (elapsed, cpu) if each is not None):
+        raise ValueError("a time that is none")
     return Sample(float(elapsed), None if cpu is None else float(cpu))
