@@ -26,6 +26,7 @@ from lancio import postgres
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.executor import fingerprint, reports
+from lancio.proof import baseline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -405,7 +406,8 @@ def test_an_older_ledger_is_read_without_its_later_columns(database, tmp_path):
     assert len(told["steps"]) == 2
 
 
-def test_a_baseline_around_a_run_stops_a_pipeline_and_takes_nothing_back(database, tmp_path):
+def test_a_baseline_around_a_run_stops_a_pipeline_and_takes_nothing_back(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(baseline, "SESSIONS", 6)
     folder = write(tmp_path / "m", **HISTORY)
     assert applied(database, folder) == 0
     with psycopg.connect(database, autocommit=True) as connection:

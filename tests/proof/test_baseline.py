@@ -90,6 +90,12 @@ def copies(server: TestServer, state_before: str) -> Iterator[object]:
         server.drop_database(each)
 
 
+@pytest.fixture
+def few_sessions(monkeypatch) -> None:
+    """For tests in which nothing depends on how sure a record is."""
+    monkeypatch.setattr(baseline, "SESSIONS", 3)
+
+
 def verdicts(found: baseline.Comparison) -> dict[str, str]:
     return {each.query.name: each.verdict for each in found.queries}
 
@@ -195,7 +201,7 @@ def test_without_the_servers_account_the_time_that_passes_is_measured(server, st
     assert told.ratio.samples == 4
 
 
-def test_the_servers_log_hears_nothing_of_it(server, state_before):
+def test_the_servers_log_hears_nothing_of_it(server, state_before, few_sessions):
     size = server.log_file.stat().st_size if server.log_file else 0
     baseline.record(place(state_before), chosen.parsed("-- q\nSELECT count(*) FROM people", "x"), Options())
     if server.log_file:
@@ -204,7 +210,7 @@ def test_the_servers_log_hears_nothing_of_it(server, state_before):
         assert b"FROM people" not in said
 
 
-def test_nothing_is_written_and_what_would_be_is_refused(state_before):
+def test_nothing_is_written_and_what_would_be_is_refused(state_before, few_sessions):
     with psycopg.connect(state_before, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS log (x int)")
         connection.execute(
@@ -280,7 +286,7 @@ def test_what_of_pg_stat_statements_cannot_be_watched_is_left_out_with_the_reaso
 
 
 @pytest.mark.parametrize("major", [18, 12])
-def test_the_top_of_a_server_that_counts_its_statements(major, tmp_path):
+def test_the_top_of_a_server_that_counts_its_statements(major, tmp_path, few_sessions):
     server = servers.start(major)
     try:
         embedded.halt(server.data)
@@ -323,7 +329,7 @@ def test_the_top_of_a_server_that_counts_its_statements(major, tmp_path):
         server.stop()
 
 
-def test_every_version_is_measured(every_database):
+def test_every_version_is_measured(every_database, few_sessions):
     with psycopg.connect(every_database, autocommit=True) as connection:
         connection.execute("CREATE TABLE t AS SELECT i AS id FROM generate_series(1, 100) AS i")
     (told,) = baseline.record(place(every_database), chosen.parsed("-- t\nSELECT count(*) FROM t", "x"), Options())
