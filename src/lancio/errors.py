@@ -11,6 +11,7 @@
     ├─ EditedFile               edited                  3     a file that was changed after it was applied
     ├─ LockHeld                 lock                    1     another runner is at work
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
+    ├─ Slower                   baseline                1     applied, and queries are slower than before
     ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
     ├─ PlanChanged              plan-changed            3     a kept plan of what has changed (executor/planfile.py)
@@ -122,6 +123,12 @@ class StepFailed(LancioError):
     """A statement or a verification of a step failed; the step was rolled back."""
 
     code = "step"
+
+
+class Slower(LancioError):
+    """A run that is committed, and queries that take longer than before it."""
+
+    code = "baseline"
 
 
 class Unexplained(LancioError):

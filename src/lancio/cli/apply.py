@@ -21,10 +21,12 @@ from lancio.cli.options import (
     source,
     terminal_of,
 )
+from lancio.cli.report import around_options
 from lancio.errors import LancioError, NoGo, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from lancio.cli import work
     from lancio.cli.terminal import Terminal
@@ -42,6 +44,7 @@ Examples:
   lancio apply migrations --backup
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --no-backup
+  lancio apply migrations --baseline queries.sql --report run.html
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
@@ -55,6 +58,7 @@ Examples:
     "--plan", "kept", metavar="FILE", help="Run what `lancio plan --save` kept, if nothing has changed since."
 )
 @backup_first_options
+@around_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -75,6 +79,8 @@ def apply(
     backup: bool,
     backup_to: str | None,
     scratch: str | None,
+    baseline: Path | None,
+    report: Path | None,
     yes: bool,
     database: str | None,
     role: str | None,
@@ -166,24 +172,40 @@ def apply(
                 return 1
         if promise is not None:
             planfile.hold(promise, plan, session, str(kept))  # somebody may have been asked meanwhile
-        return launch(plan, session, where.words, settings, terminal)
+        return launch(plan, session, where.words, settings, terminal, baseline=baseline, report=report)
 
 
 def _asks(terminal: Terminal) -> bool:
     return sys.stdin.isatty() and terminal.err.isatty()
 
 
-def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str, str], terminal: Terminal) -> int:
+def launch(
+    plan: Plan,
+    session: work.Session,
+    folder: str,
+    settings: Mapping[str, str],
+    terminal: Terminal,
+    *,
+    baseline: Path | None = None,
+    report: Path | None = None,
+) -> int:
     """Run the plan, show its events, and return the exit status; `folder` is how a command line names it.
 
+    The queries of `baseline` are timed before and after; the `report` is written however the run ends.
+
     Raises:
-        LancioError: what the runner refuses, and how it ended if not well; its events were shown before.
+        LancioError: what the runner refuses, and how it ended if not well; its events were shown before. Slower: all
+            is applied, and the baseline has a finding.
     """
     from lancio import postgres
+    from lancio.cli import baseline as baselines
     from lancio.cli import progress
+    from lancio.cli.report import Recorder
     from lancio.executor import runner
     from lancio.render import json
 
+    old = baselines.before(session, baseline, terminal) if baseline is not None else None
+    recorder = Recorder(report, plan, session) if report is not None else None
     stream = runner.apply(
         plan,
         session.connection,
@@ -195,6 +217,8 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         terms=terms(),
         psql=session.target.psql,
     )
+    if recorder is not None:
+        stream = recorder.listen(stream)
     try:
         if terminal.json:
             for event in stream:
@@ -206,4 +230,9 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
     except LancioError as error:
         error.commands = session.here(error.commands)
         raise
+    finally:
+        if recorder is not None:
+            terminal.talk(recorder.finish())
+    if old is not None:
+        baselines.after(session, old, terminal)
     return 0

@@ -39,7 +39,7 @@ ENVIRONMENT, FOLDER, FOLDER_VARIABLES = "lancio.environment", "lancio.folder", "
 
 READING = frozenset(
     ("graph", "history", "commute", "check", "plan", "preflight", "verify", "status", "explain", "checklist", "new",
-     "backup", "drift", "squash")
+     "backup", "drift", "squash", "baseline", "report")
 )  # fmt: skip
 """Commands that change no database (the note of a backup is the ledger's alone); whatever is not among them asks before
 it touches a protected one."""

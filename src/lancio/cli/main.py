@@ -48,6 +48,8 @@ COMMANDS = {
     "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
+    "baseline": ("lancio.cli.baseline:baseline", "Time chosen queries before and after, and tell which are slower."),
+    "report": ("lancio.cli.report:report", "Show what a run did, as text, as JSON or as a page to hand on."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),
