@@ -16,8 +16,10 @@ from lancio.cli.options import (
     database_options,
     folder_options,
     json_option,
+    patience,
     source,
     terminal_of,
+    waiting_options,
 )
 from lancio.errors import LancioError, NoGo, UsageError
 
@@ -38,6 +40,7 @@ Examples:
   lancio apply migrations --adopt
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --no-backup
+  lancio apply migrations --lock-timeout 500ms --lock-wait 30m
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
@@ -45,6 +48,7 @@ Examples:
 @choice_options
 @data_options
 @backup_options
+@waiting_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
@@ -161,6 +165,7 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         flags=session.flags,
         terms=terms(),
         psql=session.target.psql,
+        **patience(),
     )
     try:
         if terminal.json:

@@ -84,7 +84,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     import psycopg
 
     from lancio import postgres
-    from lancio.cli import environments
+    from lancio.cli import environments, options
+    from lancio.executor import pooler
     from lancio.settings import Settings
 
     serving = environments.serving(database, os.environ) if target is None else None
@@ -104,6 +105,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
         environments.permit()
     connection = postgres.connect(target, role=settings.role)
     try:
+        if options.pooler() is not None:
+            pooler.prove(connection, lambda: postgres.connect(target))
         yield Session(target, connection, settings.role, flags)
     except psycopg.Error as error:
         raise postgres.interrupted(target, error) from None
