@@ -143,13 +143,15 @@ def notice(event: Any) -> str:
 def waiting(event: Any) -> str:
     """Who keeps us from going on."""
     what = {"runner": "another runner of Lancio", "a lock": "a lock"}.get(event.what, f"a lock on {event.what}")
-    if event.why:
+    if event.why and event.retry_in_s is not None:
         what = f"{what} ({event.why})"
     said = f"waiting for {what}, {lasted(event.waited_s * 1000)} so far"
     if event.holders:
         said += f": held by {listed([str(holder) for holder in event.holders], 3)}"
     if event.retry_in_s is not None:
         said += f"; the step was rolled back and is tried again in {lasted(event.retry_in_s * 1000)}"
+    elif event.why:
+        said += f"; {event.why}"
     return said
 
 

@@ -112,7 +112,7 @@ class Waiting(Event):
 
     `what` is "runner" for the runner's own lock, else the relation, or "a lock" where it is none or not known;
     `waited_s` the seconds so far. `retry_in_s` is set when the step was rolled back and will be tried again, and `why`
-    has the server's words then.
+    has the server's words then; of a runner it says what to do if that one was killed.
     """
 
     what: str

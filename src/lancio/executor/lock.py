@@ -17,7 +17,7 @@ from lancio.executor.events import Holder
 from lancio.executor.session import LEDGER_QUERIES, LOCK_QUERIES, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lancio.executor.session import Session, Signals
 
@@ -137,22 +137,26 @@ def opening(query: str) -> str:
     return said if len(said) <= OPENING else said[: OPENING - 1] + "…"
 
 
-def orphaned(server_version: int) -> str:
-    """What to know of a runner that holds the lock and may have been killed."""
-    if server_version >= 140000:
-        return "If that runner was killed, its server process ends within seconds by itself."
-    # Below 14 a server does not notice that the client of a busy session is gone.
+def orphaned(found: Sequence[Holder], server_version: int) -> str:
+    """What to know of runners that hold the lock, where one may have been killed; "" where nothing is to be done.
+
+    From 14 on the server notices within a second that the client of a busy session is gone.
+    """
+    busy = [holder for holder in found if holder.application.startswith("lancio") and holder.state == "active"]
+    if not busy or server_version >= 140000:
+        return ""
+    ends = "; ".join(f"SELECT pg_terminate_backend({holder.pid})" for holder in busy)
     return (
-        "If that runner was killed, its server process still works on the statement above and rolls back when it ends, "
-        "or when it is ended."
+        "if that runner was killed, its server process still works on the statement that is named and rolls back when "
+        f"it ends, or when it is ended: {ends}"
     )
 
 
 def _held(found: list[Holder], waited: float, server_version: int) -> LockHeld:
     who = "; ".join(str(holder) for holder in found) or "a session that has just ended"
     remedy = "Wait until it has finished, or ask whoever runs it."
-    if any(holder.application.startswith("lancio") for holder in found):
-        remedy += f" {orphaned(server_version)}"
+    if orphan := orphaned(found, server_version):
+        remedy += f" {orphan[0].upper()}{orphan[1:]}."
     return LockHeld(
         "another runner is at work in this database",
         cause=f"Waited {waited:.0f} s for the lock, which is held by {who}.",

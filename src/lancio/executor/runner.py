@@ -133,7 +133,13 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
     try:
         for waited, holders in lock.acquire(work, lock_wait_s, run.signals):
             yield run.tell(
-                events.Waiting(number=run.next(), what="runner", holders=tuple(holders), waited_s=round(waited, 1))
+                events.Waiting(
+                    number=run.next(),
+                    what="runner",
+                    holders=tuple(holders),
+                    waited_s=round(waited, 1),
+                    why=lock.orphaned(holders, work.server_version),
+                )
             )
         lane.locked = lock.held(work)
         if run.signals.name:

@@ -185,6 +185,7 @@ class Session:
     _ahead: tuple[Sequence[Command], list[tuple[bool, int]]] | None = field(default=None, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
+    _farewell: ServerMessage | None = field(default=None, repr=False)
 
     @property
     def lost(self) -> bool:
@@ -280,7 +281,7 @@ class Session:
 
     def _last_words(self) -> tuple[str, str]:
         """Why the server ended the session, and its SQLSTATE: it says so before it hangs up, in an answer that was not
-        read yet, or, to a session that it owed none, as a notice."""
+        read yet, or in a notice."""
         with suppress(psycopg.Error):
             for _ in range(_LAST_ANSWERS):
                 result = self.connection.pgconn.get_result()
@@ -288,10 +289,7 @@ class Session:
                     message = _server_message(result)
                     if message.severity in _FATAL and message.sqlstate:
                         return message.message, message.sqlstate
-        for message in reversed(self._notices):
-            if message.severity in _FATAL:
-                return message.message, message.sqlstate
-        return "", ""
+        return (self._farewell.message, self._farewell.sqlstate) if self._farewell is not None else ("", "")
 
     @property
     def in_flight(self) -> bool:
@@ -342,7 +340,11 @@ class Session:
 
     def hear(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep a notice; its text is gone once libpq's call is over."""
-        self._notices.append(message_of(diagnostic))
+        message = message_of(diagnostic)
+        self._notices.append(message)
+        # A crash is announced by a WARNING, and any end as a notice to a session that waits for no answer.
+        if message.severity in _FATAL or message.sqlstate.startswith("57P"):
+            self._farewell = message
 
     def cancel(self) -> None:
         """Ask the server to stop what it is doing for this session; a request that fails is no harm."""
