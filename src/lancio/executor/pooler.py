@@ -27,6 +27,9 @@ LOOKS = 2
 ROUNDS = 3
 """So often `prove` tempts a pooler to give the process away."""
 
+ITS_ERRORS = (None, "08P01", "58000", "26000", "42P05")
+"""SQLSTATEs of what a pooler itself refuses (none, where it hung up), or of what is missing in another process."""
+
 _PROVED: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
