@@ -6,10 +6,8 @@ or a command should, and is then repeated by whoever did not find that folder.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -66,6 +64,9 @@ def _secrets_in(word: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
+    import json
+    from urllib.parse import quote, unquote
+
     for plain in {secret, unquote(secret), re.sub(r"/+", "/", secret), re.sub(r"/(?:\./)+", "/", secret)}:
         yield plain
         yield quote(plain, safe="")
