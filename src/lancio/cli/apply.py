@@ -18,8 +18,10 @@ from lancio.cli.options import (
     database_options,
     folder_options,
     json_option,
+    patience,
     source,
     terminal_of,
+    waiting_options,
 )
 from lancio.cli.report import around_options
 from lancio.errors import LancioError, NoGo, UsageError
@@ -45,6 +47,7 @@ Examples:
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --no-backup
   lancio apply migrations --baseline queries.sql --report run.html
+  lancio apply migrations --lock-timeout 500ms --lock-wait 30m
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
@@ -52,6 +55,7 @@ Examples:
 @choice_options
 @data_options
 @backup_options
+@waiting_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
 @click.option(
@@ -216,6 +220,7 @@ def launch(
         flags=session.flags,
         terms=terms(),
         psql=session.target.psql,
+        **patience(),
     )
     if recorder is not None:
         stream = recorder.listen(stream)

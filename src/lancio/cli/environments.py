@@ -45,13 +45,16 @@ READING = frozenset(
 it touches a protected one."""
 
 _FOLDER_KEYS: Mapping[str, type] = {"folder": str, "layout": str, "order": str, "vars": dict}
-_KEYS: Mapping[str, type] = {"database": str, "database_env": str, "role": str, "protected": bool, **_FOLDER_KEYS}
-_TOP: Mapping[str, type] = {"default": str, "environments": dict, "check": dict, "drift": dict,
-                               **_FOLDER_KEYS}  # fmt: skip
+_WAITING: Mapping[str, type] = {"lock_timeout": str, "lock_wait": str, "retries": int}
+_SHARED: Mapping[str, type] = {**_FOLDER_KEYS, **_WAITING}
+_KEYS: Mapping[str, type] = {
+    "database": str, "database_env": str, "role": str, "protected": bool, "pooler": str, **_SHARED
+}  # fmt: skip
+_TOP: Mapping[str, type] = {"default": str, "environments": dict, "check": dict, "drift": dict, **_SHARED}
 _CHECK: Mapping[str, type] = {"base": str, "select": list, "ignore": list, "severity": dict}
 _DRIFT: Mapping[str, type] = {"ignore": list}
-_CHOICES = {"order": ("name", "graph")}
-_SAID = {str: "a string", bool: "true or false", dict: "a table", list: "a list of strings"}
+_CHOICES = {"order": ("name", "graph"), "pooler": ("session",)}
+_SAID = {str: "a string", int: "a whole number", bool: "true or false", dict: "a table", list: "a list of strings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ def read(path: Path) -> Config:
         line = _line(text, "default", ())
         raise _wrong(path, line, f"has no environment {default}", _there(environments), "Mend the name behind default.")
     return Config(
-        path, default, environments, {key: found[key] for key in _FOLDER_KEYS if key in found},
+        path, default, environments, {key: found[key] for key in _SHARED if key in found},
         found.get("check", {}), found.get("drift", {}),
     )  # fmt: skip
 
@@ -183,7 +186,8 @@ def _known(path: Path, text: str, values: Mapping[str, Any], keys: Mapping[str, 
             raise _wrong(path, line, f"has the unknown key {key}", cause,
                          hint if "pass" in key.lower() else "Mend or remove the line.")  # fmt: skip
         wanted = keys[key]
-        fits = isinstance(value, wanted) and value not in ("", " ")
+        # To Python, true is a number as well.
+        fits = isinstance(value, wanted) and value not in ("", " ") and isinstance(value, bool) == (wanted is bool)
         if wanted in (list, dict) and key not in ("environments", "check", "drift") and fits:
             fits = all(isinstance(each, str) for each in (value.values() if isinstance(value, dict) else value))
         if not fits:
@@ -311,7 +315,7 @@ def _use(ctx: click.Context, name: str | None, opts: Mapping[str, Any]) -> None:
 def _defaults(
     ctx: click.Context, values: Mapping[str, Any], found: Config, environment: Environment | None
 ) -> dict[str, Any]:
-    defaults: dict[str, Any] = {key: values[key] for key in ("layout", "order") if key in values}
+    defaults: dict[str, Any] = {key: values[key] for key in ("layout", "order", "pooler", *_WAITING) if key in values}
     check = found.check
     if ctx.command.name == "drift":
         defaults |= found.drift

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lancio import __version__
+from lancio.cli import credentials
 from lancio.cli.terminal import Terminal
 from lancio.errors import LancioError
 
@@ -106,6 +107,7 @@ def run(arguments: Sequence[str] | None = None, terminal: Terminal | None = None
     words = sys.argv[1:] if arguments is None else list(arguments)
     # Known before anything is parsed, so that a mistake in another word is told as JSON too.
     terminal.json = "--json" in words[: words.index("--") if "--" in words else None]
+    terminal.secrets = credentials.secrets_of(words, os.environ)
     try:
         result = cli.main(args=words, prog_name="lancio", standalone_mode=False, obj=terminal)
     except click.exceptions.Exit as end:

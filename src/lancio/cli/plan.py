@@ -141,7 +141,7 @@ def _script(
 ) -> int:
     """Print the plan as a script; a plan that is no go has none."""
     from lancio.cli import work
-    from lancio.executor import runner
+    from lancio.executor import waiting
     from lancio.render import script, text
 
     with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, session):
@@ -153,7 +153,7 @@ def _script(
                 made,
                 said=session.said,
                 role=session.role,
-                lock_timeout_ms=runner.LOCK_TIMEOUT_MS,
+                lock_timeout_ms=waiting.LOCK_TIMEOUT_MS,
                 variables=work.environment_settings(),
             )
         )

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lancio.cli.terminal import Terminal
     from lancio.executor.events import Event
 
+LOST = ("08006", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
+"""SQLSTATEs of a connection that ended: what became of the step is told behind it."""
+
 LOUD = ("WARNING", "ERROR")
 """Server messages that a person has to see; a NOTICE is only told where somebody watches for it."""
 
@@ -139,12 +142,16 @@ def notice(event: Any) -> str:
 
 def waiting(event: Any) -> str:
     """Who keeps us from going on."""
-    what = "another runner of Lancio" if event.what == "runner" else f"a lock on {event.what}"
+    what = {"runner": "another runner of Lancio", "a lock": "a lock"}.get(event.what, f"a lock on {event.what}")
+    if event.why and event.retry_in_s is not None:
+        what = f"{what} ({event.why})"
     said = f"waiting for {what}, {lasted(event.waited_s * 1000)} so far"
     if event.holders:
         said += f": held by {listed([str(holder) for holder in event.holders], 3)}"
     if event.retry_in_s is not None:
         said += f"; the step was rolled back and is tried again in {lasted(event.retry_in_s * 1000)}"
+    elif event.why:
+        said += f"; {event.why}"
     return said
 
 
@@ -153,7 +160,7 @@ def undone(event: Any) -> str:
     if getattr(event, "committed", False):
         return f"✓ {event.migration}  committed just before the run was stopped"
     place = f"[{event.position}/{event.of}] " if hasattr(event, "position") else ""
-    in_doubt = getattr(event, "sqlstate", "") == "08006"
+    in_doubt = getattr(event, "sqlstate", "") in LOST
     return f"{place}✗ {event.migration}  {'lost' if in_doubt else 'rolled back, nothing of it is left'}"
 
 

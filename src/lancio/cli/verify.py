@@ -112,12 +112,12 @@ def status(
     from lancio.cli import adopt as adopting
     from lancio.cli import work
     from lancio.cli.checklist import checklist_of
-    from lancio.executor import counters
+    from lancio.executor import counters, doubt, ledger
     from lancio.registry import state as states
     from lancio.render import checklist as checklists
     from lancio.render import json, text
     from lancio.render import states as drawn
-    from lancio.render.lines import counted
+    from lancio.render.lines import counted, wrap
 
     terminal = terminal_of(context)
     way: work.Order = "graph" if order == "graph" else "name"
@@ -129,6 +129,7 @@ def status(
         state = state_of(session) if of_platform else None
         listed = checklist_of(graph, plan, session) if of_platform else None
         since = counters.since_run(session.connection) if since_run_ else None
+        without_end = doubt.unfinished(session.connection) if ledger.exists(session.connection) else []
         failed = [each for each in asked(graph, session) if not each.held] if since_run_ else []
         command, doubts = adopting.command(plan, session, where.words)
         command = "".join(session.here((command,))) if command else ""
@@ -140,6 +141,7 @@ def status(
             "go": plan.go,
             "finish": command,
             "doubts": list(doubts),
+            "unfinished_runs": [json.plain(each) for each in without_end],
         }
         if state is not None:
             shown |= {"stands": state.stands, "ready": state.ready, "to_do": state.to_do}
@@ -157,6 +159,8 @@ def status(
     if since is not None:
         lost = [f"{each.migration}: {each.says}{f' ({each.why})' if each.why else ''}" for each in failed]
         terminal.data(f"{checklists.since(since, lost, counters.SAYS_NOT, terminal.cells)}\n")
+    for each in without_end:
+        terminal.data(f"{text.joined(wrap(f'{each}.', terminal.cells, first='! '))}")
     if plan.steps:
         terminal.data(
             f"To run: {counted(len(plan.steps), 'file')}. {'GO.' if plan.go else 'NO-GO: see lancio preflight.'}\n"

@@ -84,7 +84,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     import psycopg
 
     from lancio import postgres
-    from lancio.cli import environments
+    from lancio.cli import environments, options
+    from lancio.executor import pooler
     from lancio.settings import Settings
 
     serving = environments.serving(database, os.environ) if target is None else None
@@ -103,9 +104,16 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     if not named:
         environments.permit()
     connection = postgres.connect(target, role=settings.role)
+    process = connection.info.backend_pid
     try:
+        if options.pooler() is not None:
+            pooler.prove(connection, lambda: postgres.connect(target))
+        else:
+            process = pooler.process(connection)
         yield Session(target, connection, settings.role, flags)
     except psycopg.Error as error:
+        if process != connection.info.backend_pid and error.sqlstate in pooler.ITS_ERRORS:
+            raise pooler.refusal(connection, process) from None
         raise postgres.interrupted(target, error) from None
     finally:
         connection.close()

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import orjson
-import psycopg
 
-from lancio.errors import ConnectionLost, Interrupted, LancioError, LockHeld, StepFailed
-from lancio.executor import events, evidence, ledger, lock, session
+from lancio.errors import Interrupted, LockHeld, StepFailed
+from lancio.executor import doubt, events, evidence, ledger, session
 from lancio.executor.composed import Composed, body, compose, deallocates, isolated
 from lancio.executor.events import Event, HeldLock
 from lancio.executor.failures import explained, line_of, said_by, shown, without
@@ -26,8 +25,8 @@ from lancio.executor.session import (
     Session,
     Told,
 )
-from lancio.planner.diagnosis import Diagnosis, Evidence, Said, Spot, diagnose, masked, rule_of
-from lancio.planner.diagnosis.printed import state_of
+from lancio.executor.waiting import CONTENTION, Tries, Watch, again
+from lancio.planner.diagnosis import Evidence, Said, Spot, diagnose, masked
 from lancio.planner.model import Place
 from lancio.planner.rows import identifier
 from lancio.postgres import redact, secrets_of
@@ -48,8 +47,6 @@ TOGETHER_S = 0.05
 """So many steps' commits, or so many seconds' worth of them, wait for the disk together: the log is written in order,
 so the last one's waiting is for all. Every end of a run waits, too."""
 
-_CONTENTION = frozenset({"55P03", "40P01", "40001"})
-
 
 @dataclass
 class Lane:
@@ -59,7 +56,8 @@ class Lane:
     work: Session
     locked: bool = False
     """Whether its session holds the runner's lock."""
-    observer: Session | None = None
+    watch: Watch = field(init=False)
+    """Who looks on while it waits."""
     composed: dict[int, Composed] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
     together: int = 0
@@ -70,6 +68,9 @@ class Lane:
     """What the statement took that stands alone in the file at hand, in milliseconds."""
     unflushed: list[str] = field(default_factory=list)
     """Committed steps that a crash of the server could still take back, with their ledger rows."""
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.run, self.work)
 
     def step(self, position: int, step: Step) -> Iterator[Event]:
         """Carry out a step, again where other sessions kept it from its locks; it is applied, or the run is over.
@@ -89,30 +90,14 @@ class Lane:
                 expected_ms=step.expected_ms,
             )
         )
-        for attempt in range(1, self.run.attempts + 1):
-            failure = yield from self._attempt(position, step)
-            if failure is None:
-                return
+        tries = Tries(self.run.patience)
+        while (failure := (yield from self._attempt(position, step))) is not None:
             sent, wrong = failure
-            if wrong.error.sqlstate not in _CONTENTION or attempt == self.run.attempts or self.run.signals.name:
-                yield from self._failed(position, step, sent, wrong)
-            pause = 0.5 * 2 ** (attempt - 1)
-            yield self.run.tell(
-                events.Waiting(
-                    number=self.run.next(),
-                    run=self.run.id,
-                    what=wrong.error.message,
-                    holders=(),
-                    waited_s=0.0,
-                    migration=name,
-                    retry_in_s=pause,
-                )
-            )
-            until = time.monotonic() + pause
-            while time.monotonic() < until and not self.run.signals.name:
-                time.sleep(0.05)
+            once_more = yield from again(self.run, tries, name, wrong.error, self.watch)
             if self.run.signals.name:
                 yield from self.interrupted(name, committed=False)
+            if not once_more:
+                yield from self._failed(position, step, sent, wrong)
 
     def _attempt(self, position: int, step: Step) -> Generator[Event, None, tuple[Composed, Failure] | None]:
         """Send the step once; the generator's value is None when it is committed, else what failed."""
@@ -133,11 +118,14 @@ class Lane:
         answers: Answer | None = None
         failure: Failure | None = None
         committed = cancelled = False
-        waited = 0.0
         clock = time.monotonic()
+        self.watch.begin()
         try:
             for came in self.work.run(
-                sent.commands, signals=self.run.signals, meanwhile=lambda: self._ahead(position, sent)
+                sent.commands,
+                quiet=self.watch.tick_s,
+                signals=self.run.signals,
+                meanwhile=lambda: self._ahead(position, sent),
             ):
                 if isinstance(came, Answer):
                     now = time.monotonic()
@@ -165,17 +153,17 @@ class Lane:
                         if sent.written:
                             del self.run.pending[: sent.written]
                             self.run.written_at = time.monotonic()
-                    clock, waited = now, 0.0
+                    clock = now
                 elif isinstance(came, Failure):
-                    failure = came
+                    failure = self.watch.owned(came)
                 elif isinstance(came, Told):
                     place = sent.statements.get(came.index)
                     where = Place(name, line_of(place[1], came.notice), place[1].summary) if place else None
                     yield self.run.tell(self._notice(name, came.notice, where))
-                elif isinstance(came, Quiet) and not self.run.signals.name:
-                    waited = time.monotonic() - clock
-                    if waiting := self._in_the_way(name, waited):
-                        yield self.run.tell(waiting)
+                elif (
+                    isinstance(came, Quiet) and not self.run.signals.name and (waiting := self.watch.look(name, clock))
+                ):
+                    yield self.run.tell(waiting)
                 if self.run.signals.name and not cancelled and not committed:
                     cancelled = True
                     self.work.cancel()
@@ -214,6 +202,9 @@ class Lane:
         yield from kept
         if self.run.signals.name and not self.work.in_flight:
             yield from self.interrupted(name, committed=True)
+        if failure is not None and failure.error.sqlstate in CONTENTION:
+            # The watch's request to stop was slower than the commit.
+            failure = session.collect(self.work, self.work.reset(f"{self.run.token}:{position}"))
         if failure is not None:
             yield self.finish("failed")
             raise session.refusal(failure.error, f"{name} is applied, but the session could not be reset behind it")
@@ -462,134 +453,16 @@ class Lane:
         )
 
     def _lost(self, position: int, step: Step, sent: Composed, lost: Lost) -> Iterator[Event]:
-        """Find out by another connection whether the step was committed: it was all sent, COMMIT too.
+        """Find out what became of a step whose connection ended.
 
-        So may the next one have been, which was sent behind it; and where the server itself crashed, those before,
-        whose commits were not on the disk yet, are gone with their ledger rows.
+        Raises:
+            ConnectionLost: always, behind its events.
         """
-        name = step.facts.name
-        following = self.run.plan.steps[position].facts.name if self.work.in_flight else ""
-        self.work.connection.close()
-        found = self._committed(*self.unflushed, name, following)
-        committed = None if found is None else name in found
-        taken_back = [each for each in self.unflushed if found is not None and each not in found]
-        self.run.applied = [each for each in self.run.applied if each not in taken_back]
-        where = f"at the COMMIT of {name}" if committed or lost.index >= sent.commit else f"while {name} ran"
-        if committed:
-            self.run.applied.append(name)
-            yield self.run.tell(
-                events.StepApplied(
-                    number=self.run.next(),
-                    run=self.run.id,
-                    migration=name,
-                    position=position,
-                    of=self.run.of,
-                    duration_ms=0.0,
-                    resolved=True,
-                )
-            )
-            remedy = "Run the same command again to go on."
-            stands = f"A new connection found its ledger row: {name} is applied."
-            if found and following in found:
-                self.run.applied.append(following)
-                yield self.run.tell(
-                    events.StepApplied(
-                        number=self.run.next(),
-                        run=self.run.id,
-                        migration=following,
-                        position=position + 1,
-                        of=self.run.of,
-                        duration_ms=0.0,
-                        resolved=True,
-                    )
-                )
-                stands = f"A new connection found their ledger rows: {name} and {following} are applied."
-        elif committed is False:
-            remedy = "Check that the server runs, then run the same command again."
-            kept = " or ".join([*taken_back, name])
-            stands = f"A new connection found no ledger row: nothing of {kept} was kept."
-            if self.run.half_done(name):
-                stands = (
-                    f"A new connection found no ledger row of {name}: what it began is looked at when it runs again."
-                )
-        else:
-            remedy = "When the server answers again, run the same command: it goes on at the right step."
-            stands = f"The server could not be asked, so whether {name} was committed is in doubt; the ledger knows."
-        if not committed:
-            statement = sent.statements.get(lost.index)
-            state = state_of(lost.said) or "08006"
-            yield self.run.tell(
-                events.StepFailed(
-                    number=self.run.next(),
-                    run=self.run.id,
-                    migration=name,
-                    position=position,
-                    of=self.run.of,
-                    diagnosis=Diagnosis(
-                        message=f"the connection ended {where}",
-                        cause=f"{lost.said}. {stands}",
-                        solution=remedy,
-                        commands=(self.run.way.lancio(name),),
-                        where=f"{name}:{statement[1].span.line}" if statement else name,
-                        confidence="certain" if committed is False else "general",
-                        sqlstate=state,
-                        rule=rule_of(state).name,
-                    ),
-                    sqlstate="08006",
-                    ordinal=statement[0] + 1 if statement else None,
-                )
-            )
-        yield self.finish("lost")
-        refusal = ConnectionLost(
-            f"the connection ended {where}",
-            cause=f"{lost.said}. {stands}",
-            remedy=remedy,
-            commands=() if committed else (self.run.way.lancio(name),),
-            where=f"{name}:{sent.statements[lost.index][1].span.line}" if lost.index in sent.statements else name,
-        )
-        state = state_of(lost.said) or "08006"
-        refusal.more = {"rule": rule_of(state).name, "sqlstate": state}
-        raise refusal
-
-    def _committed(self, *names: str) -> set[str] | None:
-        """Which of these steps the ledger has, once the old server process is gone; None if nobody answers."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until and not self.run.signals.name:
-            try:
-                with self.run.reconnect() as connection:
-                    connection.autocommit = True
-                    work = session.begin(connection, role=self.work.role, application="lancio apply")
-                    # The lock is free only when the old process has ended, and with it the step.
-                    for _ in lock.acquire(work, max(0.5, until - time.monotonic()), self.run.signals):
-                        pass
-                    found = {
-                        name for name in names if name and work.ask(LEDGER_QUERIES["find_step"], str(self.run.id), name)
-                    }
-                    work.ask(LEDGER_QUERIES["finish_run"], str(self.run.id), "lost")
-                    lock.release(work)
-                    return found
-            except (psycopg.Error, LancioError, Lost, session.Refused):
-                time.sleep(0.5)  # a server that restarts refuses connections for a while
-        return None
+        return doubt.resolve(self, position, step, sent, lost)
 
     def _in_the_way(self, name: str, waited: float) -> Event | None:
-        """Who keeps the step waiting, seen by a second connection; None if nobody does, or it cannot be had."""
-        try:
-            if self.observer is None or self.observer.lost:
-                self.observer = session.begin(self.run.reconnect(), application="lancio observer")
-            relation, found = lock.blockers(self.observer, self.work.backend_pid)
-        except (psycopg.Error, LancioError, Lost, session.Refused):
-            return None  # a wait that nobody can explain is still a wait
-        if not found:
-            return None
-        return events.Waiting(
-            number=self.run.next(),
-            run=self.run.id,
-            what=relation or "a lock",
-            holders=tuple(found),
-            waited_s=round(waited, 1),
-            migration=name,
-        )
+        """Who keeps a statement waiting that waits without a limit; None if nobody does, or it cannot be told."""
+        return self.watch.look(name, time.monotonic() - waited)
 
     def _notice(self, name: str, notice: ServerMessage, where: Place | None) -> Event:
         secrets = secrets_of(self.run.settings)

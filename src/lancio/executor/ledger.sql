@@ -11,8 +11,8 @@ SELECT pg_catalog.to_regclass('lancio.ledger_format') IS NOT NULL AS found
 INSERT INTO lancio.ledger_format (version, made_by) VALUES ($1::integer, $2)
 
 -- name: start_run
-INSERT INTO lancio.run (who, operator, host, lancio_version, server_version, plan_hash)
-VALUES (session_user, $1, $2, $3, $4, $5)
+INSERT INTO lancio.run (who, operator, host, lancio_version, server_version, plan_hash, backend_pid)
+VALUES (session_user, $1, $2, $3, $4, $5, pg_catalog.pg_backend_pid())
 RETURNING id
 
 -- name: finish_run
@@ -140,3 +140,38 @@ WHERE e.kind = 'step-started' AND NOT EXISTS (SELECT FROM lancio.step AS s WHERE
 
 -- name: find_step
 SELECT id FROM lancio.step WHERE run = $1::bigint AND migration = $2
+
+-- name: unfinished
+-- Runs without an end, their steps, the last file each told of, and the process that still holds the runner's lock $1.
+SELECT r.id, r.operator, r.host, r.started_at::text,
+       ARRAY(SELECT s.migration FROM lancio.step AS s WHERE s.run = r.id ORDER BY s.id) AS applied,
+       coalesce((SELECT e.data ->> 'migration' FROM lancio.event AS e
+                 WHERE e.run = r.id AND e.kind = 'step-started' ORDER BY e.number DESC LIMIT 1), '') AS begun,
+       (SELECT l.pid FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+          AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
+          AND l.pid = (pg_catalog.to_jsonb(r) ->> 'backend_pid')::integer LIMIT 1) AS process
+FROM lancio.run AS r WHERE r.finished_at IS NULL
+ORDER BY r.id DESC LIMIT 20
+
+-- name: close_runs
+-- Whoever holds the runner's lock knows that no other run is at work.
+WITH closed AS (
+    UPDATE lancio.run SET finished_at = pg_catalog.clock_timestamp(), outcome = 'lost'
+    WHERE finished_at IS NULL AND id < $1::bigint
+    RETURNING id, operator, host, started_at
+)
+SELECT c.id, c.operator, c.host, c.started_at,
+       (SELECT coalesce(pg_catalog.json_agg(s.migration ORDER BY s.id), '[]') FROM lancio.step AS s WHERE s.run = c.id),
+       (SELECT e.data ->> 'migration' FROM lancio.event AS e
+        WHERE e.run = c.id AND e.kind = 'step-started' ORDER BY e.number DESC LIMIT 1)
+FROM closed AS c ORDER BY c.id
+
+-- name: at_work
+-- The run that a server process works for, which began after the process itself.
+SELECT r.id, r.operator, r.host, r.started_at
+FROM lancio.run AS r JOIN pg_catalog.pg_stat_activity AS a ON a.pid = $1::integer
+WHERE (pg_catalog.to_jsonb(r) ->> 'backend_pid')::integer = a.pid AND r.finished_at IS NULL
+  AND r.started_at >= a.backend_start
+ORDER BY r.id DESC LIMIT 1

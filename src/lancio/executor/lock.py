@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lancio.errors import LockHeld
 from lancio.executor.events import Holder
-from lancio.executor.session import LOCK_QUERIES
+from lancio.executor.session import LEDGER_QUERIES, LOCK_QUERIES, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lancio.executor.session import Session, Signals
 
@@ -67,35 +68,95 @@ def held(session: Session) -> bool:
 
 
 def holders(session: Session) -> list[Holder]:
-    """The sessions that hold the lock of this database's runner."""
-    return [holder_of(row) for row in session.ask(LOCK_QUERIES["holders"], str(key(session.database)))]
+    """The sessions that hold the lock of this database's runner, and the runs that they work for."""
+    found = [holder_of(row) for row in session.ask(LOCK_QUERIES["holders"], str(key(session.database)))]
+    return [_with_run(session, holder) for holder in found]
+
+
+def _with_run(session: Session, holder: Holder) -> Holder:
+    """Who holds the lock, with what the ledger says of the run: nothing, where it is not there or may not be read."""
+    try:
+        rows = session.ask(LEDGER_QUERIES["at_work"], str(holder.pid))
+    except Refused:
+        return holder
+    if not rows:
+        return holder
+    run, operator, host, since = rows[0]
+    return replace(holder, run=int(run or 0), operator=operator or "", host=host or "", since=since or holder.since)
 
 
 def blockers(session: Session, backend_pid: int) -> tuple[str, list[Holder]]:
     """The relation that a backend waits for ("" if it is none), and the sessions it waits for."""
     rows = session.ask(LOCK_QUERIES["blockers"], str(backend_pid))
-    return (rows[0][7] or "" if rows else ""), [holder_of(row[:7]) for row in rows]
+    return (rows[0][8] or "" if rows else ""), [holder_of(row[:8]) for row in rows]
 
 
 def holder_of(row: tuple[str | None, ...]) -> Holder:
-    """A row of pid, application_name, user, client, since, state, query."""
-    pid, application, user, client, since, state, query = row
-    # What stands in quotes may be data, or a secret; the words around it say enough.
-    words = re.sub(r"'(?:[^']|'')*(?:'|$)", "'…'", query or "")
-    opening = words if len(words) <= 80 else words[:79] + "…"
-    return Holder(int(pid or 0), application or "", user or "", client or "", since or "", state or "", opening)
+    """A row of pid, application_name, user, client, since, state, query, age in seconds."""
+    pid, application, user, client, since, state, query, age = row
+    return Holder(
+        pid=int(pid or 0),
+        application=application or "",
+        user=user or "",
+        client=client or "",
+        since=since or "",
+        state=state or "",
+        query=opening(query or ""),
+        age_s=None if age is None else round(max(0.0, float(age)), 1),
+    )
+
+
+OPENING = 80
+
+_LITERAL = re.compile(
+    r"--[^\n]*|/\*.*?(?:\*/|$)"
+    r"|(?P<dollars>\$(?:[^\W\d]\w*)?\$).*?(?:(?P=dollars)|$)"
+    r"|'(?:[^']|'')*(?:'|$)"
+    r"|(?P<name>\"(?:[^\"]|\"\")*(?:\"|$)|[$]?\b[^\W\d][\w$]*|[$]\d+)"
+    r"|\d[\w.]*",
+    re.DOTALL,
+)
+
+
+def opening(query: str) -> str:
+    """How a statement begins, in one line and without what may be data or a secret: the words around it say enough.
+
+    Strings, numbers and comments go. Where a backslash could make a string's end something else, so does all behind
+    the string's beginning.
+    """
+
+    def shown(found: re.Match[str]) -> str:
+        if found["name"]:
+            return found[0]
+        return " " if found[0][:2] in ("--", "/*") else "'…'" if found[0][0] in "'$" else "…"
+
+    head, quote, rest = query.partition("'")
+    if "\\" in rest:
+        query = head + quote
+    said = " ".join(_LITERAL.sub(shown, query).split())
+    return said if len(said) <= OPENING else said[: OPENING - 1] + "…"
+
+
+def orphaned(found: Sequence[Holder], server_version: int) -> str:
+    """What to know of runners that hold the lock, where one may have been killed; "" where nothing is to be done.
+
+    From 14 on the server notices within a second that the client of a busy session is gone.
+    """
+    busy = [holder for holder in found if holder.application.startswith("lancio") and holder.state == "active"]
+    if not busy or server_version >= 140000:
+        return ""
+    ends = "; ".join(f"SELECT pg_terminate_backend({holder.pid})" for holder in busy)
+    return (
+        "if that runner was killed, its server process still works on the statement that is named and rolls back when "
+        f"it ends, or when it is ended: {ends}"
+    )
 
 
 def _held(found: list[Holder], waited: float, server_version: int) -> LockHeld:
     who = "; ".join(str(holder) for holder in found) or "a session that has just ended"
-    orphan = any(holder.application.startswith("lancio") and holder.state == "active" for holder in found)
     remedy = "Wait until it has finished, or ask whoever runs it."
-    if orphan and server_version < 140000:
-        # From 14 on the server notices within a second that the client of a busy session is gone.
-        remedy += (
-            " If that runner was killed, its server process still works on the statement above and rolls back when "
-            "it ends, or when it is ended."
-        )
+    if orphan := orphaned(found, server_version):
+        remedy += f" {orphan[0].upper()}{orphan[1:]}."
     return LockHeld(
         "another runner is at work in this database",
         cause=f"Waited {waited:.0f} s for the lock, which is held by {who}.",

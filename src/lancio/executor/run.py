@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from lancio.executor.events import Event
     from lancio.executor.session import Connection, Signals
+    from lancio.executor.waiting import Patience
     from lancio.planner.diagnosis import Way
     from lancio.planner.model import Plan
 
@@ -27,7 +28,7 @@ class Run:
     settings: dict[str, str]
     reconnect: Callable[[], Connection]
     way: Way
-    attempts: int
+    patience: Patience
     id: int | None = None
     number: int = 0
     pending: list[Event] = field(default_factory=list)

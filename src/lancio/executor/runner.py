@@ -23,11 +23,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from lancio.errors import ConnectionLost, EditedFile, LockHeld, NoGo
-from lancio.executor import events, ledger, lock, session
+from lancio.executor import doubt, events, ledger, lock, session
 from lancio.executor.composed import refuse_unsendable
 from lancio.executor.lane import Lane
 from lancio.executor.run import Run
 from lancio.executor.session import Connection, Lost, Signals
+from lancio.executor.waiting import LOCK_TIMEOUT_MS, LOCK_WAIT_S, Patience
 from lancio.planner.diagnosis import Way
 
 if TYPE_CHECKING:
@@ -35,11 +36,6 @@ if TYPE_CHECKING:
 
     from lancio.executor.events import Event
     from lancio.planner.model import Plan, Step
-
-LOCK_WAIT_SECONDS = 60.0
-LOCK_TIMEOUT_MS = 5000
-ATTEMPTS = 5
-"""How often a step is tried that other sessions keep from its locks."""
 
 
 def apply(
@@ -53,9 +49,9 @@ def apply(
     flags: str = "",
     terms: str = "",
     psql: Callable[..., str] | None = None,
-    lock_wait_s: float = LOCK_WAIT_SECONDS,
+    lock_wait_s: float = LOCK_WAIT_S,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
-    attempts: int = ATTEMPTS,
+    retries: int | None = None,
 ) -> Iterator[Event]:
     """Run each step of a plan in a transaction of its own, together with its ledger row.
 
@@ -66,7 +62,8 @@ def apply(
     to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
     first one's parameters. `folder` is the folder as a command line names it, `flags` what stands behind Lancio's
     own commands and `terms` behind `lancio apply`; `psql` writes the psql line for a path, or for none. Times are
-    seconds and milliseconds as named.
+    seconds and milliseconds as named: `lock_timeout_ms` is for all waits of a step's one try together (0: no limit),
+    `lock_wait_s` for all its tries, and for another runner; `retries` is how often a step is tried again at most.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -98,7 +95,7 @@ def apply(
             settings=dict(settings or {}),
             reconnect=reconnect or another,
             way=Way(folder or shlex.quote(plan.graph.folder), psql, flags, terms),
-            attempts=attempts,
+            patience=Patience(lock_timeout_ms, lock_wait_s, retries),
         )
         lane = Lane(run, work)
         try:
@@ -136,7 +133,13 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
     try:
         for waited, holders in lock.acquire(work, lock_wait_s, run.signals):
             yield run.tell(
-                events.Waiting(number=run.next(), what="runner", holders=tuple(holders), waited_s=round(waited, 1))
+                events.Waiting(
+                    number=run.next(),
+                    what="runner",
+                    holders=tuple(holders),
+                    waited_s=round(waited, 1),
+                    why=lock.orphaned(holders, work.server_version),
+                )
             )
         lane.locked = lock.held(work)
         if run.signals.name:
@@ -151,10 +154,11 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
         run.known = ledger.applied_checksums(work)
         fingerprint = plan_hash(run.plan)
         run.id = ledger.start_run(work, fingerprint)
+        earlier = doubt.close_earlier(work, run.id)
     except Lost as lost:
         raise ConnectionLost(
-            "the connection ended before the first step",
-            cause=lost.said,
+            f"{doubt.ended(lost)} before the first step",
+            cause=doubt.why(lost),
             remedy="Nothing was changed. Run the same command again.",
         ) from lost
     except session.Refused as refused:
@@ -173,6 +177,8 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
             plan_hash=fingerprint,
         )
     )
+    for said in earlier:
+        yield run.tell(events.Notice(number=run.next(), run=run.id, migration="", severity="WARNING", message=said))
 
 
 def _go(run: Run, lane: Lane) -> Iterator[Event]:
@@ -206,9 +212,8 @@ def _refuse_edited(run: Run, lane: Lane, step: Step) -> None:
 
 def _leave(run: Run, lane: Lane) -> None:
     """Give back lock and connection; a run that nobody read to its end is closed as interrupted."""
-    if lane.observer is not None:
-        with suppress(psycopg.Error):
-            lane.observer.connection.close()
+    with suppress(psycopg.Error):
+        lane.watch.close()
     work = lane.work
     if work.lost:
         work.connection.close()

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import psycopg
 from psycopg import pq
 
 from lancio.errors import ConnectionLost, LancioError, ServerError
+from lancio.executor import pooler
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ LOCK_QUERIES = named_queries("lancio.executor", "lock.sql")
 LEDGER_QUERIES = named_queries("lancio.executor", "ledger.sql")
 
 Connection = psycopg.Connection[Any]
+
+_FATAL = ("FATAL", "PANIC")
+_LAST_ANSWERS = 64
+"""So many answers are read behind a broken connection: libpq gives some that say nothing for what was still to come."""
 
 _ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 _COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
@@ -105,12 +110,14 @@ class Quiet:
 
 
 class Lost(Exception):  # noqa: N818  (caught by the runner, which finds out what became of the step)
-    """The connection ended; `index` is the first command without a result, `said` the last words heard."""
+    """The connection ended; `index` is the first command without a result, `said` the last words heard, `sqlstate`
+    what the server gave as the reason ("" where it ended without a word)."""
 
-    def __init__(self, index: int, said: str) -> None:
+    def __init__(self, index: int, said: str, sqlstate: str = "") -> None:
         super().__init__(said)
         self.index = index
         self.said = said
+        self.sqlstate = sqlstate
 
 
 class Signals:
@@ -173,9 +180,12 @@ class Session:
     database: str
     search_path: str = ""
     synchronous_commit: str = "on"
+    pooled: bool = False
+    """It goes through a pooler that was proved to keep one server process for it."""
     _ahead: tuple[Sequence[Command], list[tuple[bool, int]]] | None = field(default=None, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
+    _farewell: ServerMessage | None = field(default=None, repr=False)
 
     @property
     def lost(self) -> bool:
@@ -228,9 +238,9 @@ class Session:
                         result = connection.get_result()
                     status = result.status
                     if status in _ERRORS:
-                        if connection.status != pq.ConnStatus.OK:
-                            raise Lost(index, _said(result))
                         message = _server_message(result)
+                        if connection.status != pq.ConnStatus.OK or message.severity in _FATAL:
+                            raise Lost(index, message.message if message.sqlstate else _said(result), message.sqlstate)
                         # What stands behind a failure was skipped, its preparation too.
                         self._prepared -= {commands[each].name for fresh, each in expected if fresh and each >= index}
                         yield from self._told(index)
@@ -266,7 +276,20 @@ class Session:
                     self.cancel()
                     self.connection.close()
         except psycopg.OperationalError as error:
-            raise Lost(index, " ".join(str(error).split())) from error
+            said, sqlstate = self._last_words()
+            raise Lost(index, said or " ".join(str(error).split()), sqlstate) from error
+
+    def _last_words(self) -> tuple[str, str]:
+        """Why the server ended the session, and its SQLSTATE: it says so before it hangs up, in an answer that was not
+        read yet, or in a notice."""
+        with suppress(psycopg.Error):
+            for _ in range(_LAST_ANSWERS):
+                result = self.connection.pgconn.get_result()
+                if result is not None and result.status in _ERRORS:
+                    message = _server_message(result)
+                    if message.severity in _FATAL and message.sqlstate:
+                        return message.message, message.sqlstate
+        return (self._farewell.message, self._farewell.sqlstate) if self._farewell is not None else ("", "")
 
     @property
     def in_flight(self) -> bool:
@@ -317,7 +340,11 @@ class Session:
 
     def hear(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep a notice; its text is gone once libpq's call is over."""
-        self._notices.append(message_of(diagnostic))
+        message = message_of(diagnostic)
+        self._notices.append(message)
+        # A crash is announced by a WARNING, and any end as a notice to a session that waits for no answer.
+        if message.severity in _FATAL or message.sqlstate.startswith("57P"):
+            self._farewell = message
 
     def cancel(self) -> None:
         """Ask the server to stop what it is doing for this session; a request that fails is no harm."""
@@ -430,9 +457,17 @@ class Refused(Exception):  # noqa: N818  (a server's answer on its way to become
 
 
 def begin(
-    connection: Connection, *, role: str | None = None, application: str = "lancio", lock_timeout_ms: int = 5000
+    connection: Connection,
+    *,
+    role: str | None = None,
+    application: str = "lancio",
+    lock_timeout_ms: int = 5000,
+    pooled: bool | None = None,
 ) -> Session:
     """Make a connection the runner's: autocommit, checked, not yet reset.
+
+    `pooled`: whether it goes through a pooler that keeps one server process for it, as was proved; None: if
+    `pooler.prove` has proved it of this connection.
 
     Raises:
         ServerError: a transaction is open on it, a pooler stands between, the server is a standby or read-only.
@@ -446,9 +481,12 @@ def begin(
             remedy="Commit or roll back first, or hand over a connection of its own.",
         )
     connection.autocommit = True
+    pooled = pooler.proved(connection) if pooled is None else pooled
     with psycopg.RawCursor(connection) as cursor:
         try:
             row = cursor.execute(QUERIES["identity"].encode()).fetchone()
+            # A pooler that passes on the process id of one server process may go on with another one.
+            processes = [pooler.process(connection) for _ in range(pooler.LOOKS)]
         except psycopg.Error as error:
             raise ConnectionLost(
                 "the server did not say who it is",
@@ -458,14 +496,9 @@ def begin(
     if row is None:
         raise AssertionError("a SELECT without FROM gives one row")
     backend_pid, version, version_text, in_recovery, read_only, user, database = row
-    # A pooler hands out a process id of its own, or another server process at each transaction.
-    if backend_pid != connection.pgconn.backend_pid:
-        raise ServerError(
-            "a connection pooler stands between Lancio and PostgreSQL",
-            cause=f"The server process is {backend_pid}, the connection was told {connection.pgconn.backend_pid}. "
-            "Through a pooler the session's lock and settings can end up in another session.",
-            remedy="Connect to PostgreSQL itself: usually port 5432 instead of the pooler's 6432 or 6543.",
-        )
+    told = backend_pid if pooled else connection.pgconn.backend_pid
+    if other := next((each for each in (backend_pid, *processes) if each != told), None):
+        raise pooler.refusal(connection, other)
     if in_recovery or read_only:
         raise ServerError(
             "this server takes no changes",
@@ -475,7 +508,16 @@ def begin(
             else "Connect as a role, or to a database, without that setting.",
         )
     session = Session(
-        connection, role, application, lock_timeout_ms, backend_pid, version, version_text, user, database
+        connection,
+        role,
+        application,
+        lock_timeout_ms,
+        backend_pid,
+        version,
+        version_text,
+        user,
+        database,
+        pooled=pooled,
     )
     if connection.prepare_threshold is not None:
         # What the driver prepared by itself ends with DEALLOCATE ALL some time, and would take ours with it.

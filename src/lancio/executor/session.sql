@@ -22,12 +22,19 @@ SELECT pg_catalog.set_config('role', $1, false),
        pg_catalog.set_config('row_security', 'off', false),
        pg_catalog.set_config('statement_timeout', '0', false),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false),
+       -- A host that is gone without a word would otherwise hold the lock for hours.
+       pg_catalog.set_config('tcp_keepalives_idle', '15', false),
+       pg_catalog.set_config('tcp_keepalives_interval', '5', false),
+       pg_catalog.set_config('tcp_keepalives_count', '3', false),
        pg_catalog.set_config('standard_conforming_strings', 'on', false),
        pg_catalog.set_config('client_encoding', 'UTF8', false),
        -- Which step has ended completely: what was sent ahead of its end asks for it.
        pg_catalog.set_config('lancio.stood', $4, false),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 140000
-            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END
+            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false)
+                 || pg_catalog.set_config('idle_session_timeout', '0', false) END,
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
+            THEN pg_catalog.set_config('transaction_timeout', '0', false) END
 
 -- name: setting
 SELECT pg_catalog.set_config($1, $2, true)
