@@ -273,7 +273,7 @@ FROM pg_database AS d, (VALUES
 def test_what_of_pg_stat_statements_cannot_be_watched_is_left_out_with_the_reason(database, monkeypatch):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(STATEMENTS)
-        monkeypatch.setattr(chosen, "_extension", lambda _: "public")
+        monkeypatch.setattr(chosen, "_extension", lambda *_: "public")
         told = chosen.top(connection, 50)
     assert [(each.text, each.generic) for each in told.queries] == [
         ("SELECT count(*) FROM people", False),

@@ -425,7 +425,7 @@ def _chosen(session: Session, platform: bool, queries: Path | None, top: int | N
             commands=("lancio baseline record --queries queries.sql --out baseline.json",),
         )
     if top is not None:
-        return chosen.top(session.connection, top)
+        return chosen.top(session.connection, top, session.target.psql())
     return chosen.read(queries if queries is not None else _packaged("queries.sql"), roll_back=roll_back)
 
 
