@@ -210,6 +210,12 @@ def test_the_servers_log_hears_nothing_of_it(server, state_before, few_sessions)
         assert b"FROM people" not in said
 
 
+def test_behind_a_pooler_no_session_is_set(state_before, monkeypatch):
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda _: -1))
+    with pytest.raises(LancioError, match="pooler"):
+        baseline.Timer(place(state_before), 5)
+
+
 def test_nothing_is_written_and_what_would_be_is_refused(state_before, few_sessions):
     with psycopg.connect(state_before, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS log (x int)")
