@@ -408,7 +408,8 @@ def test_a_shape_has_nodes_relations_indexes_and_order_and_no_costs():
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_a_baseline_is_recorded_kept_and_held_against(tmp_path, copies):
+def test_a_baseline_is_recorded_kept_and_held_against(tmp_path, copies, monkeypatch):
+    monkeypatch.setattr(baseline, "SESSIONS", 6)
     url = copies()
     queries, kept = tmp_path / "queries.sql", tmp_path / "baseline.json"
     queries.write_text("-- burns\nSELECT burn();\n-- sorted\nSELECT name FROM people ORDER BY name DESC LIMIT 10;\n")
