@@ -201,6 +201,43 @@ def test_waiting_is_told_once_for_each_wait_with_its_holder():
     assert told[0].holders == ("process 7 of bo",)
 
 
+def test_a_run_that_was_kept_waiting_says_how_long_and_by_whom(database, tmp_path):
+    folder = write(tmp_path / "m", **{"001_people": HISTORY["001_people"]})
+    applied(database, folder)
+    write(tmp_path / "m", **HISTORY)
+    with psycopg.connect(database, application_name="in the way") as holder:
+        holder.execute("LOCK TABLE people")
+        release = threading.Timer(2.5, holder.rollback)
+        release.start()
+        assert applied(database, folder) == 0
+        release.join()
+    told = document(database)
+    (wait,) = told["steps"][0]["waits"]
+    assert wait["what"] == "public.people"
+    assert wait["waited_s"] >= 1
+    assert "in the way" in wait["holders"][0]
+    assert told["waited_s"] == wait["waited_s"]
+    out = lancio("report", "--database", database)[1]
+    assert "for public.people, held by process" in said(out)
+    assert "waited" in page(database)
+
+
+def test_a_run_whose_reader_goes_away_still_leaves_its_report(database, tmp_path):
+    folder = write(tmp_path / "m", **{f"{number:03}_t": f"CREATE TABLE t{number} ();" for number in range(1, 30)})
+    words = [sys.executable, "-m", "lancio", "apply", folder, "--yes", "--json", "--database", database]
+    with subprocess.Popen([*words, "--report", "run.json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as runner:
+        assert runner.stdout.readline()
+        runner.stdout.close()
+        said = runner.stderr.read()
+        runner.wait(60)
+    assert b"Traceback" not in said
+    told = json.loads(Path("run.json").read_text())
+    jsonschema.validate(told, SCHEMA)
+    with psycopg.connect(database) as connection:
+        there = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()[0]
+    assert sum(step["state"] == "applied" for step in told["steps"]) == there
+
+
 # --- nothing hostile, nothing secret ----------------------------------------------------------------------------------
 
 EVIL = "<script>document.title='owned'</script>\"'&<img src=x onerror=alert(1)>"

@@ -210,6 +210,12 @@ def test_the_servers_log_hears_nothing_of_it(server, state_before, few_sessions)
         assert b"FROM people" not in said
 
 
+def test_behind_a_pooler_no_session_is_set(state_before, monkeypatch):
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda _: -1))
+    with pytest.raises(LancioError, match="pooler"):
+        baseline.Timer(place(state_before), 5)
+
+
 def test_nothing_is_written_and_what_would_be_is_refused(state_before, few_sessions):
     with psycopg.connect(state_before, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS log (x int)")
@@ -273,7 +279,7 @@ FROM pg_database AS d, (VALUES
 def test_what_of_pg_stat_statements_cannot_be_watched_is_left_out_with_the_reason(database, monkeypatch):
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(STATEMENTS)
-        monkeypatch.setattr(chosen, "_extension", lambda _: "public")
+        monkeypatch.setattr(chosen, "_extension", lambda *_: "public")
         told = chosen.top(connection, 50)
     assert [(each.text, each.generic) for each in told.queries] == [
         ("SELECT count(*) FROM people", False),
@@ -402,7 +408,8 @@ def test_a_shape_has_nodes_relations_indexes_and_order_and_no_costs():
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_a_baseline_is_recorded_kept_and_held_against(tmp_path, copies):
+def test_a_baseline_is_recorded_kept_and_held_against(tmp_path, copies, monkeypatch):
+    monkeypatch.setattr(baseline, "SESSIONS", 6)
     url = copies()
     queries, kept = tmp_path / "queries.sql", tmp_path / "baseline.json"
     queries.write_text("-- burns\nSELECT burn();\n-- sorted\nSELECT name FROM people ORDER BY name DESC LIMIT 10;\n")

@@ -341,6 +341,7 @@ def recorded(session: Session, chosen: Chosen, time_limit: float, tell: Tell, li
 
     options = measuring.Options(timeout_s=time_limit)
     queries = measuring.record(_place(session), chosen, options, tell, like.queries if like is not None else ())
+    tell("")
     version = str(session.connection.info.parameter_status("server_version"))
     return records.make(session.target.display, version, queries, chosen.left_out)
 
@@ -357,6 +358,7 @@ def show(
     from lancio.cli import measured
     from lancio.render import json
 
+    _tell(terminal)("")
     if json_:
         terminal.data(json.document(measured.data(found, left_out, steps)))
     else:
@@ -425,7 +427,7 @@ def _chosen(session: Session, platform: bool, queries: Path | None, top: int | N
             commands=("lancio baseline record --queries queries.sql --out baseline.json",),
         )
     if top is not None:
-        return chosen.top(session.connection, top)
+        return chosen.top(session.connection, top, session.target.psql())
     return chosen.read(queries if queries is not None else _packaged("queries.sql"), roll_back=roll_back)
 
 
@@ -464,7 +466,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _tell(terminal: Terminal) -> Tell:
-    """How far it is, in one line that a person sees being written over; nobody else is told."""
+    """How far it is, in one line that a person sees being written over, at the end by nothing; nobody else is told."""
     if terminal.json or not terminal.live(terminal.err):
         return lambda _: None
 

@@ -189,9 +189,11 @@ class Recorder:
         self.path, self.plan, self.session = path, plan, session
         self.before = fingerprint.take(session.connection).hash
         self.run: int | None = None
+        self._stream: Iterator[Event] = iter(())
 
     def listen(self, stream: Iterator[Event]) -> Iterator[Event]:
         """The events, from which the run's number is taken."""
+        self._stream = stream
         for event in stream:
             self.run = event.run if event.run is not None else self.run
             yield event
@@ -202,6 +204,7 @@ class Recorder:
         Also where the run failed or its connection was lost: then another one looks.
         """
         import contextlib
+        from collections.abc import Generator
         from dataclasses import replace
 
         import psycopg
@@ -209,6 +212,9 @@ class Recorder:
         from lancio import postgres
         from lancio.executor import fingerprint, reports
 
+        # Whoever read the events may have gone away in the middle: the run has to end before its connection is used.
+        if isinstance(self._stream, Generator):
+            self._stream.close()
         if self.run is None:
             return "No report: the run did not begin."
         try:

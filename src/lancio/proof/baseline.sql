@@ -28,6 +28,8 @@ SELECT pg_catalog.set_config('log_min_messages', 'fatal', false),
        pg_catalog.set_config('log_min_duration_statement', '-1', false),
        pg_catalog.set_config('log_statement', 'none', false),
        pg_catalog.set_config('log_duration', 'off', false),
+       pg_catalog.set_config('auto_explain.log_min_duration', '-1', false),
+       pg_catalog.set_config('pg_stat_statements.track', 'none', false),
        pg_catalog.set_config('client_min_messages', 'log', false),
        pg_catalog.set_config('log_statement_stats', 'on', false)
 

@@ -158,16 +158,16 @@ def sound(query: Query) -> bool:
     return reads is not None and reads is not query.writes and _parameters(statements[0].tree) is query.generic
 
 
-def top(connection: psycopg.Connection[Any], number: int) -> Chosen:
+def top(connection: psycopg.Connection[Any], number: int, psql: str = 'psql "$DATABASE_URL"') -> Chosen:
     """The queries of this database that took the most time, by pg_stat_statements.
 
     Only SELECTs are taken. One with parameters is not run, since nobody knows which values matter, but its generic plan
-    is watched; PostgreSQL gives that from 12 on.
+    is watched; PostgreSQL gives that from 12 on. `psql` is the shell command that reaches this database.
 
     Raises:
         ServerError: pg_stat_statements is not there or may not be read.
     """
-    schema = _extension(connection)
+    schema = _extension(connection, psql)
     columns = {row["attname"] for row in _rows(connection, "statement_columns", schema)}
     time = "total_exec_time" if "total_exec_time" in columns else "total_time"  # before 13
     level = sql.SQL("AND s.toplevel") if "toplevel" in columns else sql.SQL("")  # from 14 on
@@ -219,7 +219,7 @@ def _unfit(text: str | None, major: int) -> tuple[str, bool]:
     return "", True
 
 
-def _extension(connection: psycopg.Connection[Any]) -> str:
+def _extension(connection: psycopg.Connection[Any], psql: str) -> str:
     remedy = "Write the queries that matter into a file and give it by --queries, or have it installed."
     found = _rows(connection, "statements_schema")
     if not found:
@@ -227,7 +227,7 @@ def _extension(connection: psycopg.Connection[Any]) -> str:
             "pg_stat_statements is not installed in this database",
             cause="Nothing else knows which queries took the most time here.",
             remedy=f"{remedy} It needs shared_preload_libraries = 'pg_stat_statements' and a restart of the server.",
-            commands=("psql \"$DATABASE_URL\" -c 'CREATE EXTENSION pg_stat_statements'",),
+            commands=(f"{psql} -c 'CREATE EXTENSION pg_stat_statements'",),
         )
     schema = str(found[0]["nspname"])
     try:
