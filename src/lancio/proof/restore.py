@@ -636,7 +636,13 @@ class _Work:
         now = self._catalog()
         lacking, beyond = _apart(self.manifest, now, self.extent)
         inside = self.extent.keys | self.extent.around
-        lost = [each for each in sorted(before - now) if not names(each) & inside]
+        # A publication that lost a table with it gets it back.
+        back = {each.identity for each in now & set(self.manifest.catalog) if each.kind == "publication"}
+        lost = [
+            each
+            for each in sorted(before - now)
+            if not names(each) & inside and not (each.kind == "publication" and each.identity in back)
+        ]
         # What only comes back with a table (a foreign key to it, a view on it) is no loss.
         gained = [
             each for each in sorted(now - before) if not names(each) & inside and each not in set(self.manifest.catalog)
