@@ -218,6 +218,34 @@ def test_a_scoped_backup_gives_back_rows_and_catalog_after(what, folder, live, q
     assert status == 0, out + err
 
 
+def test_the_platforms_last_files_are_undone_by_their_backup(memory, quick, tmp_path):
+    url = url_of(memory, memory.create())
+    words = ("--platform", "--database", url)
+    assert lancio("apply", *words, "--to", "005_create_audit_logs.sql", "--yes")[0] == 0
+    before, path = state(url), str(tmp_path / "p.dump")
+    assert lancio("backup", "make", *words, "--out", path, *quick)[0] == 0
+    assert lancio("apply", *words, "--yes")[0] == 0
+    status, out, err = lancio("restore", path, "--database", url, "--yes")
+    assert status == 0, out + err
+    assert state(url) == before
+    assert {name for name in applied(url) if name.startswith("006")} == set()
+    assert lancio("apply", *words, "--yes")[0] == 0
+
+
+def test_a_plan_is_undone_only_in_the_database_that_it_was_run_in(memory, model, folder, live, quick):
+    adopted(folder, live)
+    (folder / "002.sql").write_text("TRUNCATE apart;")
+    path = backed(folder, live, *quick)
+    other = url_of(memory, memory.create(model))
+    with psycopg.connect(other, autocommit=True) as connection:
+        connection.execute("TRUNCATE apart")
+    status, _, err = lancio("restore", path, "--database", other, "--yes")
+    assert status == 1
+    assert "of another database" in said(err)
+    assert lancio("restore", path, "--only", "public.apart", "--database", other, "--yes")[0] == 0
+    assert state(other)[1]["public.apart"][0] == 20
+
+
 def test_what_came_since_is_shown_and_a_sequence_never_goes_back(folder, live, quick):
     adopted(folder, live)
     (folder / "002.sql").write_text("DELETE FROM parent WHERE id > 58;")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from lancio.cli.options import database_options, json_option, terminal_of
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lancio.cli.terminal import Terminal
     from lancio.cli.work import Session
     from lancio.proof.dump import Manifest
@@ -128,15 +131,28 @@ def _tell(terminal: Terminal, seen: Outlook, *, json_: bool, done: bool, only: b
     if lost and not done:
         said.append(f"At least {lines.counted(lost, 'row')} would be lost: there are more now than in the backup.\n")
     if seen.definitions:
-        names = lines.listed([lines.clean(each) for each in seen.definitions], SHOWN)
-        said += [f"{line}\n" for line in lines.wrap(f"As in the backup again: {names}.", terminal.cells)]
+        names = lines.listed([lines.clean(each) for each in _gravest(seen.definitions)], SHOWN)
+        verb = "Again as in the backup" if done else "To be as in the backup again"
+        said += [f"{line}\n" for line in lines.wrap(f"{verb}: {names}.", terminal.cells)]
     if seen.undone:
-        verb = "not applied any more" if done else "not applied any more then"
-        said.append(f"In the ledger {verb}: {lines.listed(seen.undone, SHOWN)}.\n")
+        verb = "Not applied any more, says the ledger" if done else "Not applied any more then, in the ledger"
+        said += [f"{line}\n" for line in lines.wrap(f"{verb}: {lines.listed(seen.undone, SHOWN)}.", terminal.cells)]
     if seen.later:
-        said.append(f"Applied since and left as it is: {lines.listed(seen.later, SHOWN)}.\n")
+        later = f"Applied since and left as it is: {lines.listed(seen.later, SHOWN)}."
+        said += [f"{line}\n" for line in lines.wrap(later, terminal.cells)]
     if only:
         said.append("The ledger stays as it is: what a file did to other tables is still there.\n")
     if done:
         said.append("Restored, and compared: equal.\n")
     terminal.data("".join(said))
+
+
+def _gravest(definitions: Sequence[str]) -> list[str]:
+    """Without what goes by itself with a table or view that is named."""
+    whole = [each.partition(" ")[2] for each in definitions if each.startswith("relation ")]
+    return [
+        each
+        for each in definitions
+        if each.startswith("relation ")
+        or not any(re.search(rf"(?:^| ){re.escape(name)}(?:$|[. ])", each) for name in whole)
+    ]

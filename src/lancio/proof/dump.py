@@ -21,7 +21,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from lancio.errors import UsageError
-from lancio.executor import fingerprint
+from lancio.executor import fingerprint, planfile
 from lancio.postgres import named_queries
 from lancio.proof import programs as using
 from lancio.proof import rehearse, scratch
@@ -79,6 +79,8 @@ class Manifest:
 
     taken_at: str
     database: str
+    identity: str
+    """Of the database among all: its server's system identifier and its number there; "" where it may not be known."""
     server: int
     dumped_by: str
     whole: bool
@@ -139,9 +141,9 @@ def make(
             tables = tuple(_sums(connection, wanted))
             belonging, outward = parts(connection), _outward(connection, found[0]) if scope is not None else ()
             catalog = items(fingerprint.take(connection))
-            position = _position(connection)
+            position, identity = _position(connection), identity_of(connection)
         manifest = Manifest(
-            moment, target.display, connection.info.server_version, programs.version, scope is None, *found,
+            moment, target.display, identity, connection.info.server_version, programs.version, scope is None, *found,
             scope.steps if scope is not None else (), tables, belonging, outward, catalog, position,
             part.stat().st_size, digest(part),
         )  # fmt: skip
@@ -296,6 +298,12 @@ def counted(connection: psycopg.Connection[Any], name: str, quoted: str) -> Tabl
     if row is None:
         raise AssertionError("an aggregate gives one row")
     return Table(name, quoted, row[0], row[1])
+
+
+def identity_of(connection: psycopg.Connection[Any]) -> str:
+    """What tells a database from every other one, whatever it is called; "" where this role may not know."""
+    found = planfile.identity(connection)
+    return f"{found.system}/{found.oid}" if found.system else ""
 
 
 def _position(connection: psycopg.Connection[Any]) -> int:

@@ -108,6 +108,7 @@ def outlook(connection: Connection, manifest: Manifest, only: Sequence[str] = ()
     Raises:
         UsageError: `only` names a table whose rows are not in the backup; or the backup is whole and `only` is empty.
     """
+    _refuse_another(connection, manifest, only)
     with connection.transaction():
         extent = _extent(connection, manifest, only)
         dump.pin(connection, manifest.server)
@@ -128,6 +129,17 @@ def outlook(connection: Connection, manifest: Manifest, only: Sequence[str] = ()
     later = tuple(row["migration"] for row in since if row["migration"] not in manifest.steps)
     names = sorted({*(str(each) for each in lacking), *(str(each) for each in beyond)})
     return Outlook(tuple(sorted(told, key=lambda each: each.table)), tuple(names), undone, later)
+
+
+def _refuse_another(connection: Connection, manifest: Manifest, only: Sequence[str]) -> None:
+    """Undo a plan only where it was run; single tables go where one wants them."""
+    here = dump.identity_of(connection)
+    if not only and not manifest.whole and here and manifest.identity and here != manifest.identity:
+        raise RestoreRefused(
+            "this backup is of another database",
+            cause=f"It was made of {manifest.database}. What a plan did there cannot be undone here.",
+            remedy="Name that database, single tables by --only, or a new database by --into.",
+        )
 
 
 def _extent(connection: Connection, manifest: Manifest, only: Sequence[str]) -> _Extent:
@@ -624,7 +636,13 @@ class _Work:
         now = self._catalog()
         lacking, beyond = _apart(self.manifest, now, self.extent)
         inside = self.extent.keys | self.extent.around
-        lost = [each for each in sorted(before - now) if not names(each) & inside]
+        # A publication that lost a table with it gets it back.
+        back = {each.identity for each in now & set(self.manifest.catalog) if each.kind == "publication"}
+        lost = [
+            each
+            for each in sorted(before - now)
+            if not names(each) & inside and not (each.kind == "publication" and each.identity in back)
+        ]
         # What only comes back with a table (a foreign key to it, a view on it) is no loss.
         gained = [
             each for each in sorted(now - before) if not names(each) & inside and each not in set(self.manifest.catalog)
