@@ -75,7 +75,9 @@ def make(
     scripts = [replay.script(each.migration, each.ops) for each in files]
     before = _roles(server)
     with drift.made(server, scripts, preamble) as history:
-        made_roles = {role: said for role, said in _roles(server).items() if role not in before}
+        # On a given server a role of the files may have been there already.
+        read = {effect.name for each in files for effect in each.creates if effect.kind == "role"}
+        made_roles = {role: said for role, said in _roles(server).items() if role not in before or role in read}
         with server.connect(history.database, replay.SESSION) as connection:
             rows = rows_of(connection)
             tables = [f"{schema}.{name}" for schema, name in connection.execute(QUERIES["tables"].encode())]
