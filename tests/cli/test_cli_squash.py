@@ -178,6 +178,20 @@ def test_a_half_way_database_is_refused_with_what_to_do(
     assert (status, OUT in recorded(url)) == (0, True), said
 
 
+def test_a_half_way_database_without_a_ledger_is_refused_too(
+    databases: tuple[str, str], folder: Path, tmp_path: Path
+) -> None:
+    _, url = databases
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILES["001_users.sql"].encode())
+    assert lancio("squash", folder, "--to", "003_code.sql", "--out", OUT, "--archive", tmp_path / "old")[0] == 0
+    before = held(url)
+    status, said = apply(folder, url)
+    assert status == 3
+    assert f"{OUT} stands for 3 files; a part of what they make is here" in said
+    assert held(url) == before
+
+
 def test_a_file_that_ran_in_another_version_is_refused(
     databases: tuple[str, str], folder: Path, tmp_path: Path
 ) -> None:
