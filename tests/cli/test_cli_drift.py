@@ -169,9 +169,11 @@ def test_another_role_applied_it_and_other_roles_are_granted_to(
     try:
         status, said = lancio("apply", *there, "--yes", "--role", role)
         assert status == 0, said
-        # The scratch server is one of our own, which has none of these roles.
-        status, said = lancio("drift", *there)
+        # The scratch server has none of these roles, and has none at the end.
+        status, said = lancio("drift", *there, "--scratch", scratch_url)
         assert status == 0, said  # what was there before the files, the schema public, is not theirs
+        with psycopg.connect(scratch_url) as connection:
+            assert connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'drift%'").fetchall() == []
         execute(database, f"REVOKE SELECT ON users FROM {role}_reader; ALTER TABLE later OWNER TO {role}_reader")
         status, said = lancio("drift", *there)
         assert status == 1

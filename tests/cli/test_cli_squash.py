@@ -178,6 +178,20 @@ def test_a_half_way_database_is_refused_with_what_to_do(
     assert (status, OUT in recorded(url)) == (0, True), said
 
 
+def test_a_half_way_database_without_a_ledger_is_refused_too(
+    databases: tuple[str, str], folder: Path, tmp_path: Path
+) -> None:
+    _, url = databases
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILES["001_users.sql"].encode())
+    assert lancio("squash", folder, "--to", "003_code.sql", "--out", OUT, "--archive", tmp_path / "old")[0] == 0
+    before = held(url)
+    status, said = apply(folder, url)
+    assert status == 3
+    assert f"{OUT} stands for 3 files; a part of what they make is here" in said
+    assert held(url) == before
+
+
 def test_a_file_that_ran_in_another_version_is_refused(
     databases: tuple[str, str], folder: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +211,24 @@ def test_files_that_stay_beside_the_baseline_are_not_read(databases: tuple[str, 
     assert [each.name for each in read_folder(folder).migrations] == [OUT, "004_more.sql"]
     assert apply(folder, database)[0] == 0
     assert list(recorded(database)) == [OUT, "004_more.sql"]
+
+
+def test_a_file_that_is_to_stay_behind_a_replaced_one_stays_behind_the_baseline(folder: Path) -> None:
+    (folder / "004_more.sql").write_text(f"-- lancio: after 001_users.sql\n{FILES['004_more.sql']}")
+    assert lancio("squash", folder, "--to", "003_code.sql", "--out", OUT)[0] == 0
+    built = graph.build(read_folder(folder), profile.load(18))
+    assert [each for each in built.findings if each.severity == "refusal"] == []
+    assert OUT in built.ancestors("004_more.sql")
+
+
+def test_of_flyways_files_a_baseline_may_have_the_version_of_the_last(folder: Path, tmp_path: Path) -> None:
+    for name in FILES:
+        (folder / name).rename(folder / f"V{name[2]}__{name[4:]}")
+    words = ("squash", folder, "--to", "V3__code.sql", "--out", "V3__baseline.sql")
+    status, said = lancio(*words)
+    assert (status, "same version" in said) == (1, True), said
+    assert lancio(*words, "--archive", tmp_path / "old")[0] == 0
+    assert sorted(each.name for each in folder.iterdir()) == ["V3__baseline.sql", "V4__more.sql"]
 
 
 def test_what_is_there_before_the_first_file_is_no_part_of_the_baseline(database: str, tmp_path: Path) -> None:

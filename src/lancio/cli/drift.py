@@ -158,6 +158,7 @@ def _rehearsed(
                 ignore=[*ignore, *_others(session)],
                 preamble=preamble,
                 notes=notes,
+                roles={effect.name for facts in applied for effect in facts.creates if effect.kind == "role"},
             )
     except (proof.OtherVersion, EmbeddedError) as error:
         if needed:

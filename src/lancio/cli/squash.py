@@ -68,7 +68,7 @@ def squash(
         path = where.path / out
         terminal.talk(f"Running {len(chosen)} files on {server.said} …")
         made = proof.make(server, chosen, out, path, layout=graph.layout, preamble=preamble)
-    _in_place(graph, chosen, where.path, made)
+    _in_place(graph, chosen, where.path, made, archived=archive is not None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
@@ -170,7 +170,7 @@ def _moves(folder: Path, chosen: Sequence[FileFacts], archive: str) -> list[tupl
     return moves
 
 
-def _in_place(graph: Graph, chosen: Sequence[FileFacts], folder: Path, made: Baseline) -> None:
+def _in_place(graph: Graph, chosen: Sequence[FileFacts], folder: Path, made: Baseline, *, archived: bool) -> None:
     """Whether the baseline's name puts it where the files stood that it stands for: tried in a copy of the folder.
 
     Raises:
@@ -183,6 +183,8 @@ def _in_place(graph: Graph, chosen: Sequence[FileFacts], folder: Path, made: Bas
     with tempfile.TemporaryDirectory(prefix="lancio-squash-") as copy:
         root = Path(copy) / folder.name
         shutil.copytree(folder, root, ignore=shutil.ignore_patterns(".*", "_*"))
+        for name in gone if archived else ():
+            (root / name).unlink()
         (root / made.name).parent.mkdir(parents=True, exist_ok=True)
         (root / made.name).write_bytes(made.text)
         found = read_folder(root, layout=graph.layout, variables=_variables())

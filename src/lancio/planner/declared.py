@@ -51,6 +51,7 @@ class Declared:
     after_run: str = ""
     risk: str = ""
     findings: tuple[Finding, ...] = ()
+    replaces: tuple[str, ...] = ()  # files that it stands for
 
 
 def read(migration: Migration, ops: FileOps) -> Declared:
@@ -112,6 +113,7 @@ def read(migration: Migration, ops: FileOps) -> Declared:
     return Declared(
         tuple(services), tuple(checks), tuple(after), tuple(creates), minimum, duration,
         " ".join(values["impact"]), "; ".join(values["after-run"]), " ".join(values["risk"]).lower(), tuple(findings),
+        tuple(name for name, _ in migration.replaces),
     )  # fmt: skip
 
 
@@ -126,6 +128,7 @@ def behind(
     bare: dict[str, list[str]] = {}
     for name in found:
         bare.setdefault(name.rpartition("/")[2].removesuffix(".sql"), []).append(name)
+    stands = {one.removesuffix(".sql"): name for name, each in found.items() for one in each.replaces}
     names: dict[str, list[tuple[str, Behind]]] = {}
     findings: list[Finding] = []
     for file, declared in found.items():
@@ -138,7 +141,7 @@ def behind(
                     continue  # the plan says so too, and knows which of the two where a change was reworked
             also = bare.get(named.removesuffix(".sql").rpartition("/")[2], ())
             target = next((one for one in (named, f"{named}.sql", f"deploy/{named}.sql") if one in found), None)
-            target = target or (also[0] if len(also) == 1 else None)
+            target = target or (also[0] if len(also) == 1 else None) or stands.get(named.removesuffix(".sql"))
             if problem := _problem(file, each, target, planned=planned):
                 findings.append(problem)
             if target is not None and target != file and not each.conflict and not (planned and each.by == "sqitch"):

@@ -67,36 +67,46 @@ class OtherVersion(ServerError):  # noqa: N818  (as all refusals are called)
 
 @contextlib.contextmanager
 def made(
-    server: Scratch, scripts: Sequence[Script], preamble: bytes = b"", live: Connection | None = None
+    server: Scratch,
+    scripts: Sequence[Script],
+    preamble: bytes = b"",
+    live: Connection | None = None,
+    roles: Collection[str] = (),
 ) -> Iterator[Made]:
-    """Run files on an empty scratch database, and drop it and the roles it took at the end.
+    """Run files on an empty scratch database, and drop it and the roles that it took at the end.
 
-    A role that a file asks for and no file makes is made there if `live` has it.
+    A role that a file asks for and no file makes is made there if `live` has it; `roles` are those that the files make.
 
     Raises:
         ServerError: a file does not run there, or the database cannot be made.
     """
-    with roles_of(server):
+    with roles_of(server, roles) as taken:
         walk = replay.Replay(server, replay.History(tuple(scripts), preamble))
         try:
             with server.connect(walk.name, replay.SESSION) as connection:
                 blank = facts.of(connection)
                 for script in scripts:
-                    run(server, connection, script, live)
+                    run(server, connection, script, live, taken)
                 found = facts.of(connection)
             yield Made(walk.name, found, blank)
         finally:
             walk.close()
 
 
-def run(server: Scratch, connection: Connection, script: Script, live: Connection | None = None) -> None:
-    """Run one file on a scratch database.
+def run(
+    server: Scratch,
+    connection: Connection,
+    script: Script,
+    live: Connection | None = None,
+    taken: set[str] | None = None,
+) -> None:
+    """Run one file on a scratch database; a role that was made for it is added to `taken`.
 
     Raises:
         ServerError: it does not run there.
     """
     done = replay.run(connection, script)
-    while isinstance(done, Failed) and done.sqlstate == NO_ROLE and _make_role(server, done.message, live):
+    while isinstance(done, Failed) and done.sqlstate == NO_ROLE and _make_role(server, done.message, live, taken):
         done = replay.run(connection, script)
     if isinstance(done, Failed):
         raise ServerError(
@@ -108,7 +118,7 @@ def run(server: Scratch, connection: Connection, script: Script, live: Connectio
         )
 
 
-def _make_role(server: Scratch, message: str, live: Connection | None) -> bool:
+def _make_role(server: Scratch, message: str, live: Connection | None, taken: set[str] | None) -> bool:
     """Make the role that is lacking, where the real database has it."""
     match = _ROLE.search(message)
     if match is None or live is None:
@@ -123,20 +133,27 @@ def _make_role(server: Scratch, message: str, live: Connection | None) -> bool:
             if error.sqlstate is None:  # the connection, not the role
                 raise
             return False
+    if taken is not None:
+        taken.add(name)
     return True
 
 
 @contextlib.contextmanager
-def roles_of(server: Scratch) -> Iterator[None]:
-    """While it lasts roles may come to the scratch server; at the end they are dropped, unless they own something."""
+def roles_of(server: Scratch, names: Collection[str]) -> Iterator[set[str]]:
+    """While it lasts these roles, and those added to what it gives, may come to the scratch server.
+
+    At the end those that were not there before are dropped, unless they own something elsewhere on it. Others are
+    somebody else's.
+    """
     query = rehearse.QUERIES["roles"].encode()
     with psycopg.connect(server.conninfo, autocommit=True) as there:
         before = {row[0] for row in there.execute(query)}
+    taken = set(names)
     try:
-        yield
+        yield taken
     finally:
         with psycopg.connect(server.conninfo, autocommit=True) as there:
-            for role in sorted({row[0] for row in there.execute(query)} - before):
+            for role in sorted(taken - before):
                 with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
                     there.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
 
@@ -357,10 +374,11 @@ def rehearsed(
     ignore: Sequence[str] = (),
     preamble: bytes = b"",
     notes: Sequence[str] = (),
+    roles: Collection[str] = (),
 ) -> Drift:
     """The drift of `live` from what these files make; nothing is changed there.
 
-    `appliers` are the roles that are known to have applied files.
+    `appliers` are the roles that are known to have applied files, `roles` those that the files make.
 
     Raises:
         OtherVersion: the scratch server is of another major version.
@@ -376,7 +394,7 @@ def rehearsed(
         )
     said = list(notes)
     server = rehearse.with_programs(server)
-    with made(server, scripts, preamble, live) as there:
+    with made(server, scripts, preamble, live, roles) as there:
         own = {str(psycopg.conninfo.conninfo_to_dict(server.conninfo).get("user", ""))}
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
             own.add(str(connection.execute("SELECT session_user").fetchone()[0]))  # type: ignore[index]

@@ -74,8 +74,10 @@ def make(
     server = rehearse.with_programs(server)
     scripts = [replay.script(each.migration, each.ops) for each in files]
     before = _roles(server)
-    with drift.made(server, scripts, preamble) as history:
-        made_roles = {role: said for role, said in _roles(server).items() if role not in before}
+    read = {effect.name for each in files for effect in each.creates if effect.kind == "role"}
+    with drift.made(server, scripts, preamble, roles=read) as history:
+        # On a given server a role of the files may have been there already.
+        made_roles = {role: said for role, said in _roles(server).items() if role not in before or role in read}
         with server.connect(history.database, replay.SESSION) as connection:
             rows = rows_of(connection)
             tables = [f"{schema}.{name}" for schema, name in connection.execute(QUERIES["tables"].encode())]
@@ -93,7 +95,7 @@ def make(
                 variants.append(facts.of(connection))
             server.drop(copy)
         count = len(history.facts.keys() - history.blank.keys())
-    with drift.roles_of(server):  # the history's own are gone now: the file makes them
+    with drift.roles_of(server, read):  # the history's own are gone now: the file makes them
         _prove(server, migration, preamble, history.facts, rows, variants)
     return Baseline(
         name,
@@ -101,7 +103,7 @@ def make(
         tuple(each.name for each in files),
         count,
         sum(1 for name in tables if rows[name] != EMPTY),
-        _unsteady(server, scripts, preamble, rows),
+        _unsteady(server, scripts, preamble, rows, read),
         version,
     )
 
@@ -140,11 +142,16 @@ def _said(each: Difference) -> str:
     return f"{each.deed} {each.says}{about}"
 
 
-def _unsteady(server: Scratch, scripts: Sequence[replay.Script], preamble: bytes, rows: Rows) -> tuple[str, ...]:
+def _unsteady(
+    server: Scratch, scripts: Sequence[replay.Script], preamble: bytes, rows: Rows, roles: Collection[str]
+) -> tuple[str, ...]:
     """Tables that the history leaves with other rows each time: moments, random values."""
     if all(each == EMPTY for each in rows.values()):
         return ()
-    with drift.made(server, scripts, preamble) as again, server.connect(again.database, replay.SESSION) as connection:
+    with (
+        drift.made(server, scripts, preamble, roles=roles) as again,
+        server.connect(again.database, replay.SESSION) as connection,
+    ):
         second = rows_of(connection)
     return tuple(sorted(name for name, digest in rows.items() if second.get(name) != digest))
 
