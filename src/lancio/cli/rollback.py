@@ -306,6 +306,7 @@ def _rehearsed(
 ) -> Prepared:  # fmt: skip
     from lancio.executor import fingerprint
     from lancio.proof import scratch, undoing
+    from lancio.render import lines
 
     before = _text(preamble)
     notes = []
@@ -339,7 +340,7 @@ def _rehearsed(
             )
         elif apart := len(set(fingerprint.take(session.connection).facts) ^ set(whole.end.facts)):
             notes.append(
-                f"the catalog here differs from what the files make in {apart} facts; each step is taken back only "
+                f"the catalog here differs from what the files make in {lines.counted(apart, 'fact')}; each step is taken back only "
                 "where it leaves those alone"
             )
         counted = tuple(_counted(whole, session))
