@@ -340,8 +340,8 @@ def _rehearsed(
             )
         elif apart := len(set(fingerprint.take(session.connection).facts) ^ set(whole.end.facts)):
             notes.append(
-                f"the catalog here differs from what the files make in {lines.counted(apart, 'fact')}; each step is taken back only "
-                "where it leaves those alone"
+                f"the catalog here differs from what the files make in {lines.counted(apart, 'fact')}; each step is "
+                "taken back only where it leaves those alone"
             )
         counted = tuple(_counted(whole, session))
         rows = tuple(row for row in counted if not row.loss.where or row.count.rows != 0)
