@@ -215,7 +215,7 @@ def test_no_secret_of_a_row_is_shown(tmp_path, database):
     folder = tmp_path / "m"
     folder.mkdir()
     (folder / "1.sql").write_text("CREATE TABLE t (name text, url text);")
-    (folder / "2.sql").write_text("INSERT INTO t VALUES ('a', 'redis://:hunter2@cache:6379');")
+    (folder / "2.sql").write_text("INSERT INTO t (name, url) VALUES ('a', 'redis://:hunter2@cache:6379');")
     assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
     status, out, err = lancio(database, "rollback", str(folder), "--plan")
     assert status == 0
