@@ -121,6 +121,7 @@ def table(results: Sequence[Result]) -> str:
     for each in results:
         counts = each.counts
         cells = (
+            each.steps, each.returned, f"{100 * each.returned / max(each.steps, 1):.1f} %", counts["down"],
             counts["computed"] + counts["none"], counts["refused"], counts["caught"], counts["wrong"],
             f"{each.seconds:.1f}",
         )  # fmt: skip

@@ -209,3 +209,20 @@ def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows
     assert status == 0, err
     assert printed(database).hash == empty.hash
     assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0
+
+
+def test_no_secret_of_a_row_is_shown(tmp_path, database):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "1.sql").write_text("CREATE TABLE t (name text, url text);")
+    (folder / "2.sql").write_text("INSERT INTO t (name, url) VALUES ('a', 'redis://:hunter2@cache:6379');")
+    assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
+    status, out, err = lancio(database, "rollback", str(folder), "--plan")
+    assert status == 0
+    assert "1 row of public.t where" in said(out)
+    assert "hunter2" not in out + err
+    execute(database, "INSERT INTO t SELECT * FROM t")
+    status, out, err = lancio(database, "rollback", str(folder), "--yes")
+    assert status == 3
+    assert "2 rows of public.t are like the one that it made" in said(out)
+    assert "hunter2" not in out + err

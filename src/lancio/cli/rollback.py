@@ -305,7 +305,9 @@ def _rehearsed(
     preamble: str | None, url: str | None,
 ) -> Prepared:  # fmt: skip
     from lancio.executor import fingerprint
+    from lancio.planner.diagnosis import masked
     from lancio.proof import scratch, undoing
+    from lancio.render import lines
 
     before = _text(preamble)
     notes = []
@@ -339,23 +341,21 @@ def _rehearsed(
             )
         elif apart := len(set(fingerprint.take(session.connection).facts) ^ set(whole.end.facts)):
             notes.append(
-                f"the catalog here differs from what the files make in {apart} facts; each step is taken back only "
-                "where it leaves those alone"
+                f"the catalog here differs from what the files make in {lines.counted(apart, 'fact')}; each step is "
+                "taken back only where it leaves those alone"
             )
         counted = tuple(_counted(whole, session))
         rows = tuple(row for row in counted if not row.loss.where or row.count.rows != 0)
         notes += [
-            f"no row of {row.loss.table} is like the one that {row.step} made ({row.loss.where}): "
+            f"no row of {row.loss.table} is like the one that {row.step} made ({masked(row.loss.where)}): "
             "if it was changed, it stays"
             for row in counted
             if row not in rows
         ]
         for row in rows:
             if row.loss.where and (row.count.rows or 0) > 1:
-                why[row.step] = (
-                    *why[row.step],
-                    f"{row.count.rows} rows of {row.loss.table} are like the one that it made ({row.loss.where})",
-                )
+                like = f"{row.count.rows} rows of {row.loss.table} are like the one that it made"
+                why[row.step] = (*why[row.step], f"{like} ({masked(row.loss.where)})")
         return Prepared(
             whole.undoings, why, choice.hanging, rows, server.said, tuple(notes), rehearsed=True, same_version=same
         )
@@ -466,6 +466,7 @@ def _said(undoing: Undoing) -> str:
 
 
 def _row(row: Row) -> str:
+    from lancio.planner.diagnosis import masked
     from lancio.render.lines import counted
 
     loss, count = row.loss, row.count
@@ -473,7 +474,7 @@ def _row(row: Row) -> str:
     if loss.column:
         values = counted(count.rows, "value") if count.rows is not None else number
         return f"{values} of column {loss.table}.{loss.column}"
-    return f"{number} of {loss.table}" + (f" where {loss.where}" if loss.where else "")
+    return f"{number} of {loss.table}" + (f" where {masked(loss.where)}" if loss.where else "")
 
 
 def _show(terminal: Terminal, prepared: Prepared, session: work.Session, where: Source) -> None:
@@ -543,6 +544,8 @@ def _document(prepared: Prepared, session: work.Session) -> str:
 
 
 def _data(prepared: Prepared, session: work.Session) -> dict[str, Any]:
+    from lancio.planner.diagnosis import masked
+
     return {
         "go": not prepared.refused,
         "server": session.said,
@@ -566,7 +569,7 @@ def _data(prepared: Prepared, session: work.Session) -> dict[str, Any]:
                 "step": row.step,
                 "table": row.loss.table,
                 "column": row.loss.column or None,
-                "where": row.loss.where or None,
+                "where": masked(row.loss.where) or None,
                 "rows": row.count.rows,
             }
             for row in prepared.rows

@@ -204,7 +204,7 @@ def _tried(work: Session, run: int, undo: Undo, graph: Graph, *, same_version: b
     if many:
         _leave(work)
         raise StepFailed(
-            f"{name} was not taken back: `{many}` found more than one row",
+            f"{name} was not taken back: `{masked(many)}` found more than one row",
             cause="The rows that it made cannot be told from others like them.",
             remedy="Delete by hand those that are not needed, and roll it back again.",
         )

@@ -224,10 +224,9 @@ class _Inversion:
             if thing.kind == "relation" and thing.facts["kind"] in _HOLDS:
                 self.refused.append(f"it drops {said}, whose rows are in no file")
             elif thing.kind == "column" and thing.above not in self.make:
-                if not thing.facts["inherited"] and not thing.facts["generated"]:
-                    self.refused.append(f"it drops {said}, whose values are in no file")
-                elif thing.facts["generated"]:
-                    self.refused.append(f"it drops {said}, which would stand behind the other columns")
+                if not thing.facts["inherited"]:
+                    why = "which is not made again" if thing.facts["generated"] else "whose values are in no file"
+                    self.refused.append(f"it drops {said}, {why}")
             elif (
                 thing.kind == "relation"
                 and thing.facts["kind"] == "S"

@@ -10,16 +10,17 @@ WITH own AS (
 ), member AS (
     SELECT d.classid, d.objid FROM pg_depend AS d WHERE d.deptype = 'e'
 ), relation AS (
-    SELECT c.*, to_jsonb(c) AS j, o.name || '.' || quote_ident(c.relname) AS name, o.name AS schema
+    SELECT c.oid, c.relname, c.relkind, c.relowner, c.relpersistence, c.reloptions, c.relrowsecurity, c.relforcerowsecurity,
+           c.relreplident, c.relispartition, c.relpartbound, to_jsonb(c) AS j, o.name || '.' || quote_ident(c.relname) AS name, o.name AS schema
     FROM pg_class AS c JOIN own AS o ON o.oid = c.relnamespace
     WHERE NOT EXISTS (SELECT FROM member AS m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
 ), type AS (
-    SELECT t.*, o.name || '.' || quote_ident(t.typname) AS name, o.name AS schema
+    SELECT t.oid, t.typname, t.typtype, t.typowner, t.typbasetype, t.typtypmod, t.typnotnull, t.typdefault, o.name || '.' || quote_ident(t.typname) AS name, o.name AS schema
     FROM pg_type AS t JOIN own AS o ON o.oid = t.typnamespace
     WHERE t.typrelid = 0 AND t.typtype IN ('e', 'd', 'r', 'b') AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
       AND NOT EXISTS (SELECT FROM member AS m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
 ), routine AS (
-    SELECT p.*, o.name AS schema,
+    SELECT p.oid, p.proname, p.proowner, p.pronargdefaults, p.prorettype, p.proargnames, o.name AS schema,
            coalesce(to_jsonb(p) ->> 'prokind', CASE WHEN (to_jsonb(p) ->> 'proisagg')::boolean THEN 'a' ELSE 'f' END) AS kind,
            o.name || '.' || quote_ident(p.proname) AS plain,
            '(' || pg_get_function_identity_arguments(p.oid) || ')' AS arguments

@@ -14,6 +14,7 @@ import psycopg
 
 from lancio.errors import LancioError, StepFailed
 from lancio.executor import fingerprint
+from lancio.planner.diagnosis import masked
 from lancio.postgres import named_queries
 from lancio.proof import inverse, replay
 from lancio.proof.replay import Failed
@@ -234,7 +235,7 @@ def execute(connection: psycopg.Connection[Any], statements: Iterable[str]) -> s
             if error.sqlstate is None:  # the connection, not the statement
                 raise
             opening = " ".join(statement.split())[:80]
-            return f"PostgreSQL refuses `{opening}`: {error.diag.message_primary}"
+            return f"PostgreSQL refuses `{masked(opening)}`: {error.diag.message_primary}"
     try:
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg.Error as error:

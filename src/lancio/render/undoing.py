@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lancio.planner.rows import identifier, literal
+from lancio.render.lines import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ COMMIT;"""
 def script(parts: Sequence[Part], *, said: str, role: str | None, lost: Sequence[str]) -> str:
     """Each step's undoing in a transaction of its own with its ledger row; the first error ends it."""
     lines = [
-        f"-- Takes {len(parts)} steps back on {said}. Run it with psql; no other runner may be at work.",
+        f"-- Takes {counted(len(parts), 'step')} back on {said}. Run it with psql; no other runner may be at work.",
         "-- Rows that go:",
     ]
     lines += [f"--   {' '.join(each.split())}" for each in lost] or ["--   none"]
