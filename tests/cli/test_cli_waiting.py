@@ -51,8 +51,17 @@ def test_what_is_no_time_is_refused(text):
         options.duration("--lock-wait", text)
 
 
-@pytest.mark.parametrize("words", [["--lock-timeout", "0s"], ["--lock-timeout", "2h"], ["--lock-timeout", "x"],
-                                   ["--retries", "-1"], ["--retries", "many"], ["--pooler", "transaction"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--lock-timeout", "0s"],
+        ["--lock-timeout", "2h"],
+        ["--lock-timeout", "x"],
+        ["--retries", "-1"],
+        ["--retries", "many"],
+        ["--pooler", "transaction"],
+    ],
+)
 def test_terms_that_cannot_be_right_are_refused_before_anything_is_connected_to(folder, words):
     status, _, err = lancio("apply", folder, "--database", "postgresql://nobody@127.0.0.1:1/x", *words)
     assert status == 2

@@ -109,6 +109,7 @@ class Lane:
             wrong = yield from self._alone(position, step, step.facts.lone)
             if wrong is not None:
                 return wrong
+            self.watch.begin()
         composed = self.composed.pop(position, None)
         if composed is not None and self.work.in_flight:
             sent = composed  # it was sent while the step before was at work
@@ -120,7 +121,6 @@ class Lane:
         failure: Failure | None = None
         committed = cancelled = False
         clock = time.monotonic()
-        self.watch.begin()
         try:
             for came in self.work.run(
                 sent.commands,

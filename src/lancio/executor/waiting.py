@@ -112,7 +112,9 @@ class Watch:
     holders: tuple[Holder, ...] = ()
     relation: str = ""
     cancelled: bool = False
-    """Whether it has cancelled a statement whose error has not come yet."""
+    """Whether it has cancelled a statement of this try whose error has not come yet."""
+    _cancelled_before: bool = False
+    """The same of the try before: a request that came too late for it may meet the next."""
     _asked_at: float = 0.0
     _next_s: float = 0.0
     """From which wait on, in seconds, it is told again."""
@@ -126,6 +128,7 @@ class Watch:
     def begin(self) -> None:
         """A new try begins."""
         self.budget = Budget(self.work.lock_timeout_ms / 1000, self.tick_s, time.monotonic())
+        self._cancelled_before, self.cancelled = self.cancelled, False
         self.holders, self.relation, self._asked_at, self._next_s = (), "", 0.0, 0.0
 
     def look(self, name: str, heard: float, *, limited: bool = True) -> Event | None:
@@ -172,9 +175,9 @@ class Watch:
 
     def owned(self, failure: Failure) -> Failure:
         """A failure as it is to be told: one that this watch has made is a lock timeout."""
-        if not self.cancelled or failure.error.sqlstate != "57014":
+        if failure.error.sqlstate != "57014" or not (self.cancelled or self._cancelled_before):
             return failure
-        self.cancelled = False
+        self.cancelled = self._cancelled_before = False
         said = f"canceling statement due to lock timeout: its waits came to {self.work.lock_timeout_ms} ms together"
         return replace(failure, error=replace(failure.error, sqlstate="55P03", message=said))
 
