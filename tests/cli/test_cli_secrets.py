@@ -264,7 +264,8 @@ def words_of(way: str, command: tuple[str, ...], place: Place, given: Password, 
         case "as --var":
             return [*good, "--var", place.raw(given).replace("=", ""), "--database", place.url(given, port=1)]
         case "cut off":
-            return at(place.raw(given).rpartition("@")[0])
+            # What stands behind an @ is a host by all that can be known, if no other one follows.
+            return at(place.raw(given).rpartition("@")[0].replace("@", "!"))
         case "wrong scheme":
             return at("mysql" + url.removeprefix("postgresql"))
         case "nul":
