@@ -21,7 +21,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from lancio.cli import main
+from lancio.cli import credentials, main
 from lancio.cli.terminal import Terminal
 
 PASSWORDS = int(os.environ.get("LANCIO_TEST_PASSWORDS") or (1000 if os.environ.get("LANCIO_PROOF") == "1" else 30))
@@ -264,7 +264,8 @@ def words_of(way: str, command: tuple[str, ...], place: Place, given: Password, 
         case "as --var":
             return [*good, "--var", place.raw(given).replace("=", ""), "--database", place.url(given, port=1)]
         case "cut off":
-            return at(place.raw(given).rpartition("@")[0])
+            # What stands behind an @ is a host by all that can be known, if no other one follows.
+            return at(place.raw(given).rpartition("@")[0].replace("@", "!"))
         case "wrong scheme":
             return at("mysql" + url.removeprefix("postgresql"))
         case "nul":
@@ -344,6 +345,20 @@ def test_a_password_that_is_a_word_of_the_message_stands_nowhere_as_a_password(p
             assert f":{word}@" not in said
             assert f"password={word}" not in said
             assert "somebody" in said
+
+
+def test_words_of_every_day_and_sentences_are_no_secrets():
+    said = 'ERROR:  duplicate key value violates unique constraint "k" DETAIL: Key (email)=(ann@example.org) exists'
+    words = ["explain", said, "postgresql://ann@host/db", "postgresql://ann:postgres@host:5432/db", "https://x:8080/a"]
+    assert credentials.secrets_of(words, {}) == ()
+    found = credentials.secrets_of(["postgresql://ann:s3cr%40t-x@host/db"], {"PGPASSWORD": "an0ther one"})
+    assert set(found) == {"an0ther%20one", "an0ther one", "s3cr%2540t-x", "s3cr%40t-x", "s3cr@t-x"}
+
+
+def test_secrets_that_overlap_are_all_taken_out():
+    assert credentials.masked("a one-two-three b two-three-four", ("one-two-three", "two-three-four")) == "a *** b ***"
+    assert credentials.masked("one-two-three", ("one-two", "two-three")) == "***"
+    assert credentials.masked("nothing", ()) == "nothing"
 
 
 def test_an_empty_password_and_one_with_a_nul_are_refused(place):

@@ -18,7 +18,8 @@ HELD_S = 60.0 if PROOF else 6.0
 CLIENTS = 10
 EVERY_S = 0.02
 SCHEDULING_MS = 60
-"""What a client's own turn may add: eleven threads and as many server processes share this machine's processors."""
+"""What a client's own turn may add: a dozen threads and as many server processes share this machine's processors. Where
+it is busier, so is it for clients of a table that nobody locks: the longest that they waited is allowed besides."""
 
 
 def connect(url, **arguments):
@@ -26,15 +27,17 @@ def connect(url, **arguments):
 
 
 class Foreign:
-    """Clients that read these tables in turn, each every 20 ms, and the longest that one of them was held up."""
+    """Ten clients that read a table, each every 20 ms, and the longest that one was held up; two read one aside."""
 
-    def __init__(self, url, *tables):
+    def __init__(self, url, table):
+        with connect(url) as connection:
+            connection.execute("CREATE TABLE untouched (id int)")
         self.over = threading.Event()
-        self.longest = dict.fromkeys(tables, 0.0)
+        self.longest = {table: 0.0, "untouched": 0.0}
         self.asked = 0
         self._threads = [
-            threading.Thread(target=self._read, args=(url, tables[n % len(tables)]), daemon=True)
-            for n in range(CLIENTS)
+            threading.Thread(target=self._read, args=(url, each), daemon=True)
+            for each in (*[table] * CLIENTS, "untouched", "untouched")
         ]
 
     def __enter__(self):
@@ -47,6 +50,11 @@ class Foreign:
         for thread in self._threads:
             thread.join(timeout=30)
             assert not thread.is_alive()
+
+    def bounded(self, table, lock_timeout_ms):
+        """Whether nobody was held up for longer than the lock timeout and a tenth."""
+        allowed = lock_timeout_ms * 1.1 + SCHEDULING_MS + self.longest["untouched"] * 1000
+        return self.longest[table] * 1000 <= allowed
 
     def _read(self, url, table):
         with connect(url, application_name="foreign") as connection:
@@ -81,9 +89,9 @@ def test_while_a_session_holds_a_lock_nobody_else_waits_longer_than_the_lock_tim
         named = [each for wait in waits for each in wait.holders if each.application == "nightly report"]
         assert told[-1].outcome == "done"
         assert HELD_S <= took < HELD_S + waiting.LONGEST_PAUSE_S + 2
-        assert foreign.asked > CLIENTS * HELD_S * 5, "the clients hardly asked, so this proved nothing"
+        assert foreign.asked > CLIENTS * HELD_S * 2, "the clients hardly asked, so this proved nothing"
         assert foreign.longest["a"] > 0.3, "nobody was ever held up, so this proved nothing"
-        assert foreign.longest["a"] * 1000 <= 500 * 1.1 + SCHEDULING_MS
+        assert foreign.bounded("a", 500), foreign.longest
         assert {(each.pid, each.user) for each in named} == {(holder.info.backend_pid, holder.info.user)}
         assert "SELECT count(*), '…', … FROM a" in named[0].query
         assert "a secret of" not in str(told)
@@ -100,13 +108,19 @@ def test_what_a_step_has_locked_already_is_held_up_no_longer_than_the_lock_timeo
             connection.execute(f"CREATE TABLE {table} (id int)")
     over = threading.Event()
 
-    def hold(table, shift):
-        with connect(database, application_name=f"holder of {table}") as holder:
-            time.sleep(shift)
+    waited_for = (
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = %s::regclass AND NOT granted AND mode LIKE 'AccessEx%%')"
+    )
+
+    def hold(table):
+        """Hold it until the step has waited for it for 400 ms, and take it again as soon as it is to be had."""
+        with connect(database, application_name=f"holder of {table}") as holder, connect(database) as eye:
             while not over.is_set():
                 with holder.transaction():
                     holder.execute(f"SELECT FROM {table}")
-                    over.wait(0.45)
+                    while not eye.execute(waited_for, (table,)).fetchone()[0] and not over.wait(0.01):
+                        pass
+                    over.wait(0.4)
                 over.wait(0.02)
 
     text = "".join(f"ALTER TABLE {table} ADD COLUMN x int;\n" for table in tables)
@@ -115,12 +129,13 @@ def test_what_a_step_has_locked_already_is_held_up_no_longer_than_the_lock_timeo
             "DO $$ DECLARE t text; BEGIN FOREACH t IN ARRAY ARRAY['a', 'b', 'c'] LOOP "
             "EXECUTE format('ALTER TABLE %I ADD COLUMN x int', t); END LOOP; END $$;"
         )
-    threads = [threading.Thread(target=hold, args=(table, 0.13 * n)) for n, table in enumerate(tables)]
+    threads = [threading.Thread(target=hold, args=(table,)) for table in tables]
     for thread in threads:
         thread.start()
+    time.sleep(0.3)
     try:
         with connect(database) as connection, Foreign(database, "a") as foreign:
-            stop = threading.Timer(4, over.set)
+            stop = threading.Timer(2.5, over.set)
             stop.start()
             told = list(runner.apply(plan(facts("001.sql", text)), connection, lock_timeout_ms=500))
             stop.join()
@@ -130,7 +145,7 @@ def test_what_a_step_has_locked_already_is_held_up_no_longer_than_the_lock_timeo
             thread.join()
     assert told[-1].outcome == "done"
     assert of(told, events.Waiting), "nothing was in the way, so this proved nothing"
-    assert foreign.longest["a"] * 1000 <= 500 * 1.1 + SCHEDULING_MS
+    assert foreign.bounded("a", 500), foreign.longest
 
 
 def test_without_the_budget_the_waits_of_a_step_add_up(database, monkeypatch):
@@ -163,48 +178,57 @@ def test_a_step_is_tried_again_as_often_as_it_may_be_and_no_longer_than_it_may(d
                                   ).fetchone() == (0,)  # fmt: skip
 
 
+def until_it_waits(connection, pid):
+    """Wait until that session waits for a lock."""
+    until = time.monotonic() + 20
+    while not connection.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE pid = %s AND NOT granted)", (pid,)
+                                 ).fetchone()[0]:  # fmt: skip
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_a_deadlock_is_tried_again(database):
     """Two locks in the other order, taken by somebody who has the longer patience."""
-    with connect(database) as setting:
-        setting.execute("CREATE TABLE a (id int); CREATE TABLE b (id int)")
-    ready, done = threading.Event(), []
+    with connect(database) as connection, connect(database) as other:
+        other.execute("CREATE TABLE a (id int); CREATE TABLE b (id int); SET deadlock_timeout = '20s'")
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE b")
 
-    def other():
-        with connect(database) as connection:
-            connection.execute("SET deadlock_timeout = '20s'")
-            connection.execute("BEGIN")
-            connection.execute("LOCK TABLE b")
-            ready.set()
-            time.sleep(0.3)
-            connection.execute("LOCK TABLE a")
-            connection.execute("COMMIT")
-            done.append(True)
+        def cross():
+            until_it_waits(other, connection.info.backend_pid)
+            other.execute("LOCK TABLE a")
+            other.execute("COMMIT")
 
-    thread = threading.Thread(target=other)
-    with connect(database) as connection:
+        thread = threading.Thread(target=cross)
         thread.start()
-        assert ready.wait(10)
-        text = "LOCK TABLE a; SELECT pg_sleep(0.6); LOCK TABLE b; CREATE TABLE made (id int);"
+        text = "SET LOCAL deadlock_timeout = '1500ms'; LOCK TABLE a; LOCK TABLE b; CREATE TABLE made (id int);"
         told = list(runner.apply(plan(facts("001.sql", text)), connection, lock_timeout_ms=2500))
         thread.join(timeout=30)
-    assert done
-    assert [event.retry_in_s is not None for event in of(told, events.Waiting)].count(True) == 1
+    assert [event.why for event in of(told, events.Waiting) if event.retry_in_s] == ["deadlock detected"]
     assert told[-1].outcome == "done"
 
 
 def test_a_serialization_failure_is_tried_again(database):
-    with connect(database) as other, connect(database) as connection:
+    with connect(database) as connection, connect(database) as other:
         other.execute("CREATE TABLE a (id int); INSERT INTO a VALUES (1)")
+        other.execute("SELECT pg_advisory_lock(7)")
+
+        def change():
+            until_it_waits(other, connection.info.backend_pid)
+            other.execute("UPDATE a SET id = 2")
+            other.execute("SELECT pg_advisory_unlock(7)")
+
+        thread = threading.Thread(target=change)
+        thread.start()
         text = (
-            "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM a;\nSELECT pg_sleep(0.5);\n"
+            "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT count(*) FROM a;\nSELECT pg_advisory_xact_lock(7);\n"
             "UPDATE a SET id = id + 10;\nCOMMIT;"
         )
-        changing = threading.Timer(0.25, lambda: other.execute("UPDATE a SET id = 2"))
-        changing.start()
         told = list(runner.apply(plan(facts("001.sql", text)), connection))
-        changing.join()
+        thread.join(timeout=30)
         assert other.execute("SELECT id FROM a").fetchone() == (12,)
-    assert [wait.retry_in_s is not None for wait in of(told, events.Waiting)] == [True]
+    again = [event.why for event in of(told, events.Waiting) if event.retry_in_s]
+    assert again == ["could not serialize access due to concurrent update"]
 
 
 def test_pauses_double_up_to_ten_seconds_and_differ(monkeypatch):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-VARIABLES = ("DATABASE_URL", "PGPASSWORD")
 MASK = "***"
 
 SHORTEST = 6
@@ -23,25 +22,31 @@ _OPTION = re.compile(r"(\b(?:ssl)?password\s*=\s*)'?(.+)", re.IGNORECASE | re.DO
 
 
 def secrets_of(words: Iterable[str], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The passwords in these words and in the environment, in each form in which they may be repeated; longest first.
+    """The passwords in these words and in the environment, in each form in which they may be repeated.
 
     Words of every day are none: what is a name or a message is not to be made unreadable.
     """
     found: set[str] = set()
-    for text in (*words, *(environ.get(name, "") for name in VARIABLES)):
-        for secret in _secrets_in(text):
-            found |= {form for form in _forms(secret) if _telling(form)}
-    if own := environ.get("PGPASSWORD"):
-        found |= {form for form in _forms(own) if _telling(form)}
-    return tuple(sorted(found, key=len, reverse=True))
+    given = [secret for word in (*words, environ.get("DATABASE_URL", "")) for secret in _secrets_in(word)]
+    for secret in (*given, environ.get("PGPASSWORD", "")):
+        found |= {form for form in _forms(secret) if _telling(form)}
+    return tuple(sorted(found))
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text without these secrets."""
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, MASK)
-    return text
+    """The text without these secrets, those too that overlap."""
+    spans = sorted(
+        (found.start(), found.end())
+        for secret in secrets
+        if secret in text
+        for found in re.finditer(re.escape(secret), text)
+    )
+    shown, end = [], 0
+    for start, until in spans:
+        if start >= end:
+            shown += [text[end:start], MASK]
+        end = max(end, until)
+    return "".join((*shown, text[end:]))
 
 
 def masked_address(text: str) -> str:
@@ -51,7 +56,8 @@ def masked_address(text: str) -> str:
 
 def _secrets_in(word: str) -> Iterator[str]:
     _, _, rest = word.partition("://")
-    rest = rest or word
+    # Without a scheme: `user:password@host`, and no sentence of a server's with a colon in it.
+    rest = rest or (word if re.match(r"[^\s:@/]+:(?!\s)", word) else "")
     if "@" in rest:
         yield rest.rpartition("@")[0].partition(":")[2]
     elif "://" in word and not re.match(r"\d{1,5}(?:[/,?]|$)", behind := rest.partition(":")[2]):
@@ -64,6 +70,8 @@ def _secrets_in(word: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
+    if not secret:
+        return
     import json
     from urllib.parse import quote, unquote
 

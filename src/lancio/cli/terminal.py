@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from lancio.errors import LancioError
 
-_USAGE = 2
-"""The exit status of a command line that cannot be right: what it repeats may be anything."""
-
 
 class Terminal:
     """stdout for data and stderr for talk, each painted only where a person looks at it.
@@ -81,7 +78,7 @@ class Terminal:
         """Take out what may be a secret before lines are broken; afterwards it could not be found any more."""
         for name in ("message", "cause", "remedy", "where"):
             said = credentials.masked(getattr(error, name), self.secrets)
-            setattr(error, name, credentials.masked_address(said) if error.exit_status == _USAGE else said)
+            setattr(error, name, credentials.masked_address(said))
         error.commands = tuple(credentials.masked(each, self.secrets) for each in error.commands)
 
     def _write(self, stream: TextIO, text: str) -> None:

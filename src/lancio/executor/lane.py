@@ -104,10 +104,12 @@ class Lane:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         name = step.facts.name
+        self.watch.begin()
         if step.facts.lone is not None:
             wrong = yield from self._alone(position, step, step.facts.lone)
             if wrong is not None:
                 return wrong
+            self.watch.begin()
         composed = self.composed.pop(position, None)
         if composed is not None and self.work.in_flight:
             sent = composed  # it was sent while the step before was at work
@@ -119,7 +121,6 @@ class Lane:
         failure: Failure | None = None
         committed = cancelled = False
         clock = time.monotonic()
-        self.watch.begin()
         try:
             for came in self.work.run(
                 sent.commands,
@@ -462,7 +463,7 @@ class Lane:
 
     def _in_the_way(self, name: str, waited: float) -> Event | None:
         """Who keeps a statement waiting that waits without a limit; None if nobody does, or it cannot be told."""
-        return self.watch.look(name, time.monotonic() - waited)
+        return self.watch.look(name, time.monotonic() - waited, limited=False)
 
     def _notice(self, name: str, notice: ServerMessage, where: Place | None) -> Event:
         secrets = secrets_of(self.run.settings)

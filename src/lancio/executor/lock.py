@@ -17,11 +17,12 @@ from lancio.executor.events import Holder
 from lancio.executor.session import LEDGER_QUERIES, LOCK_QUERIES, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lancio.executor.session import Session, Signals
 
 POLL_SECONDS = 0.2
+TOLD_EVERY_S = 30.0
 LEDGER = "lancio"
 """The ledger's schema: two ledgers in one database would be two locks."""
 
@@ -32,10 +33,13 @@ def key(database: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def acquire(session: Session, wait_s: float, signals: Signals | None = None) -> Iterator[tuple[float, list[Holder]]]:
-    """Take the lock, giving the seconds waited and who holds it about once a second while it is not free.
+def acquire(
+    session: Session, wait_s: float, signals: Signals | None = None, sql: Callable[[str], str] | None = None
+) -> Iterator[tuple[float, list[Holder]]]:
+    """Take the lock; while it is not free, give the seconds waited and who holds it, less and less often.
 
-    It ends when the lock is held, or when a signal came.
+    It ends when the lock is held, or when a signal came. `sql` writes the command that runs a statement here by
+    psql.
 
     Raises:
         LockHeld: `wait_s` seconds have passed; the error names the holder.
@@ -43,17 +47,22 @@ def acquire(session: Session, wait_s: float, signals: Signals | None = None) -> 
     """
     number = str(key(session.database))
     started = time.monotonic()
-    reported = 0.0
+    next_at = 0.0
     while session.ask(LOCK_QUERIES["take"], number)[0][0] != "t":
         waited = time.monotonic() - started
         if waited >= wait_s:
-            raise _held(holders(session), waited, session.server_version)
-        if waited - reported >= 1 or not reported:
-            reported = waited or 0.001
+            raise _held(holders(session), waited, session.server_version, sql or _by_psql)
+        if waited >= next_at:
+            next_at = later(waited)
             yield waited, holders(session)
         if signals is not None and signals.name:
             return
         time.sleep(min(POLL_SECONDS, max(0.01, wait_s - waited)))
+
+
+def later(waited_s: float) -> float:
+    """When to tell of a wait again, in seconds since it began: after one, two, four … and then every half minute."""
+    return waited_s + min(max(1.0, waited_s), TOLD_EVERY_S)
 
 
 def release(session: Session) -> None:
@@ -152,7 +161,11 @@ def orphaned(found: Sequence[Holder], server_version: int) -> str:
     )
 
 
-def _held(found: list[Holder], waited: float, server_version: int) -> LockHeld:
+def _by_psql(statement: str) -> str:
+    return f'psql -c "{statement}"'
+
+
+def _held(found: list[Holder], waited: float, server_version: int, sql: Callable[[str], str]) -> LockHeld:
     who = "; ".join(str(holder) for holder in found) or "a session that has just ended"
     remedy = "Wait until it has finished, or ask whoever runs it."
     if orphan := orphaned(found, server_version):
@@ -161,5 +174,5 @@ def _held(found: list[Holder], waited: float, server_version: int) -> LockHeld:
         "another runner is at work in this database",
         cause=f"Waited {waited:.0f} s for the lock, which is held by {who}.",
         remedy=remedy,
-        commands=tuple(f'psql -c "SELECT pg_terminate_backend({holder.pid})"' for holder in found),
+        commands=tuple(sql(f"SELECT pg_terminate_backend({holder.pid})") for holder in found),
     )

@@ -12,7 +12,7 @@ SELECT EXISTS (
 )
 
 -- name: holders
-SELECT l.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client, a.backend_start AS since,
+SELECT l.pid, a.application_name, a.usename::text AS "user", pg_catalog.host(a.client_addr) AS client, a.backend_start AS since,
        a.state, pg_catalog.left(a.query, 1000) AS query,
        extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) AS age
 FROM pg_catalog.pg_locks AS l
@@ -24,7 +24,7 @@ ORDER BY l.pid
 
 -- name: blockers
 -- Who keeps backend $1 waiting, and for which relation it waits.
-SELECT a.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
+SELECT a.pid, a.application_name, a.usename::text AS "user", pg_catalog.host(a.client_addr) AS client,
        coalesce(a.xact_start, a.backend_start) AS since, a.state,
        pg_catalog.left(a.query, 1000) AS query,
        extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) AS age,

@@ -131,7 +131,7 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
     """From the lock to the run's row in the ledger."""
     work = lane.work
     try:
-        for waited, holders in lock.acquire(work, lock_wait_s, run.signals):
+        for waited, holders in lock.acquire(work, lock_wait_s, run.signals, run.way.sql):
             yield run.tell(
                 events.Waiting(
                     number=run.next(),

@@ -112,8 +112,12 @@ class Watch:
     holders: tuple[Holder, ...] = ()
     relation: str = ""
     cancelled: bool = False
-    """Whether it has cancelled a statement whose error has not come yet."""
-    _told: float = 0.0
+    """Whether it has cancelled a statement of this try whose error has not come yet."""
+    _cancelled_before: bool = False
+    """The same of the try before: a request that came too late for it may meet the next."""
+    _asked_at: float = 0.0
+    _next_s: float = 0.0
+    """From which wait on, in seconds, it is told again."""
 
     @property
     def tick_s(self) -> float:
@@ -124,10 +128,13 @@ class Watch:
     def begin(self) -> None:
         """A new try begins."""
         self.budget = Budget(self.work.lock_timeout_ms / 1000, self.tick_s, time.monotonic())
-        self.holders, self.relation, self._told = (), "", 0.0
+        self._cancelled_before, self.cancelled = self.cancelled, False
+        self.holders, self.relation, self._asked_at, self._next_s = (), "", 0.0, 0.0
 
-    def look(self, name: str, heard: float) -> Event | None:
+    def look(self, name: str, heard: float, *, limited: bool = True) -> Event | None:
         """Look at the try, and cancel it where it has waited too long; what is to be told of it, if anything.
+
+        What is not `limited` may wait as long as it likes: nobody else waits behind it.
 
         `heard` is when the server last answered, on the monotonic clock. A look that fails is none: a wait that nobody
         can explain is still a wait, and PostgreSQL ends it.
@@ -137,11 +144,12 @@ class Watch:
             found = observer.ask(LOCK_QUERIES["waits_for"], str(self.work.backend_pid))
             waits = (found[0][0] or "") if found else ""
             now = time.monotonic()
-            if self.budget.saw(waits, now, heard) and not self.cancelled:
+            if self.budget.saw(waits, now, heard) and limited and not self.cancelled:
                 self.cancelled = True
                 self.work.cancel()
-            if not waits or not self._due(now):
+            if not waits or (self.holders and now - self._asked_at < 1.0):
                 return None
+            self._asked_at = now
             self.relation, holders = lock.blockers(observer, self.work.backend_pid)
         except (psycopg.Error, LancioError, Lost, session.Refused):
             return None
@@ -149,9 +157,9 @@ class Watch:
             return None
         self.holders = tuple(holders)
         waited = self.budget.earlier_s + self.budget.current_s
-        if waited < min(1.0, (self.budget.limit_s or 2.0) / 2):
+        if waited < max(self._next_s, min(1.0, (self.budget.limit_s or 2.0) / 2)):
             return None
-        self._told = now
+        self._next_s = lock.later(waited)
         return self.told(name, waited)
 
     def told(self, name: str, waited_s: float) -> Event:
@@ -165,15 +173,11 @@ class Watch:
             migration=name,
         )
 
-    def _due(self, now: float) -> bool:
-        """Whether to ask who it is: once as soon as it waits, and then with each second that it goes on."""
-        return not self.holders or now - self._told >= 1.0
-
     def owned(self, failure: Failure) -> Failure:
         """A failure as it is to be told: one that this watch has made is a lock timeout."""
-        if not self.cancelled or failure.error.sqlstate != "57014":
+        if failure.error.sqlstate != "57014" or not (self.cancelled or self._cancelled_before):
             return failure
-        self.cancelled = False
+        self.cancelled = self._cancelled_before = False
         said = f"canceling statement due to lock timeout: its waits came to {self.work.lock_timeout_ms} ms together"
         return replace(failure, error=replace(failure.error, sqlstate="55P03", message=said))
 
