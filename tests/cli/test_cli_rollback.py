@@ -59,7 +59,7 @@ def story(tmp_path: Path, database: str) -> str:
 def test_a_rollback_shows_what_is_lost_asks_and_apply_makes_all_as_before(story, database):
     before = printed(database)
     execute(database, "INSERT INTO t (name, mail) VALUES ('a', 'a@b'), ('b', NULL)")
-    status, out, _ = lancio(database, "rollback", story, "--to", "002_seed.sql", "--plan")
+    status, out, _ = lancio(database, "rollback", story, "--to", "002_seed.sql", "--dry-run")
     assert status == 0
     assert "Rehearsed on" in said(out)
     assert "the catalog's fingerprint came back" in said(out)
@@ -109,7 +109,7 @@ def test_what_nothing_brings_back_is_refused_and_what_is_behind_it_can_go_alone(
     assert "lancio restore" in out
     assert "--to 005_drop.sql" in out
     assert lancio(database, "rollback", story, "--to", "005_drop.sql", "--yes")[0] == 0
-    status, out, _ = lancio(database, "rollback", story, "--json", "--plan")
+    status, out, _ = lancio(database, "rollback", story, "--json", "--dry-run")
     document = json.loads(out)
     assert status == 3
     assert not document["go"]
@@ -122,7 +122,7 @@ def test_the_json_of_a_run_is_one_line_an_event(story, database):
     assert status == 0
     assert [each["event"] for each in events] == ["step-rolled-back", "step-rolled-back", "rolled-back"]
     assert events[0]["migration"] == "004_u.sql"
-    document = json.loads(lancio(database, "rollback", story, "--all", "--plan", "--json")[1])
+    document = json.loads(lancio(database, "rollback", story, "--all", "--dry-run", "--json")[1])
     assert {(row["table"], row["rows"]) for row in document["data_loss"]} == {("public.t", 1)}
 
 
@@ -166,7 +166,7 @@ def test_without_a_rehearsal_only_what_people_wrote_runs(story, database):
         (["--script", "--json"], "both given"),
         (["nothing.sql"], "there is no file nothing.sql"),
         (["--no-rehearsal", "--scratch", "x"], "go with the rehearsal"),
-        (["--preamble", "/nowhere.sql"], "cannot be read"),
+        (["--before", "/nowhere.sql"], "cannot be read"),
         (["--last", "0"], "0"),
     ],
 )
@@ -191,16 +191,16 @@ def test_what_was_there_before_the_first_file_comes_from_a_preamble(tmp_path, da
     assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
     status, _, err = lancio(database, "rollback", str(folder), "--yes")
     assert status == 1
-    assert "--preamble" in err
+    assert "--before" in err
     (tmp_path / "before.sql").write_text("CREATE TABLE other (id integer PRIMARY KEY);")
-    assert lancio(database, "rollback", str(folder), "--yes", "--preamble", str(tmp_path / "before.sql"))[0] == 0
+    assert lancio(database, "rollback", str(folder), "--yes", "--before", str(tmp_path / "before.sql"))[0] == 0
     assert execute(database, "SELECT to_regclass('t') IS NULL, to_regclass('other') IS NOT NULL") == [(True, True)]
 
 
 def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows_counted(database):
     empty = printed(database)
     assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0
-    document = json.loads(lancio(database, "rollback", "--platform", "--all", "--plan", "--json")[1])
+    document = json.loads(lancio(database, "rollback", "--platform", "--all", "--dry-run", "--json")[1])
     counted = {row["table"]: row["rows"] for row in document["data_loss"]}
     assert len(document["steps"]) == 8
     assert counted["platform.databases"] == 2
@@ -217,7 +217,7 @@ def test_no_secret_of_a_row_is_shown(tmp_path, database):
     (folder / "1.sql").write_text("CREATE TABLE t (name text, url text);")
     (folder / "2.sql").write_text("INSERT INTO t (name, url) VALUES ('a', 'redis://:hunter2@cache:6379');")
     assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
-    status, out, err = lancio(database, "rollback", str(folder), "--plan")
+    status, out, err = lancio(database, "rollback", str(folder), "--dry-run")
     assert status == 0
     assert "1 row of public.t where" in said(out)
     assert "hunter2" not in out + err

@@ -34,7 +34,7 @@ SHOWN = 12
 @click.command(
     epilog="""\b
 Examples:
-  lancio rollback migrations --plan
+  lancio rollback migrations --dry-run
   lancio rollback migrations --last 2
   lancio rollback migrations 007_add_invoices.sql --with-dependents
   lancio rollback migrations --to 005_create_audit_logs.sql
@@ -51,10 +51,10 @@ Examples:
 )  # fmt: skip
 @click.option("--all", "all_", is_flag=True, help="Take back every applied step.")
 @click.option("--with-dependents", is_flag=True, help="Take back the later steps that hang on these, too.")
-@click.option("--plan", "--dry-run", "dry_run", is_flag=True, help="Show what would run and be lost. Changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would run and be lost. Changes nothing.")
 @click.option("--script", is_flag=True, help="Print the SQL that would run, for psql. Changes nothing.")
 @click.option("--no-rehearsal", is_flag=True, help="Run what was written by hand without trying it first.")
-@click.option("--preamble", metavar="FILE", help="SQL for the scratch database: what was there before the first file.")
+@click.option("--before", metavar="FILE", help="SQL for the scratch database: what was there before the first file.")
 @click.option("--scratch", metavar="URL", help="A server to make scratch databases on, not one of our own.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask, not even where rows are lost.")
 @database_options
@@ -73,7 +73,7 @@ def rollback(
     dry_run: bool,
     script: bool,
     no_rehearsal: bool,
-    preamble: str | None,
+    before: str | None,
     scratch: str | None,
     yes: bool,
     database: str | None,
@@ -107,9 +107,9 @@ def rollback(
         raise UsageError(
             "--script and --json are both given", cause="--script prints SQL, and nothing else.", remedy="Give one."
         )
-    if no_rehearsal and (preamble or scratch):
+    if no_rehearsal and (before or scratch):
         raise UsageError(
-            "--preamble and --scratch go with the rehearsal",
+            "--before and --scratch go with the rehearsal",
             cause="--no-rehearsal tries nothing.",
             remedy="Leave --no-rehearsal away, or the others.",
         )
@@ -131,7 +131,7 @@ def rollback(
         if no_rehearsal:
             prepared = _unrehearsed(graph, choice, downs)
         else:
-            prepared = _rehearsed(graph, choice, applied, downs, session, preamble, scratch)
+            prepared = _rehearsed(graph, choice, applied, downs, session, before, scratch)
         if script:
             return _script(terminal, prepared, session, where)
         if json_ and (dry_run or prepared.refused):
@@ -302,17 +302,17 @@ def _unrehearsed(graph: Graph, choice: Choice, downs: Mapping[str, Migration]) -
 
 def _rehearsed(
     graph: Graph, choice: Choice, applied: Mapping[str, Applied], downs: Mapping[str, Migration], session: work.Session,
-    preamble: str | None, url: str | None,
+    before: str | None, url: str | None,
 ) -> Prepared:  # fmt: skip
     from lancio.executor import fingerprint
     from lancio.planner.diagnosis import masked
     from lancio.proof import scratch, undoing
     from lancio.render import lines
 
-    before = _text(preamble)
+    preamble = _text(before)
     notes = []
     with scratch.server(url, major=session.major, exact=False) as server, _as_user(server, session) as options:
-        with _database(server, options, before) as connection:
+        with _database(server, options, preamble) as connection:
             whole: Rehearsed | None = None
             for each in undoing.rehearse(
                 connection,
@@ -328,7 +328,7 @@ def _rehearsed(
             if not any(why.values()) and (said := undoing.undone(connection, whole)):
                 why[whole.undoings[-1].name] = (said,)
         if not choice.together and not any(why.values()):
-            with _database(server, options, before) as connection:
+            with _database(server, options, preamble) as connection:
                 in_order = undoing.replayed(connection, [graph.file(name) for name in applied])
             if in_order.hash != whole.end.hash:
                 said = "later steps that stay would be otherwise without it, though nothing was read that says so"
@@ -361,13 +361,13 @@ def _rehearsed(
         )
 
 
-def _text(preamble: str | None) -> bytes:
-    if preamble is None:
+def _text(path: str | None) -> bytes:
+    if path is None:
         return b""
     try:
-        return Path(preamble).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise SourceError(f"{preamble} cannot be read", cause=str(error.strerror), remedy="Check the path.") from error
+        raise SourceError(f"{path} cannot be read", cause=str(error.strerror), remedy="Check the path.") from error
 
 
 @contextlib.contextmanager
@@ -411,7 +411,7 @@ def _database(server: Scratch, options: str, preamble: bytes) -> Iterator[Any]:
                     connection.execute(preamble)
             except psycopg.Error as error:
                 raise SourceError(
-                    "the preamble does not run on an empty database",
+                    "the file behind --before does not run on an empty database",
                     cause=" ".join(str(error.diag.message_primary or error).split()),
                     remedy="Mend it: it makes what was there before the first file.",
                 ) from None
@@ -593,7 +593,7 @@ def _show_refused(terminal: Terminal, prepared: Prepared, where: Source) -> None
     for each in prepared.undoings:
         for reason in prepared.why.get(each.name, ()):
             terminal.talk(f"{each.name}: {reason}")
-    terminal.talk(f"REFUSED: there is no script; see lancio rollback {where.words} --plan.")
+    terminal.talk(f"REFUSED: there is no script; see lancio rollback {where.words} --dry-run.")
 
 
 def _agreed(terminal: Terminal, prepared: Prepared, session: work.Session, *, yes: bool, json_: bool) -> bool:

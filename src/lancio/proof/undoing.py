@@ -272,7 +272,7 @@ def _run(connection: psycopg.Connection[Any], facts: FileFacts) -> tuple[list[in
         raise StepFailed(
             f"{facts.name} does not run on the scratch database: {done.message}",
             cause="The way back is found by running the files once more, from an empty database on.",
-            remedy="Give by --preamble a file with what was in the database before the first of them, or a server that "
+            remedy="Give by --before a file with what was in the database before the first of them, or a server that "
             "has what they need by --scratch.",
             where=f"{facts.name}:{done.line}" if done.line else facts.name,
         )
