@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -22,7 +22,7 @@ from lancio.cli.options import (
 from lancio.errors import LancioError, NoGo, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lancio.cli import work
     from lancio.cli.terminal import Terminal
@@ -47,6 +47,10 @@ Examples:
 @backup_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
+@click.option(
+    "--done", metavar="FILE:LINE", multiple=True, help="Of a statement in doubt: it was carried out; go on behind it."
+)
+@click.option("--again", metavar="FILE:LINE", multiple=True, help="Of a statement in doubt: send it again.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -63,12 +67,17 @@ def apply(
     implied: bool,
     by_order: bool,
     trust_history: bool,
+    done: tuple[str, ...],
+    again: tuple[str, ...],
     yes: bool,
     database: str | None,
     role: str | None,
     json_: bool,
 ) -> int:
     """Run what is left to run: each step in a transaction, with its verification and its ledger row.
+
+    A file that cannot be one transaction runs in several, or outside of one; what of it ran is in the ledger, and a
+    run that ended in the middle goes on there.
 
     Nothing is sent unless the preflight is a go; where the database has rows, that takes a known backup
     (`lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and MONGO_URL, the key that seals
@@ -93,8 +102,11 @@ def apply(
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         proposed = None
+        said = decisions(done, again)
         if not adopt:
-            plan = work.plan_of(graph, session, where, to=to, only=only, order=way, data=data_limit(), look="required")
+            plan = work.plan_of(
+                graph, session, where, to=to, only=only, order=way, data=data_limit(), look="required", decided=said
+            )
         else:
             plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
             proposed = proposal(
@@ -133,14 +145,47 @@ def apply(
             if not click.confirm(f"Run this on {session.said}?", err=True):
                 terminal.talk("Nothing was changed.")
                 return 1
-        return launch(plan, session, where.words, settings, terminal)
+        return launch(plan, session, where.words, settings, terminal, said)
 
 
 def _asks(terminal: Terminal) -> bool:
     return sys.stdin.isatty() and terminal.err.isatty()
 
 
-def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str, str], terminal: Terminal) -> int:
+def decisions(done: Sequence[str], again: Sequence[str]) -> dict[tuple[str, int], Literal["done", "again"]]:
+    """What --done and --again say of statements in doubt, by file and line.
+
+    Raises:
+        UsageError: one is not FILE:LINE, or is given both ways.
+    """
+    found: dict[tuple[str, int], Literal["done", "again"]] = {}
+    words: tuple[tuple[Literal["done", "again"], Sequence[str]], ...] = (("done", done), ("again", again))
+    for word, places in words:
+        for place in places:
+            name, _, line = place.rpartition(":")
+            if not name or not line.isdecimal():
+                raise UsageError(
+                    f"--{word} {place} is no place",
+                    cause="It takes a file of the folder and the line at which the statement begins.",
+                    remedy=f"For example: --{word} 004_index.sql:12",
+                )
+            if found.setdefault((name, int(line)), word) != word:
+                raise UsageError(
+                    f"{place} cannot be both done and to be sent again",
+                    cause="It was given to --done and to --again.",
+                    remedy="Leave one of them away.",
+                )
+    return found
+
+
+def launch(
+    plan: Plan,
+    session: work.Session,
+    folder: str,
+    settings: Mapping[str, str],
+    terminal: Terminal,
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
+) -> int:
     """Run the plan, show its events, and return the exit status; `folder` is how a command line names it.
 
     Raises:
@@ -161,6 +206,7 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         flags=session.flags,
         terms=terms(),
         psql=session.target.psql,
+        decided=decided,
     )
     try:
         if terminal.json:

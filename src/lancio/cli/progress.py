@@ -71,6 +71,8 @@ class Live(Lines):
                 )
             case events.Progress() if self.task is not None:
                 self.progress.update(self.task, completed=event.ordinal, summary=event.summary[:40])
+            case events.Underway() if self.task is not None:
+                self.progress.update(self.task, summary=underway(event))
             case events.StepApplied() | events.StepSkipped() | events.StepFailed() | events.Interrupted():
                 if self.task is not None:
                     self.progress.remove_task(self.task)
@@ -153,8 +155,15 @@ def undone(event: Any) -> str:
     if getattr(event, "committed", False):
         return f"✓ {event.migration}  committed just before the run was stopped"
     place = f"[{event.position}/{event.of}] " if hasattr(event, "position") else ""
-    in_doubt = getattr(event, "sqlstate", "") == "08006"
-    return f"{place}✗ {event.migration}  {'lost' if in_doubt else 'rolled back, nothing of it is left'}"
+    if getattr(event, "sqlstate", "") == "08006":
+        return f"{place}✗ {event.migration}  lost"
+    return f"{place}✗ {event.migration}  {event.kept or 'rolled back, nothing of it is left'}"
+
+
+def underway(event: Any) -> str:
+    """`CREATE INDEX CONCURRENTLY by_email: scanning table 45 %`."""
+    percent = "" if event.percent is None else f" {event.percent:.0f} %"
+    return f"{event.summary[:40]}: {event.phase}{percent}"
 
 
 def finished(event: Any) -> str:

@@ -96,7 +96,11 @@ class _Collected:
             by_statement.setdefault(op.statement, []).append(op)
         given: set[str] = set()
         stranger = False
-        for index, statement in enumerate(facts.statements):
+        # Of a file that is finished, fewer statements are sent than were read.
+        read = facts.ops.statements if facts.ops is not None else facts.statements
+        ordinals = {each.span.start: at for at, each in enumerate(read)}
+        for statement in facts.statements:
+            index = ordinals[statement.span.start]
             place = Place(facts.name, statement.span.line, statement.summary)
             parsed = _parsed(statement)
             if parsed is not None:

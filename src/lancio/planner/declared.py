@@ -102,7 +102,7 @@ def read(migration: Migration, ops: FileOps) -> Declared:
             creates.append((each.text, each.line))
             if directives.subject(each.text) is None:
                 problem = "what a file creates is an object (`table app.orders`) or a row"
-        elif each.word != "allow":  # that is for the rules of `lancio check`
+        elif each.word not in ("allow", "no-transaction"):  # for the rules of `lancio check`, and for the segments
             values[each.word].append(each.text)
         if problem:
             message = f"{place}: `lancio: {each.word} {each.text}` cannot be understood: {problem}"

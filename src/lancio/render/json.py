@@ -89,6 +89,7 @@ def state(state: FileState) -> dict[str, Any]:
         "because": state.because,
         "disagrees": list(state.disagrees),
         "origin": state.origin,
+        "begun": state.begun,
     }
 
 
