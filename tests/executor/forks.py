@@ -6,6 +6,7 @@ argument, …]`. It answers with the child's process id, and with `done PID STAT
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -17,12 +18,8 @@ from pathlib import Path
 
 
 def main() -> None:
-    import lancio.cli.apply
-    import lancio.cli.plan
-    import lancio.executor.runner
-    import lancio.executor.snapshot
-    import lancio.planner.plan
-    import lancio.render.json
+    for name in ("cli.apply", "cli.plan", "executor.runner", "executor.snapshot", "planner.plan", "render.json"):
+        importlib.import_module(f"lancio.{name}")
     from lancio.cli.main import run
 
     for line in sys.stdin:
