@@ -16,7 +16,7 @@ from lancio.planner import outcomes as outcomes_
 from lancio.planner import states as judging
 from lancio.planner.bind import Binder
 from lancio.planner.model import Finding, Missing, Place, Plan, Requirement, Step
-from lancio.planner.rows import contradicts
+from lancio.planner.rows import contradicts, identifier
 from lancio.reading.model import FileOps
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def make(
     outcome = outcomes if outcomes is not None else outcomes_.of(graph, profiles.load(graph.server_version))
     states = judging.judge(graph, live, ledger, outcome, origins)
     half = _half(graph, in_progress or {})
-    states = tuple(_begun(each, half.get(each.name)) for each in states)
+    invalid = _invalid_indexes(graph, live)
+    states = tuple(_begun(each, half.get(each.name), invalid.get(each.name, ())) for each in states)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
     left: set[str] = set()
@@ -116,6 +117,7 @@ def make(
         *_server(pending, live),
         *_unsendable(pending, cuts),
         *_changed_behind(half, {facts.name for facts in pending}),
+        *_invalid(invalid, {facts.name for facts in pending}, live),
         *_doubtful(half, {facts.name for facts in pending}, commands.folder),
         *_gone(states, commands),
         *_changed(states, commands),
@@ -335,7 +337,10 @@ def _half(graph: Graph, in_progress: Mapping[str, tuple[segments.Ran, ...]]) -> 
     }
 
 
-def _begun(state: FileState, half: segments.Begun | None) -> FileState:
+def _begun(state: FileState, half: segments.Begun | None, invalid: Sequence[str]) -> FileState:
+    if invalid:
+        said = tuple(f"index {each} is invalid: an attempt to build it was cut off" for each in invalid)
+        state = replace(state, disagrees=(*state.disagrees, *said))
     if half is None or not half.of:
         return state
     whole = len(half.done) == half.of and state.state == "applied"
@@ -376,6 +381,38 @@ def _changed_behind(half: Mapping[str, segments.Begun], pending: Collection[str]
                 )
             )
     return found
+
+
+def _invalid_indexes(graph: Graph, live: Live) -> dict[str, tuple[str, ...]]:
+    """Indexes that are left invalid, by the file that makes them; under "" those that none makes."""
+    makers = {effect.name: facts.name for facts in graph.files for effect in facts.creates if effect.kind == "relation"}
+    found: dict[str, tuple[str, ...]] = {}
+    for each in live.catalog.objects.values():
+        if each.facts.get("valid") == "no":
+            maker = makers.get(each.name.full, "")
+            found[maker] = (*found.get(maker, ()), each.name.full)
+    return found
+
+
+def _invalid(invalid: Mapping[str, tuple[str, ...]], pending: Collection[str], live: Live) -> list[Finding]:
+    """Indexes that no query uses, though each writing keeps them."""
+    found = []
+    for name, indexes in invalid.items():
+        for index in indexes:
+            message = f"index {index} is invalid: an attempt to build it CONCURRENTLY failed or was cut off"
+            remedy, commands = f"{name} drops it and builds it anew.", ()
+            if name not in pending:
+                remedy = "No query uses it, and every write keeps it. Build it anew, or drop it if it is not wanted."
+                again = "REINDEX INDEX CONCURRENTLY" if live.version >= REINDEX_CONCURRENTLY else "REINDEX INDEX"
+                named = ".".join(identifier(part) for part in index.split(".", 1))
+                commands = tuple(
+                    f"psql \"$DATABASE_URL\" -c '{sql} {named}'" for sql in (again, "DROP INDEX CONCURRENTLY")
+                )
+            found.append(Finding("invalid-index", "warning", message, None, remedy, commands))
+    return found
+
+
+REINDEX_CONCURRENTLY = 120000
 
 
 def _doubtful(half: Mapping[str, segments.Begun], pending: Collection[str], folder: str) -> list[Finding]:

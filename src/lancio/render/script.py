@@ -122,8 +122,18 @@ def _step(step: Step, role: str | None, read: list[str]) -> Iterator[str]:
         yield from map(_verification, facts.checks)
         yield "COMMIT;"
         return
-    last = cut.segments[-1] if not cut.segments[-1].alone else None
-    for segment in cut.segments:
+    left = {each.span.start for each in facts.statements}
+    for each in segments.whole(facts):
+        if step.begun and each.span.start not in left and segments.sets(each):
+            yield f"-- line {each.span.line} again, for the session"
+            yield _ended(each)
+    parts = [
+        each._replace(statements=tuple(one for one in each.statements if one.span.start in left))
+        for each in cut.segments
+    ]
+    parts = [each for each in parts if each.statements]
+    last = parts[-1] if parts and not parts[-1].alone else None
+    for segment in parts:
         if not segment.alone:
             yield from _opened(facts, segment.statements, segment.begin, read)
             yield "SET CONSTRAINTS ALL IMMEDIATE;"

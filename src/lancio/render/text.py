@@ -111,11 +111,15 @@ def segments_of(step: Step, cells: int) -> list[str]:
     """What of a step commits together, and what stays where it ends in the middle; nothing for one transaction."""
     if step.cut is None or not step.cut.apart:
         return []
+    left = {each.span.start for each in step.facts.statements}
     said = []
     for segment in step.cut.segments:
-        lines = [f"{each.span.line}" for each in segment.statements]
-        lines = lines if len(lines) <= 2 else [f"{lines[0]}-{lines[-1]}"]
-        said.append(f"line {', '.join(lines)} {f'alone ({segment.alone})' if segment.alone else 'one transaction'}")
+        lines = [f"{each.span.line}" for each in segment.statements if each.span.start in left]
+        if lines:
+            where = f"line {lines[0]}" if len(lines) == 1 else f"lines {lines[0]}-{lines[-1]}"
+            said.append(f"{where} {f'alone ({segment.alone})' if segment.alone else 'one transaction'}")
+    if not said:
+        return wrap("all its statements ran: its verification and its ledger row are left", cells, first="     ")
     found = wrap(f"not one transaction: {listed(said, 8)}", cells, first="     ")
     return found + wrap("where it ends in the middle, those before stay and the next run goes on", cells, first="     ")
 
@@ -134,6 +138,10 @@ def preflight(plan: Plan, cells: int, *, server: str = "", unfold: bool = False)
     wants = {service.variable: is_set for service, is_set in plan.wants}
     if plan.items:
         lines += groups.groups(plan, steps, cells, unfold=unfold)
+    for step in plan.steps:
+        if said := segments_of(step, cells):
+            begun = f"; begun: {step.begun}" if step.begun else ""
+            lines += [*wrap(f"{step.facts.name}{begun}", cells, first="  · "), *said, ""]
     for step in plan.steps if not plan.items else ():
         facts = step.facts
         lines += wrap(steps.title(facts.name), cells)
