@@ -68,8 +68,8 @@ def of_object(
 ) -> Account:
     """Who makes, changes and drops an object, who needs it, and whether it is in the database.
 
-    `live` are the full names of all that the database has, `invalid` of its indexes that no query uses. Raises UsageError where no file names such
-    an object, or several are called so.
+    `live` are the full names of all that the database has, `invalid` of its indexes that no query uses. Raises
+    UsageError where no file names such an object, or several are called so.
     """
     around = neighbourhood.of_object(chronicle, said)
     entries = around.history.entries if around.history is not None else ()

@@ -400,7 +400,8 @@ def _invalid(invalid: Mapping[str, tuple[str, ...]], pending: Collection[str], l
     for name, indexes in invalid.items():
         for index in indexes:
             message = f"index {index} is invalid: an attempt to build it CONCURRENTLY failed or was cut off"
-            remedy, commands = f"{name} drops it and builds it anew.", ()
+            remedy = f"{name} drops it and builds it anew."
+            commands: tuple[str, ...] = ()
             if name not in pending:
                 remedy = "No query uses it, and every write keeps it. Build it anew, or drop it if it is not wanted."
                 again = "REINDEX INDEX CONCURRENTLY" if live.version >= REINDEX_CONCURRENTLY else "REINDEX INDEX"

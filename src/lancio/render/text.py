@@ -139,9 +139,9 @@ def preflight(plan: Plan, cells: int, *, server: str = "", unfold: bool = False)
     if plan.items:
         lines += groups.groups(plan, steps, cells, unfold=unfold)
     for step in plan.steps:
-        if said := segments_of(step, cells):
+        if parts := segments_of(step, cells):
             begun = f"; begun: {step.begun}" if step.begun else ""
-            lines += [*wrap(f"{step.facts.name}{begun}", cells, first="  · "), *said, ""]
+            lines += [*wrap(f"{step.facts.name}{begun}", cells, first="  · "), *parts, ""]
     for step in plan.steps if not plan.items else ():
         facts = step.facts
         lines += wrap(steps.title(facts.name), cells)
