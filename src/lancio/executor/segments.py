@@ -198,7 +198,7 @@ class Walk:
             if about.waits:
                 # Nobody's reading or writing waits for such a statement, so it may wait for others.
                 work.ask(QUERIES["wait_for_locks"], "0")
-            self._hand_over(local=False)
+            self._hand_over()
         except Lost as lost:
             yield from self._lost(lost, part)
             raise AssertionError("a lost connection ends the run") from lost
@@ -261,12 +261,11 @@ class Walk:
             time.sleep(POLL_S)
         return told >= 0
 
-    def _hand_over(self, *, local: bool) -> None:
+    def _hand_over(self) -> None:
         """The settings that the file reads, for a statement that has no transaction to bind them to."""
-        query = QUERIES["setting"] if local else QUERIES["session_setting"]
         for setting in self.step.facts.settings:
             if setting in self.run.settings:
-                self.lane.work.ask(query, setting, self.run.settings[setting])
+                self.lane.work.ask(QUERIES["session_setting"], setting, self.run.settings[setting])
 
     def _ran(self, ordinal: int, statement: Statement) -> Ran | None:
         """What the ledger has of a statement; nothing that a changed text could be taken for."""
