@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -27,7 +27,7 @@ from lancio.cli.report import around_options
 from lancio.errors import LancioError, NoGo, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lancio.cli import work
@@ -61,6 +61,10 @@ Examples:
 @click.option(
     "--plan", "kept", metavar="FILE", help="Run what `lancio plan --save` kept, if nothing has changed since."
 )
+@click.option(
+    "--done", metavar="FILE:LINE", multiple=True, help="Of a statement in doubt: it was carried out; go on behind it."
+)
+@click.option("--again", metavar="FILE:LINE", multiple=True, help="Of a statement in doubt: send it again.")
 @backup_first_options
 @around_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
@@ -85,12 +89,17 @@ def apply(
     scratch: str | None,
     baseline: Path | None,
     report: Path | None,
+    done: tuple[str, ...],
+    again: tuple[str, ...],
     yes: bool,
     database: str | None,
     role: str | None,
     json_: bool,
 ) -> int:
     """Run what is left to run: each step in a transaction, with its verification and its ledger row.
+
+    A file that cannot be one transaction runs in several, or outside of one; what of it ran is in the ledger, and a
+    run that ended in the middle goes on there.
 
     Nothing is sent unless the preflight is a go; where the database has rows, that takes a known backup
     (--backup, `lancio backup make`, `lancio backup note`) or --no-backup. Addresses of services come from REDIS_URL and
@@ -122,10 +131,20 @@ def apply(
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         proposed = None
+        said = decisions(done, again)
         if not adopt:
             minimal = promise is not None and promise.choice.minimal
             plan = work.plan_of(
-                graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit(), look="required"
+                graph,
+                session,
+                where,
+                to=to,
+                only=only,
+                minimal=minimal,
+                order=way,
+                data=data_limit(),
+                look="required",
+                decided=said,
             )
         else:
             plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
@@ -176,11 +195,37 @@ def apply(
                 return 1
         if promise is not None:
             planfile.hold(promise, plan, session, str(kept))  # somebody may have been asked meanwhile
-        return launch(plan, session, where.words, settings, terminal, baseline=baseline, report=report)
+        return launch(plan, session, where.words, settings, terminal, baseline=baseline, report=report, decided=said)
 
 
 def _asks(terminal: Terminal) -> bool:
     return sys.stdin.isatty() and terminal.err.isatty()
+
+
+def decisions(done: Sequence[str], again: Sequence[str]) -> dict[tuple[str, int], Literal["done", "again"]]:
+    """What --done and --again say of statements in doubt, by file and line.
+
+    Raises:
+        UsageError: one is not FILE:LINE, or is given both ways.
+    """
+    found: dict[tuple[str, int], Literal["done", "again"]] = {}
+    words: tuple[tuple[Literal["done", "again"], Sequence[str]], ...] = (("done", done), ("again", again))
+    for word, places in words:
+        for place in places:
+            name, _, line = place.rpartition(":")
+            if not name or not line.isdecimal():
+                raise UsageError(
+                    f"--{word} {place} is no place",
+                    cause="It takes a file of the folder and the line at which the statement begins.",
+                    remedy=f"For example: --{word} 004_index.sql:12",
+                )
+            if found.setdefault((name, int(line)), word) != word:
+                raise UsageError(
+                    f"{place} cannot be both done and to be sent again",
+                    cause="It was given to --done and to --again.",
+                    remedy="Leave one of them away.",
+                )
+    return found
 
 
 def launch(
@@ -192,6 +237,7 @@ def launch(
     *,
     baseline: Path | None = None,
     report: Path | None = None,
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
 ) -> int:
     """Run the plan, show its events, and return the exit status; `folder` is how a command line names it.
 
@@ -221,6 +267,7 @@ def launch(
         terms=terms(),
         psql=session.target.psql,
         **patience(),
+        decided=decided,
     )
     if recorder is not None:
         stream = recorder.listen(stream)

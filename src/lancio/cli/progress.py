@@ -74,6 +74,8 @@ class Live(Lines):
                 )
             case events.Progress() if self.task is not None:
                 self.progress.update(self.task, completed=event.ordinal, summary=event.summary[:40])
+            case events.Underway() if self.task is not None:
+                self.progress.update(self.task, summary=underway(event))
             case events.StepApplied() | events.StepSkipped() | events.StepFailed() | events.Interrupted():
                 if self.task is not None:
                     self.progress.remove_task(self.task)
@@ -161,7 +163,14 @@ def undone(event: Any) -> str:
         return f"✓ {event.migration}  committed just before the run was stopped"
     place = f"[{event.position}/{event.of}] " if hasattr(event, "position") else ""
     in_doubt = getattr(event, "sqlstate", "") in LOST
-    return f"{place}✗ {event.migration}  {'lost' if in_doubt else 'rolled back, nothing of it is left'}"
+    left = getattr(event, "kept", "") or "rolled back, nothing of it is left"
+    return f"{place}✗ {event.migration}  {'lost' if in_doubt else left}"
+
+
+def underway(event: Any) -> str:
+    """`CREATE INDEX CONCURRENTLY by_email: scanning table 45 %`."""
+    percent = "" if event.percent is None else f" {event.percent:.0f} %"
+    return f"{event.summary[:40]}: {event.phase}{percent}"
 
 
 def finished(event: Any) -> str:

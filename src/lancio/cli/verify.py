@@ -50,15 +50,19 @@ def verify(
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         found = asked(graph, session)
+        begun = half_way(graph, session)
     failed = [each for each in found if not each.held]
     if json_:
-        terminal.data(json.document({"holds": not failed, "checks": found}))
+        terminal.data(json.document({"holds": not failed, "checks": found, "begun": begun}))
         return 1 if failed else 0
     for each in found:
         mark = "✓" if each.held else "✗"
         for line in wrap(f"{each.migration}: {each.says}", terminal.cells, first=f"{mark} "):
             terminal.data(f"{line}\n")
         for line in wrap(each.why, terminal.cells, first="    ") if each.why else []:
+            terminal.data(f"{line}\n")
+    for name, says in begun.items():
+        for line in wrap(f"{name} is begun: {says}; it is verified at its end", terminal.cells, first="· "):
             terminal.data(f"{line}\n")
     if not found:
         terminal.data("Nothing of this folder is in the ledger of this database, so there is nothing to verify.\n")
@@ -67,6 +71,16 @@ def verify(
     else:
         terminal.data(f"All {counted(len(found), 'check')} hold.\n")
     return 1 if failed else 0
+
+
+def half_way(graph: Graph, session: work.Session) -> dict[str, str]:
+    """How far the files are that were begun and are not applied whole, by their names."""
+    from lancio.executor import ledger, remains
+    from lancio.planner import segments
+
+    files = {facts.name: facts for facts in graph.files}
+    rows = remains.settled(session.connection, files, ledger.in_progress(session.connection), {})
+    return {name: segments.begun(files[name], ran).says for name, ran in rows.items() if name in files}
 
 
 def asked(graph: Graph, session: work.Session) -> list[Result]:

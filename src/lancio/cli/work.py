@@ -132,6 +132,7 @@ def plan_of(
     data: float | Literal[False] | None = False,
     adopted: Sequence[str] = (),
     look: Literal["", "required", "all"] = "",
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
 ) -> Plan:
     """Ask the live database and make the plan; nothing is changed there. Files in `adopted` count as recorded.
 
@@ -141,11 +142,13 @@ def plan_of(
     With `look` what is around the catalog is asked as well (rights, locks, room, backups …): of services outside all of
     them, or only the required ones.
 
+    `decided` says of statements in doubt, by file and line, whether they were done.
+
     Raises:
         UsageError: `to` or `only` names a file that the folder does not have.
     """
     from lancio.catalog import profile
-    from lancio.executor import ledger, snapshot
+    from lancio.executor import ledger, remains, snapshot
     from lancio.planner import outcomes, plan
     from lancio.reading import cache
 
@@ -158,9 +161,13 @@ def plan_of(
             )
     live = snapshot.take(session.connection, graph)
     recorded = ledger.read(session.connection)
+    begun = ledger.in_progress(session.connection)
+    if begun:
+        begun = remains.settled(session.connection, {facts.name: facts for facts in graph.files}, begun, decided or {})
     made = plan.make(
         graph,
         live,
+        in_progress=begun,
         ledger={name: applied.checksum for name, applied in recorded.items()},
         origins={name: applied.origin for name, applied in recorded.items()},
         outcomes=outcomes.kept(graph, profile.load(graph.server_version), cache.usual()),

@@ -81,7 +81,7 @@ def resolve(lane: Lane, position: int, step: Step, sent: Composed, lost: Lost) -
     name = step.facts.name
     following = run.plan.steps[position].facts.name if lane.work.in_flight else ""
     lane.work.connection.close()
-    found = committed_of(lane, *lane.unflushed, name, following)
+    found = lane.committed(*lane.unflushed, name, following)
     committed = None if found is None else name in found
     taken_back = [each for each in lane.unflushed if found is not None and each not in found]
     run.applied = [each for each in run.applied if each not in taken_back]
@@ -100,7 +100,10 @@ def resolve(lane: Lane, position: int, step: Step, sent: Composed, lost: Lost) -
         kept = " or ".join([*taken_back, name])
         stands = f"A new connection found no ledger row: nothing of {kept} was kept."
         if run.half_done(name):
-            stands = f"A new connection found no ledger row of {name}: what it began is looked at when it runs again."
+            stands = (
+                f"A new connection found no ledger row of {name}: {run.half_way(name)}, as far as was heard. "
+                "What it began is looked at when it runs again."
+            )
     else:
         remedy = (
             "When the server answers again, run the same command: it goes on at the right step. lancio status says "

@@ -2,7 +2,7 @@
 
 RunStarted ─▶ (StepStarted ─▶ Progress* ─▶ Verified ─▶ StepApplied)* ─▶ RunFinished
                   └▶ StepFailed or Interrupted, and the run ends there
-Waiting and Notice may stand between any two of them.
+Waiting, Underway and Notice may stand between any two of them.
 """
 
 from __future__ import annotations
@@ -160,6 +160,20 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Underway(Event):
+    """How far a long statement is, as the server's own views of progress have it; told when it has moved on.
+
+    `percent` is of the phase, None where the server does not count it.
+    """
+
+    migration: str
+    line: int
+    summary: str
+    phase: str
+    percent: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(Event):
     """What the server told besides: NOTICE, WARNING, INFO."""
 
@@ -205,7 +219,8 @@ class StepApplied(Event):
 class StepFailed(Event):
     """The step was rolled back; the steps before it stay.
 
-    `ordinal` is the failing statement, counted from 1; None where it was not a statement of the file.
+    `ordinal` is the failing statement, counted from 1; None where it was not a statement of the file. `kept` says, of
+    a file that is not one transaction, which of its statements stay.
     """
 
     migration: str
@@ -214,17 +229,19 @@ class StepFailed(Event):
     diagnosis: Diagnosis
     sqlstate: str = ""
     ordinal: int | None = None
+    kept: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interrupted(Event):
-    """The user asked to stop: the step at work was rolled back, unless `committed` was quicker."""
+    """The user asked to stop: the step at work was rolled back, unless `committed` was quicker; `kept` as above."""
 
     signal: str
     applied: tuple[str, ...]
     remaining: tuple[str, ...]
     migration: str = ""
     committed: bool = False
+    kept: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

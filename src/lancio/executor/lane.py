@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import orjson
 
 from lancio.errors import Interrupted, LockHeld, StepFailed
-from lancio.executor import doubt, events, evidence, ledger, session
-from lancio.executor.composed import Composed, body, compose, deallocates, isolated
+from lancio.executor import doubt, events, evidence, ledger, remains, segments, session
+from lancio.executor.composed import Composed, Part, body, compose, deallocates, isolated
 from lancio.executor.events import Event, HeldLock
 from lancio.executor.failures import explained, line_of, said_by, shown, without
 from lancio.executor.session import (
     LEDGER_QUERIES,
-    QUERIES,
     Answer,
     Command,
     Failure,
@@ -28,7 +27,6 @@ from lancio.executor.session import (
 from lancio.executor.waiting import CONTENTION, Tries, Watch, again
 from lancio.planner.diagnosis import Evidence, Said, Spot, diagnose, masked
 from lancio.planner.model import Place
-from lancio.planner.rows import identifier
 from lancio.postgres import redact, secrets_of
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 
     from lancio.executor.run import Run
     from lancio.executor.session import ServerMessage
-    from lancio.planner.model import Effect, Step
+    from lancio.planner.model import Step
     from lancio.reading.model import Statement
 
 EVENTS_EVERY_S = 0.5
@@ -64,8 +62,6 @@ class Lane:
     """Steps put together since the last one whose commit waits for the disk."""
     waited_at: float = 0.0
     """When that one was put together, on the monotonic clock."""
-    spent_ms: float = 0.0
-    """What the statement took that stands alone in the file at hand, in milliseconds."""
     unflushed: list[str] = field(default_factory=list)
     """Committed steps that a crash of the server could still take back, with their ledger rows."""
 
@@ -104,22 +100,24 @@ class Lane:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         name = step.facts.name
+        part: Part | None = None
+        if segments.apart(self.run, step):
+            came_to = yield from segments.Walk(self, position, step).until_last()
+            if isinstance(came_to, segments.Failed):
+                return came_to
+            part = came_to
         self.watch.begin()
-        if step.facts.lone is not None:
-            wrong = yield from self._alone(position, step, step.facts.lone)
-            if wrong is not None:
-                return wrong
-            self.watch.begin()
         composed = self.composed.pop(position, None)
         if composed is not None and self.work.in_flight:
             sent = composed  # it was sent while the step before was at work
         else:
-            sent = self._composed(position, step)
+            sent = self._composed(position, step, part=part)
             self._carry_events(sent)
         kept: list[Event] = []
         answers: Answer | None = None
         failure: Failure | None = None
         committed = cancelled = False
+        shown: remains.Underway | None = None
         clock = time.monotonic()
         try:
             for came in self.work.run(
@@ -132,7 +130,7 @@ class Lane:
                     now = time.monotonic()
                     if found := sent.statements.get(came.index):
                         ordinal, statement = found
-                        if len(sent.statements) == 1:
+                        if len(sent.statements) == 1 and part is None:
                             continue
                         yield self.run.tell(
                             events.Progress(
@@ -140,7 +138,7 @@ class Lane:
                                 run=self.run.id,
                                 migration=name,
                                 ordinal=ordinal + 1,
-                                of=len(sent.statements),
+                                of=len(sent.statements) if part is None else part.of,
                                 line=statement.span.line,
                                 summary=statement.summary,
                                 tag=came.tag,
@@ -161,10 +159,12 @@ class Lane:
                     place = sent.statements.get(came.index)
                     where = Place(name, line_of(place[1], came.notice), place[1].summary) if place else None
                     yield self.run.tell(self._notice(name, came.notice, where))
-                elif (
-                    isinstance(came, Quiet) and not self.run.signals.name and (waiting := self.watch.look(name, clock))
-                ):
-                    yield self.run.tell(waiting)
+                elif isinstance(came, Quiet) and not self.run.signals.name:
+                    if (found := sent.statements.get(came.index)) and (told := self.underway(name, found[1], shown)):
+                        shown = remains.Underway(told.phase, told.percent)
+                        yield self.run.tell(told)
+                    if waiting := self.watch.look(name, clock):
+                        yield self.run.tell(waiting)
                 if self.run.signals.name and not cancelled and not committed:
                     cancelled = True
                     self.work.cancel()
@@ -180,6 +180,7 @@ class Lane:
                 yield from self.interrupted(name, committed=False)
             return sent, failure
         duration, locks = _ledger_answer(answers)
+        self.run.begun.pop(name, None)
         self.run.applied.append(name)
         self.unflushed = [] if sent.durable else [*self.unflushed, name]
         checks = tuple(check.says for check in step.facts.checks)
@@ -211,78 +212,26 @@ class Lane:
             raise session.refusal(failure.error, f"{name} is applied, but the session could not be reset behind it")
         return None
 
-    # --- a statement that cannot run in a transaction -----------------------------------------------------------------
+    # --- how far it is ------------------------------------------------------------------------------------------------
 
-    def _alone(
-        self, position: int, step: Step, statement: Statement
-    ) -> Generator[Event, None, tuple[Composed, Failure] | None]:
-        """Send a file's only statement by itself; the value is None when it is done, else what failed.
-
-        That the file was begun is in the ledger before it is sent, and the file's row comes after it: in between, a
-        run that ends leaves the statement done, not done, or, of an index, half done. The next run looks.
-        """
-        name = step.facts.name
-        sent = Composed(statements={0: (0, statement)}, commit=1, alone=True)
-        self.spent_ms = 0.0
-        sent.add(Command(statement.sql, keep=False))
-        clock = time.monotonic()
-        try:
-            self._keep_events()
-            made = next((each for each in step.facts.creates if each.kind == "relation"), None)
-            gone = next((each for each in step.facts.drops if each.kind == "relation"), None)
-            state = self._index_state(made or gone)
-            begun = self.work.ask(LEDGER_QUERIES["begun"], name, str(self.run.id))[0][0] == "t"
-            if made is not None and state == "f":
-                yield self.run.tell(
-                    self._remark(name, f"{made.object} was left invalid by an earlier attempt: made anew")
-                )
-                session.collect(self.work, [Command(f"DROP INDEX CONCURRENTLY {_quoted(made.name)}")])
-            if begun and ((made is not None and state == "t") or (gone is not None and state == "")):
-                yield self.run.tell(self._remark(name, "an earlier run had done this before it ended"))
-                return None
-            # Nobody's reading or writing waits for such a statement, so it may wait for others.
-            self.work.ask(QUERIES["wait_for_locks"], "0")
-            failure: Failure | None = None
-            cancelled = False
-            for came in self.work.run(sent.commands, signals=self.run.signals):
-                if isinstance(came, Failure):
-                    failure = came
-                elif isinstance(came, Told):
-                    place = Place(name, line_of(statement, came.notice), statement.summary)
-                    yield self.run.tell(self._notice(name, came.notice, place))
-                elif (
-                    isinstance(came, Quiet)
-                    and not self.run.signals.name
-                    and (waiting := self._in_the_way(name, time.monotonic() - clock))
-                ):
-                    yield self.run.tell(waiting)
-                if self.run.signals.name and not cancelled:
-                    cancelled = True
-                    self.work.cancel()
-            if failure is not None:
-                session.collect(self.work, self.work.reset(f"{self.run.token}:{position - 1}"))
-        except Lost as lost:
-            yield from self._lost(position, step, sent, lost)
-            raise AssertionError("a lost connection ends the run") from lost
-        self.spent_ms = round((time.monotonic() - clock) * 1000, 3)
-        if failure is not None and cancelled and failure.error.sqlstate == "57014":
-            yield from self.interrupted(name, committed=False)
-        return None if failure is None else (sent, failure)
-
-    def _index_state(self, index: Effect | None) -> str:
-        """ "t" for a valid index, "f" for an invalid one, "" where there is none."""
-        rows = self.work.ask(QUERIES["index_state"], _quoted(index.name)) if index is not None else ()
-        return (rows[0][0] or "") if rows else ""
-
-    def _remark(self, name: str, message: str) -> Event:
-        return events.Notice(
-            number=self.run.next(), run=self.run.id, migration=name, severity="NOTICE", message=message
+    def underway(self, name: str, statement: Statement, shown: remains.Underway | None) -> events.Underway | None:
+        """What the server reports of the statement at work, where that is news; seen by a second connection."""
+        now = self.watch.progress()
+        if now is None or (
+            shown is not None
+            and now.phase == shown.phase
+            and abs((now.percent or 0.0) - (shown.percent or 0.0)) < segments.UNDERWAY_STEP
+        ):
+            return None
+        return events.Underway(
+            number=self.run.next(),
+            run=self.run.id,
+            migration=name,
+            line=statement.span.line,
+            summary=statement.summary,
+            phase=now.phase,
+            percent=now.percent,
         )
-
-    def _keep_events(self) -> None:
-        """Write the events so far, and wait for the disk."""
-        if self.run.id is not None:
-            self._store(self.run.id)
 
     def _store(self, run: int, *more: Command) -> None:
         """Write the pending events, and more, in a transaction of the runner's own whose commit waits for the disk.
@@ -309,11 +258,11 @@ class Lane:
             sent.written = len(self.run.pending)
         sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.run.pending[: sent.written])
 
-    def _composed(self, position: int, step: Step, *, guarded: bool = False) -> Composed:
+    def _composed(self, position: int, step: Step, *, guarded: bool = False, part: Part | None = None) -> Composed:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
-        durable = self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
+        durable = part is not None or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
         self.together, self.waited_at = (0, now) if durable else (self.together + 1, self.waited_at)
         return compose(
             self.work,
@@ -324,7 +273,7 @@ class Lane:
             token=self.run.token,
             durable=durable,
             guarded=guarded,
-            spent_ms=self.spent_ms,
+            part=part,
         )
 
     def _ahead(self, position: int, sent: Composed) -> list[Command] | None:
@@ -340,7 +289,7 @@ class Lane:
             return None  # an isolation level must come before any query, the guard among them
         if (
             step.facts.name in self.run.known
-            or step.facts.lone is not None
+            or segments.apart(self.run, step)
             or deallocates(self.run.plan.steps[position - 1])
         ):
             return None
@@ -391,6 +340,7 @@ class Lane:
             evidence=self._evidence(said, spot),
             applied=self.run.standing(),
         )
+        sent.kept = self.run.half_way(facts.name)
         diagnosis = explained(diagnosis, sent, failure)
         diagnosis = without(diagnosis, secrets_of(self.run.settings))
         yield self.run.tell(
@@ -403,6 +353,7 @@ class Lane:
                 diagnosis=diagnosis,
                 sqlstate=error.sqlstate,
                 ordinal=ordinal,
+                kept=self.run.half_way(facts.name),
             )
         )
         yield self.finish("failed")
@@ -439,12 +390,13 @@ class Lane:
                 remaining=remaining,
                 migration=migration,
                 committed=committed,
+                kept=self.run.half_way(migration) if migration and not committed else "",
             )
         )
         yield self.finish("interrupted")
         stands = f"{len(self.run.applied)} of {len(names)} steps are applied"
         if migration and not committed and self.run.half_done(migration):
-            stands += f"; {migration} was stopped, and what it began is looked at when it runs again"
+            stands += f"; of {migration} {self.run.half_way(migration)}; what it began is looked at when it runs again"
         elif migration and not committed:
             stands += f"; {migration} was rolled back, nothing of it is left"
         raise Interrupted(
@@ -461,9 +413,9 @@ class Lane:
         """
         return doubt.resolve(self, position, step, sent, lost)
 
-    def _in_the_way(self, name: str, waited: float) -> Event | None:
-        """Who keeps a statement waiting that waits without a limit; None if nobody does, or it cannot be told."""
-        return self.watch.look(name, time.monotonic() - waited, limited=False)
+    def committed(self, *names: str) -> set[str] | None:
+        """Which of these steps the ledger has, once the old server process is gone; None if nobody answers."""
+        return doubt.committed_of(self, *names)
 
     def _notice(self, name: str, notice: ServerMessage, where: Place | None) -> Event:
         secrets = secrets_of(self.run.settings)
@@ -497,9 +449,3 @@ def _ledger_answer(answer: Answer | None) -> tuple[float, tuple[HeldLock, ...]]:
     duration, locks = answer.rows[0]
     held = tuple(HeldLock(each["relation"], each["mode"]) for each in orjson.loads(locks or "[]"))
     return round(float(duration or 0), 3), held
-
-
-def _quoted(full_name: str) -> str:
-    """A schema's object by its full name, as SQL."""
-    schema, _, name = full_name.partition(".")
-    return f"{identifier(schema)}.{identifier(name)}"

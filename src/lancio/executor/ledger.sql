@@ -175,3 +175,58 @@ FROM lancio.run AS r JOIN pg_catalog.pg_stat_activity AS a ON a.pid = $1::intege
 WHERE (pg_catalog.to_jsonb(r) ->> 'backend_pid')::integer = a.pid AND r.finished_at IS NULL
   AND r.started_at >= a.backend_start
 ORDER BY r.id DESC LIMIT 1
+
+-- name: has_segments
+SELECT pg_catalog.to_regclass('lancio.begun') IS NOT NULL AS found
+
+-- name: in_progress
+-- Statements of files that were begun and are not applied whole. Those of a file that was applied before and is run
+-- again belong to a later run than its row.
+SELECT b.migration, b.ordinal, b.line, b.summary, b.hash, b.alone, b.state, b.before, b.duration_ms
+FROM lancio.begun AS b
+WHERE NOT EXISTS (SELECT FROM lancio.step AS s WHERE s.migration = b.migration AND s.run >= b.run)
+ORDER BY b.migration, b.ordinal
+
+-- name: add_statements
+-- Statements that commit together with this row, in the middle of a file.
+INSERT INTO lancio.begun AS b (migration, ordinal, run, backend_pid, line, summary, hash, alone, state, duration_ms)
+SELECT $1, s.ordinal, $2::bigint,
+       (SELECT l.pid FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = 1
+          AND (l.classid::bigint << 32 | l.objid::bigint) = $3::bigint),
+       s.line, s.summary, s.hash, false, 'applied',
+       CASE WHEN row_number() OVER (ORDER BY s.ordinal DESC) = 1
+            THEN extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000 END
+FROM ROWS FROM (pg_catalog.unnest($4::integer[]), pg_catalog.unnest($5::integer[]), pg_catalog.unnest($6::text[]),
+                pg_catalog.unnest($7::text[])) AS s (ordinal, line, summary, hash)
+ON CONFLICT (migration, ordinal) DO UPDATE
+SET run = excluded.run, backend_pid = excluded.backend_pid, line = excluded.line, summary = excluded.summary,
+    hash = excluded.hash, alone = false, state = 'applied', before = '{}', at = pg_catalog.clock_timestamp(),
+    duration_ms = excluded.duration_ms
+
+-- name: begin_statement
+INSERT INTO lancio.begun (migration, ordinal, run, backend_pid, line, summary, hash, alone, state, before)
+SELECT $1, $2::integer, $3::bigint,
+       (SELECT l.pid FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = 1
+          AND (l.classid::bigint << 32 | l.objid::bigint) = $4::bigint),
+       $5::integer, $6, $7, true, 'begun', $8::jsonb
+ON CONFLICT (migration, ordinal) DO UPDATE
+SET run = excluded.run, backend_pid = excluded.backend_pid, line = excluded.line, summary = excluded.summary,
+    hash = excluded.hash, alone = true, state = 'begun', before = excluded.before, at = pg_catalog.clock_timestamp(),
+    duration_ms = NULL
+
+-- name: end_statement
+UPDATE lancio.begun SET state = $3, duration_ms = $4::double precision, line = $5::integer, summary = $6, hash = $7
+WHERE migration = $1 AND ordinal = $2::integer
+
+-- name: end_file
+-- Behind the file's row in lancio.step: what its statements took that ran by themselves, and the file is not in
+-- progress any more.
+WITH gone AS (
+    DELETE FROM lancio.begun WHERE migration = $1 RETURNING ordinal, alone, duration_ms
+)
+UPDATE lancio.statement AS s SET duration_ms = g.duration_ms
+FROM gone AS g
+WHERE g.alone AND s.ordinal = g.ordinal
+  AND s.step = (SELECT max(t.id) FROM lancio.step AS t WHERE t.migration = $1)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from lancio.executor import events
+from lancio.executor import events, segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lancio.executor.events import Event
     from lancio.executor.session import Connection, Signals
     from lancio.executor.waiting import Patience
     from lancio.planner.diagnosis import Way
     from lancio.planner.model import Plan
+    from lancio.planner.segments import Ran
 
 
 @dataclass
@@ -40,6 +41,12 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     known: dict[str, str] = field(default_factory=dict)
     """Checksums of what the ledger had when the run began."""
+    begun: dict[str, tuple[Ran, ...]] = field(default_factory=dict)
+    """Of files that are not one transaction and not applied whole, the statements that the ledger has."""
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] = field(default_factory=dict)
+    """What a person says of statements in doubt, by file and line."""
+    major: int = 18
+    """The server's major version."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
@@ -71,8 +78,15 @@ class Run:
         )
 
     def half_done(self, name: str) -> bool:
-        """Whether a file's statement may have been carried out, or half so, though its step is not applied."""
-        return any(step.facts.name == name and step.facts.lone is not None for step in self.plan.steps)
+        """Whether a part of a file may be in the database, though its step is not applied."""
+        return any(step.facts.name == name and segments.apart(self, step) for step in self.plan.steps)
+
+    def half_way(self, name: str) -> str:
+        """How far a file is that is not one transaction, in words; "" for every other one."""
+        for step in self.plan.steps:
+            if step.facts.name == name and segments.apart(self, step):
+                return segments.stands(self, step).says
+        return ""
 
     def standing(self) -> frozenset[str]:
         """The files that are applied here, those of this run among them."""

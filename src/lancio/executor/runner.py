@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 import psycopg
@@ -29,6 +29,7 @@ from lancio.executor.lane import Lane
 from lancio.executor.run import Run
 from lancio.executor.session import Connection, Lost, Signals
 from lancio.executor.waiting import LOCK_TIMEOUT_MS, LOCK_WAIT_S, Patience
+from lancio.planner import segments as cutting
 from lancio.planner.diagnosis import Way
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def apply(
     lock_wait_s: float = LOCK_WAIT_S,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
     retries: int | None = None,
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
 ) -> Iterator[Event]:
     """Run each step of a plan in a transaction of its own, together with its ledger row.
 
@@ -64,6 +66,7 @@ def apply(
     own commands and `terms` behind `lancio apply`; `psql` writes the psql line for a path, or for none. Times are
     seconds and milliseconds as named: `lock_timeout_ms` is for all waits of a step's one try together (0: no limit),
     `lock_wait_s` for all its tries, and for another runner; `retries` is how often a step is tried again at most.
+    `decided` says of statements in doubt, by file and line, whether they were done.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -76,7 +79,7 @@ def apply(
         ConnectionLost: the connection ended; what became of the step was found out where that was possible.
         ServerError: the connection or the server cannot be used for a run.
     """
-    _check(plan)
+    _check(plan, connection.info.server_version // 10000)
     if not plan.steps:
         yield events.RunFinished(number=1, outcome="done", applied=0, of=0, duration_ms=0.0)
         return
@@ -96,6 +99,8 @@ def apply(
             reconnect=reconnect or another,
             way=Way(folder or shlex.quote(plan.graph.folder), psql, flags, terms),
             patience=Patience(lock_timeout_ms, lock_wait_s, retries),
+            decided=decided or {},
+            major=work.server_version // 10000,
         )
         lane = Lane(run, work)
         try:
@@ -111,7 +116,7 @@ def plan_hash(plan: Plan) -> str:
     return hashlib.sha256(orjson.dumps(said)).hexdigest()
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, major: int) -> None:
     if not plan.go:
         blocking = [item for item in plan.missing if item.blocking]
         said = [item.message for item in blocking] + [
@@ -124,7 +129,7 @@ def _check(plan: Plan) -> None:
             commands=tuple(dict.fromkeys(command for item in blocking for command in item.commands)),
         )
     for step in plan.steps:
-        refuse_unsendable(step.facts)
+        refuse_unsendable(step.facts, step.cut or cutting.cut(step.facts, major))
 
 
 def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
@@ -152,6 +157,7 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
             )
         ledger.ensure(work)
         run.known = ledger.applied_checksums(work)
+        run.begun = ledger.in_progress_here(work)
         fingerprint = plan_hash(run.plan)
         run.id = ledger.start_run(work, fingerprint)
         earlier = doubt.close_earlier(work, run.id)

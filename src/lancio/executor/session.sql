@@ -39,6 +39,9 @@ SELECT pg_catalog.set_config('role', $1, false),
 -- name: setting
 SELECT pg_catalog.set_config($1, $2, true)
 
+-- name: session_setting
+SELECT pg_catalog.set_config($1, $2, false)
+
 -- name: settle
 -- What a file may have set must not reach the verification and the ledger.
 SELECT pg_catalog.set_config('session_authorization', $1, true),
@@ -54,10 +57,8 @@ SELECT pg_catalog.set_config('session_authorization', $1, true),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 120000
             THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) END
 
--- name: index_state
--- Whether an index is valid; no row where there is none. One of a partitioned table may be invalid for good reason.
-SELECT i.indisvalid FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-WHERE i.indexrelid = pg_catalog.to_regclass($1) AND c.relkind = 'i'
+-- name: lock_timeout
+SELECT pg_catalog.current_setting('lock_timeout')
 
 -- name: wait_for_locks
 SELECT pg_catalog.set_config('lock_timeout', $1, false)

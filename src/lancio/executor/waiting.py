@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from lancio.errors import LancioError
-from lancio.executor import events, lock, session
+from lancio.executor import events, lock, remains, session
 from lancio.executor.session import LOCK_QUERIES, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from lancio.executor.events import Event, Holder
+    from lancio.executor.remains import Underway
     from lancio.executor.run import Run
     from lancio.executor.session import Failure, ServerMessage, Session
 
@@ -32,6 +33,7 @@ LOCK_WAIT_S = 600.0
 CONTENTION = frozenset({"55P03", "40P01", "40001"})
 """Lock timeout, deadlock, serialization failure: what a step did not get because of others, and may get later."""
 
+PROGRESS_EVERY_S = 1.0
 LONGEST_PAUSE_S = 10.0
 SHORTEST_PAUSE_S = 0.2
 
@@ -116,6 +118,7 @@ class Watch:
     _cancelled_before: bool = False
     """The same of the try before: a request that came too late for it may meet the next."""
     _asked_at: float = 0.0
+    _progress_at: float = field(default_factory=time.monotonic)
     _next_s: float = 0.0
     """From which wait on, in seconds, it is told again."""
 
@@ -161,6 +164,18 @@ class Watch:
             return None
         self._next_s = lock.later(waited)
         return self.told(name, waited)
+
+    def progress(self) -> Underway | None:
+        """How far the server says that the statement at work is, at most once in `PROGRESS_EVERY_S`; None if it does
+        not say, or nobody can ask."""
+        now = time.monotonic()
+        if now - self._progress_at < PROGRESS_EVERY_S:
+            return None
+        self._progress_at = now
+        try:
+            return remains.underway(self._observer().ask, self.work.backend_pid, self.work.server_version)
+        except (psycopg.Error, LancioError, Lost, session.Refused):
+            return None  # the statement goes on whether it is seen or not
 
     def told(self, name: str, waited_s: float) -> Event:
         """Who keeps this file waiting."""

@@ -105,7 +105,8 @@ def read(migration: Migration, ops: FileOps) -> Declared:
                 problem = "what a file creates is an object (`table app.orders`) or a row"
         elif each.word == "replaces" and headers.read(directives.text(each).encode()) == headers.NOTHING:
             problem = "what a file replaces is another file with its checksum, 64 hex digits"
-        elif each.word not in ("allow", "repeatable", "replaces"):  # of `lancio check`, and of the file's own place
+        elif each.word not in ("allow", "no-transaction", "repeatable", "replaces"):
+            # Those are for the rules of `lancio check`, for the segments, and for the file's own place.
             values[each.word].append(each.text)
         if problem:
             message = f"{place}: `lancio: {each.word} {each.text}` cannot be understood: {problem}"

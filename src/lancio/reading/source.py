@@ -81,14 +81,19 @@ class Migration:
         system is the same body. PostgreSQL's own fingerprint of a statement would not do: it takes DEFAULT 1 and
         DEFAULT 2 for the same.
         """
-        digest = hashlib.sha256()
-        for token in lexer.tokens(self.text):
-            if token.kind not in lexer.BLANK:
-                piece = self.text[token.start : token.end]
-                piece = lexer.joined(piece) if token.kind == "string" else piece
-                digest.update(piece.replace(b"\r\n", b"\n"))
-                digest.update(b"\0")
-        return digest.hexdigest()
+        return checksum(self.text)
+
+
+def checksum(text: bytes) -> str:
+    """SHA-256 of a text's tokens, in hex; line ends inside of strings are taken for one another."""
+    digest = hashlib.sha256()
+    for token in lexer.tokens(text):
+        if token.kind not in lexer.BLANK:
+            piece = text[token.start : token.end]
+            piece = lexer.joined(piece) if token.kind == "string" else piece
+            digest.update(piece.replace(b"\r\n", b"\n"))
+            digest.update(b"\0")
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

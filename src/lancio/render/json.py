@@ -90,6 +90,7 @@ def state(state: FileState) -> dict[str, Any]:
         "disagrees": list(state.disagrees),
         "origin": state.origin,
         "again": state.again,
+        "begun": state.begun,
     }
 
 

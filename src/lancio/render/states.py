@@ -35,6 +35,8 @@ def table(states: Sequence[FileState], cells: int) -> str:
         if state.edited:
             said.append("EDITED since")
         lines += wrap(f"{state.name}: {', '.join(said)}", cells, first=f"  {MARKS[state.state]} ")
+        if state.begun:
+            lines += _line(f"begun: {state.begun}", cells)
         if state.missing:
             lines += _line(f"missing: {listed(state.missing, SHOWN)}", cells)
         for each in state.differs[:SHOWN]:
