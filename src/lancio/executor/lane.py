@@ -48,6 +48,10 @@ TOGETHER_S = 0.05
 """So many steps' commits, or so many seconds' worth of them, wait for the disk together: the log is written in order,
 so the last one's waiting is for all. Every end of a run waits, too."""
 
+SMALL_BYTES = 32_768
+SMALL_MS = 100
+"""A file up to this size, and not known to take longer, may be under way together with others."""
+
 _CONTENTION = frozenset({"55P03", "40P01", "40001"})
 
 
@@ -321,7 +325,7 @@ class Lane:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
-        durable = self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
+        durable = not self.run.ahead or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
         self.together, self.waited_at = (0, now) if durable else (self.together + 1, self.waited_at)
         return compose(
             self.work,
@@ -335,30 +339,44 @@ class Lane:
             spent_ms=self.spent_ms,
         )
 
-    def _ahead(self, position: int, sent: Composed) -> list[Command] | None:
-        """The next step's commands, to be sent while the server is at this one's.
+    def _ahead(self, position: int, sent: Composed) -> Iterator[list[Command]]:
+        """The commands of steps to come, to be sent while the server is at this one's.
 
-        They begin with a guard: where this step fails, or leaves its session as no step may, they are refused. So the
-        next step's way to the server, and the client's work, cost no time of their own.
+        Each begins with a guard: where the step before fails, or leaves its session as no step may, it is refused, and
+        so are all behind it. So a step's way to the server, and the client's work, cost no time of their own. What is
+        under way is filled up by several at once, and only as long as those are small: of a large one nobody gains,
+        and the next ones' place in memory is wasted.
         """
-        if position >= self.run.of or self.run.signals.name:
-            return None
-        step = self.run.plan.steps[position]
-        if isolated(step):
-            return None  # an isolation level must come before any query, the guard among them
-        if (
-            step.facts.name in self.run.known
+        if not self.work.in_flight:
+            self.composed.clear()  # refused with the step that failed
+        if len(self.composed) > self.run.ahead // 2 or self.run.signals.name:
+            return
+        carries = bool(sent.written) or any(each.written for each in self.composed.values())
+        last = max(self.composed, default=position)
+        while len(self.composed) < self.run.ahead and self._may_follow(last):
+            last += 1
+            following = self._composed(last, self.run.plan.steps[last - 1], guarded=True)
+            if carries:
+                following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
+            else:
+                self._carry_events(following)
+                carries = bool(following.written)
+            self.composed[last] = following
+            yield following.commands
+
+    def _may_follow(self, last: int) -> bool:
+        """Whether the step behind the one at this position may be sent before that one has ended."""
+        if last >= self.run.of:
+            return False
+        before, step = self.run.plan.steps[last - 1], self.run.plan.steps[last]
+        if self.composed and not (small(before) and small(step)):
+            return False
+        return not (
+            isolated(step)  # an isolation level must come before any query, the guard among them
+            or step.facts.name in self.run.known
             or step.facts.lone is not None
-            or deallocates(self.run.plan.steps[position - 1])
-        ):
-            return None
-        following = self._composed(position + 1, step, guarded=True)
-        if not sent.written:
-            self._carry_events(following)
-        else:
-            following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
-        self.composed[position + 1] = following
-        return following.commands
+            or deallocates(before)
+        )
 
     def _roll_back(self) -> None:
         try:
@@ -464,13 +482,13 @@ class Lane:
     def _lost(self, position: int, step: Step, sent: Composed, lost: Lost) -> Iterator[Event]:
         """Find out by another connection whether the step was committed: it was all sent, COMMIT too.
 
-        So may the next one have been, which was sent behind it; and where the server itself crashed, those before,
+        So may the next ones have been, which were sent behind it; and where the server itself crashed, those before,
         whose commits were not on the disk yet, are gone with their ledger rows.
         """
         name = step.facts.name
-        following = self.run.plan.steps[position].facts.name if self.work.in_flight else ""
+        following = [self.run.plan.steps[each - 1].facts.name for each in sorted(self.composed)]
         self.work.connection.close()
-        found = self._committed(*self.unflushed, name, following)
+        found = self._committed(*self.unflushed, name, *following)
         committed = None if found is None else name in found
         taken_back = [each for each in self.unflushed if found is not None and each not in found]
         self.run.applied = [each for each in self.run.applied if each not in taken_back]
@@ -490,20 +508,23 @@ class Lane:
             )
             remedy = "Run the same command again to go on."
             stands = f"A new connection found its ledger row: {name} is applied."
-            if found and following in found:
-                self.run.applied.append(following)
+            also = [each for each in following if found and each in found]
+            for at, each in enumerate(also, position + 1):
+                self.run.applied.append(each)
                 yield self.run.tell(
                     events.StepApplied(
                         number=self.run.next(),
                         run=self.run.id,
-                        migration=following,
-                        position=position + 1,
+                        migration=each,
+                        position=at,
                         of=self.run.of,
                         duration_ms=0.0,
                         resolved=True,
                     )
                 )
-                stands = f"A new connection found their ledger rows: {name} and {following} are applied."
+            if also:
+                named = f"{', '.join([name, *also[:-1]])} and {also[-1]}"
+                stands = f"A new connection found their ledger rows: {named} are applied."
         elif committed is False:
             remedy = "Check that the server runs, then run the same command again."
             kept = " or ".join([*taken_back, name])
@@ -623,6 +644,11 @@ def _ledger_answer(answer: Answer | None) -> tuple[float, tuple[HeldLock, ...]]:
     duration, locks = answer.rows[0]
     held = tuple(HeldLock(each["relation"], each["mode"]) for each in orjson.loads(locks or "[]"))
     return round(float(duration or 0), 3), held
+
+
+def small(step: Step) -> bool:
+    """Whether a step is little enough to be under way together with several others."""
+    return len(step.facts.migration.text) <= SMALL_BYTES and (step.expected_ms is None or step.expected_ms <= SMALL_MS)
 
 
 def _quoted(full_name: str) -> str:

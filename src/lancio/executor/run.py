@@ -28,6 +28,8 @@ class Run:
     reconnect: Callable[[], Connection]
     way: Way
     attempts: int
+    ahead: int = 0
+    """How many steps may be on their way to the server behind the one at work."""
     id: int | None = None
     number: int = 0
     pending: list[Event] = field(default_factory=list)

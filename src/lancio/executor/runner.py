@@ -40,6 +40,8 @@ LOCK_WAIT_SECONDS = 60.0
 LOCK_TIMEOUT_MS = 5000
 ATTEMPTS = 5
 """How often a step is tried that other sessions keep from its locks."""
+AHEAD = 16
+"""How many small steps are on their way to the server while it is at another one."""
 
 
 def apply(
@@ -56,6 +58,7 @@ def apply(
     lock_wait_s: float = LOCK_WAIT_SECONDS,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
     attempts: int = ATTEMPTS,
+    ahead: int = AHEAD,
 ) -> Iterator[Event]:
     """Run each step of a plan in a transaction of its own, together with its ledger row.
 
@@ -66,7 +69,8 @@ def apply(
     to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
     first one's parameters. `folder` is the folder as a command line names it, `flags` what stands behind Lancio's
     own commands and `terms` behind `lancio apply`; `psql` writes the psql line for a path, or for none. Times are
-    seconds and milliseconds as named.
+    seconds and milliseconds as named. `ahead` steps at most are on their way while the server is at another one; with
+    0 each is sent when the one before is on the disk.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -99,6 +103,7 @@ def apply(
             reconnect=reconnect or another,
             way=Way(folder or shlex.quote(plan.graph.folder), psql, flags, terms),
             attempts=attempts,
+            ahead=ahead,
         )
         lane = Lane(run, work)
         try:
