@@ -179,7 +179,8 @@ def verification(checks: tuple[Check, ...]) -> Command:
 
 
 _VERIFY = "SELECT lancio.verify(ARRAY["
-_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+_PLAIN_STRING = re.compile(r"(?<!\w)E'((?:[^'\\]|''|\\\\)*)'|'((?:[^']|'')*)'")
+"""A string as people write it, or one with the prefix E in which backslashes stand for themselves alone."""
 _UNPLAIN = re.compile(r"\w'|[\"\\$]|--|/\*|\w\s+'")
 """What, outside of plain strings, could make a quote something else: a prefix, an identifier in quotes, a comment."""
 _NAMES_AT_MOST = 300
@@ -190,7 +191,8 @@ def _pieces(checks: tuple[Check, ...]) -> tuple[list[str], list[str]]:
     names: list[str] = []
 
     def parameter(found: re.Match[str]) -> str:
-        names.append(found[0][1:-1].replace("''", "'"))
+        plain = found[1] is None
+        names.append((found[2] if plain else found[1].replace("\\\\", "\\")).replace("''", "'"))
         return f"${len(names) + 1}::text"
 
     pieces = []
