@@ -6,12 +6,13 @@ Each FOLDER is a history of migrations; `--preamble`, given once a folder or not
 before it. Without a folder an invented application's history is taken: 1,000 small statements in 333 files (`--seed`
 draws another one). `--split N` makes of each history's first N statements a file each.
 
-Turn by turn (A B C, then C B A), each in a fresh database of one server with fsync on: psql as one session of a script
-that holds `BEGIN; \\i FILE COMMIT;` for each file, its start-up taken away (measured with an empty script in each turn);
-`runner.apply` with small steps under way together; and the same one by one. Both of the runner's times are the whole of
-`runner.apply`: its lock, session reset, verification and ledger row of every step, events; the ledger's tables are made
-before, and the plan as well. psql gets the statements alone, without the comments. Printed are medians, quartiles and
-the ratios of each turn to the psql beside it; the status is 1 where a median ratio with pipelining is above 0.9.
+Turn by turn (A B C, then C B A), each in a fresh database of one server with fsync on: psql as one session of a
+script that holds `BEGIN; \\i FILE COMMIT;` for each file, its start-up taken away (measured each turn, with an empty
+script); `runner.apply` with small steps under way together; and the same one by one. Both of the runner's times are the
+whole of `runner.apply`: its lock, session reset, verification and ledger row of every step, events; the ledger's tables
+are made before, and the plan as well. psql gets the statements alone, without the comments. Printed are medians,
+quartiles and the ratios of each turn to the psql beside it; the status is 1 where a median ratio with steps together is
+above 0.9.
 """
 
 from __future__ import annotations
@@ -50,9 +51,11 @@ NOUNS = ("account", "address", "article", "asset", "audit", "badge", "basket", "
          "product", "project", "quote", "rating", "refund", "region", "report", "review", "role", "route", "shipment",
          "shop", "stock", "subscription", "survey", "tag", "task", "team", "ticket", "token", "upload", "vendor",
          "visit", "voucher", "wallet", "webhook", "worker")  # fmt: skip
-COLUMNS = ("title text", "state text NOT NULL DEFAULT 'new'", "amount numeric(12,2)", "note text", "seen_at timestamptz",
-           "rank integer NOT NULL DEFAULT 0", "data jsonb NOT NULL DEFAULT '{}'", "active boolean NOT NULL DEFAULT true",
-           "external_id uuid", "email varchar(320)")  # fmt: skip
+COLUMNS = (
+    "title text", "state text NOT NULL DEFAULT 'new'", "amount numeric(12,2)", "note text", "seen_at timestamptz",
+    "rank integer NOT NULL DEFAULT 0", "data jsonb NOT NULL DEFAULT '{}'", "active boolean NOT NULL DEFAULT true",
+    "external_id uuid", "email varchar(320)",
+)  # fmt: skip
 
 
 def invented(seed: int) -> list[tuple[str, str]]:
@@ -88,7 +91,9 @@ def invented(seed: int) -> list[tuple[str, str]]:
             "comment": [f"COMMENT ON TABLE {name} IS 'What is known of each, as of file {at}'"],
             "default": [f"ALTER TABLE {name} ALTER COLUMN made_at SET DEFAULT clock_timestamp()"],
             "check": [f"ALTER TABLE {name} ADD CONSTRAINT {name}_{at}_check CHECK (id > 0)"],
-            "view": [f"CREATE VIEW {name}_{at} AS SELECT id, made_at FROM {name} WHERE made_at > now() - interval '1 d'"],
+            "view": [
+                f"CREATE VIEW {name}_{at} AS SELECT id, made_at FROM {name} WHERE made_at > now() - interval '1 d'"
+            ],
         }.get(kind, [f"CREATE INDEX {name}_{at}_idx ON {name} ({column}, made_at)"])
 
     files = []
@@ -192,7 +197,9 @@ def main() -> int:
                 made, files = planned(written(Path(home) / f"split{number}", split(files, given.split)), major, {})
             whole = script(Path(home) / f"psql{number}", files)
             taken = measure(url, made, whole, preamble, given.rounds, empty)
-            print(f"\n{folder.name}: {len(files)} files, {sum(len(body(each.statements)) for each in files)} statements")
+            print(
+                f"\n{folder.name}: {len(files)} files, {sum(len(body(each.statements)) for each in files)} statements"
+            )
             for name, each in taken.items():
                 low, middle, high = statistics.quantiles(each, n=4)
                 print(f"  {name:10} median {middle * 1000:7.0f} ms   quartiles {low * 1000:7.0f} {high * 1000:7.0f}")

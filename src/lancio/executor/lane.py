@@ -64,6 +64,8 @@ class Lane:
     locked: bool = False
     """Whether its session holds the runner's lock."""
     observer: Session | None = None
+    follows: bool = True
+    """Whether its steps are the plan's, one behind the other, so that the next ones may be sent ahead."""
     composed: dict[int, Composed] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
     together: int = 0
@@ -239,7 +241,7 @@ class Lane:
         sent.add(Command(statement.sql, keep=False))
         clock = time.monotonic()
         try:
-            self._keep_events()
+            self.keep_events()
             made = next((each for each in step.facts.creates if each.kind == "relation"), None)
             gone = next((each for each in step.facts.drops if each.kind == "relation"), None)
             state = self._index_state(made or gone)
@@ -291,7 +293,7 @@ class Lane:
             number=self.run.next(), run=self.run.id, migration=name, severity="NOTICE", message=message
         )
 
-    def _keep_events(self) -> None:
+    def keep_events(self) -> None:
         """Write the events so far, and wait for the disk."""
         if self.run.id is not None:
             self._store(self.run.id)
@@ -303,10 +305,11 @@ class Lane:
             Lost: the connection ended.
         """
         commands = [Command("BEGIN"), *self.work.reset()]
-        if self.run.pending:
-            commands.append(ledger.add_events(run, self.run.pending))
+        pending = list(self.run.pending)
+        if pending:
+            commands.append(ledger.add_events(run, pending))
         if session.collect(self.work, [*commands, *more, Command("COMMIT")]) is None:
-            self.run.pending.clear()
+            del self.run.pending[: len(pending)]  # others may have told more meanwhile
             self.run.written_at = time.monotonic()
             self.unflushed = []
         else:
@@ -366,7 +369,7 @@ class Lane:
 
     def _may_follow(self, last: int) -> bool:
         """Whether the step behind the one at this position may be sent before that one has ended."""
-        if last >= self.run.of:
+        if last >= self.run.of or not self.follows:
             return False
         before, step = self.run.plan.steps[last - 1], self.run.plan.steps[last]
         if self.composed and not (small(before) and small(step)):
@@ -472,7 +475,7 @@ class Lane:
         if migration and not committed and self.run.half_done(migration):
             stands += f"; {migration} was stopped, and what it began is looked at when it runs again"
         elif migration and not committed:
-            stands += f"; {migration} was rolled back, nothing of it is left"
+            stands += f"; {migration} {'were' if ', ' in migration else 'was'} rolled back, nothing of it is left"
         raise Interrupted(
             f"stopped by {self.run.signals.name}: {stands}",
             cause="You asked to stop." if self.run.signals.name == "SIGINT" else "The process was asked to end.",
@@ -491,7 +494,8 @@ class Lane:
         found = self._committed(*self.unflushed, name, *following)
         committed = None if found is None else name in found
         taken_back = [each for each in self.unflushed if found is not None and each not in found]
-        self.run.applied = [each for each in self.run.applied if each not in taken_back]
+        for each in taken_back:
+            self.run.applied.remove(each)
         where = f"at the COMMIT of {name}" if committed or lost.index >= sent.commit else f"while {name} ran"
         if committed:
             self.run.applied.append(name)

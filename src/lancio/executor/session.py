@@ -177,6 +177,8 @@ class Session:
     database: str
     search_path: str = ""
     synchronous_commit: str = "on"
+    lock_number: int | None = None
+    """The advisory lock that proves in each ledger row that the run goes on; None: the runner's own."""
     _ahead: deque[_Sent] = field(default_factory=deque, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
@@ -198,9 +200,9 @@ class Session:
 
         `meanwhile` is called once everything is sent; each list of commands that it gives is sent at once behind what
         is under way and answered by a later call, in the same order. All are thrown away where these fail, so each
-        must begin with a guard that then refuses it (`guard`). `Quiet` comes every `quiet` seconds without a word from the
-        server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator
-        that is closed early cancels what runs).
+        must begin with a guard that then refuses it (`guard`). `Quiet` comes every `quiet` seconds without a word from
+        the server, and at once when a signal came; the commands go on. The iterator must be read to its end (a
+        generator that is closed early cancels what runs).
 
         Raises:
             Lost: the connection ended.
