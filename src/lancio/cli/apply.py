@@ -15,6 +15,7 @@ from lancio.cli.options import (
     data_options,
     database_options,
     folder_options,
+    jobs_option,
     json_option,
     source,
     terminal_of,
@@ -38,6 +39,7 @@ Examples:
   lancio apply migrations --adopt
   REDIS_URL=redis://:secret@cache:6379 LANCIO_KEY_FILE=lancio.key lancio apply --platform --yes
   lancio apply migrations --no-backup
+  lancio apply migrations --jobs 4
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
@@ -47,6 +49,8 @@ Examples:
 @backup_options
 @click.option("--adopt", is_flag=True, help="First record what ran here without Lancio; then run only what is missing.")
 @proof_options
+@jobs_option
+@click.option("--one-by-one", is_flag=True, help="Send each step when the one before is on the disk, no sooner.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
 @database_options
 @json_option
@@ -63,6 +67,8 @@ def apply(
     implied: bool,
     by_order: bool,
     trust_history: bool,
+    jobs: int,
+    one_by_one: bool,
     yes: bool,
     database: str | None,
     role: str | None,
@@ -87,6 +93,12 @@ def apply(
             "--from, --implied, --by-order and --trust-history go with --adopt",
             cause="They say what counts as proof that a file ran here.",
             remedy="Add --adopt, or leave them away.",
+        )
+    if one_by_one and jobs > 1:
+        raise UsageError(
+            "--one-by-one and --jobs are both given",
+            cause="One by one means that no step is under way beside another.",
+            remedy="Give one of them.",
         )
     way: work.Order = "graph" if order == "graph" else "name"
     where = source(folder, platform=platform)
@@ -133,15 +145,26 @@ def apply(
             if not click.confirm(f"Run this on {session.said}?", err=True):
                 terminal.talk("Nothing was changed.")
                 return 1
-        return launch(plan, session, where.words, settings, terminal)
+        return launch(plan, session, where.words, settings, terminal, jobs=jobs, one_by_one=one_by_one)
 
 
 def _asks(terminal: Terminal) -> bool:
     return sys.stdin.isatty() and terminal.err.isatty()
 
 
-def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str, str], terminal: Terminal) -> int:
+def launch(
+    plan: Plan,
+    session: work.Session,
+    folder: str,
+    settings: Mapping[str, str],
+    terminal: Terminal,
+    *,
+    jobs: int = 1,
+    one_by_one: bool = False,
+) -> int:
     """Run the plan, show its events, and return the exit status; `folder` is how a command line names it.
+
+    `jobs` steps may run at once; `one_by_one`: nothing is sent before the step in front is on the disk.
 
     Raises:
         LancioError: what the runner refuses, and how it ended if not well; its events were shown before.
@@ -161,6 +184,8 @@ def launch(plan: Plan, session: work.Session, folder: str, settings: Mapping[str
         flags=session.flags,
         terms=terms(),
         psql=session.target.psql,
+        ahead=0 if one_by_one else runner.AHEAD,
+        jobs=jobs,
     )
     try:
         if terminal.json:

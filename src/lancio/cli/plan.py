@@ -14,6 +14,7 @@ from lancio.cli.options import (
     data_options,
     database_options,
     folder_options,
+    jobs_option,
     json_option,
     source,
     terminal_of,
@@ -34,6 +35,7 @@ Examples:
   lancio plan migrations
   lancio plan migrations --to 005_create_audit_logs.sql
   lancio plan migrations --to 005_create_audit_logs.sql --minimal
+  lancio plan migrations --jobs 4
   lancio plan migrations --rehearse
   lancio plan migrations --sql > plan.sql
   lancio plan --platform --json
@@ -47,6 +49,7 @@ Examples:
 @click.option("--sql", is_flag=True, help="Print the steps as one SQL script that psql runs, for review.")
 @click.option("--rehearse", is_flag=True, help="Run the steps on a scratch database, and compare with what was read.")
 @click.option("--scratch", metavar="URL", help="With --rehearse: a server to make databases on, not one of our own.")
+@jobs_option
 @database_options
 @json_option
 @click.pass_context
@@ -61,6 +64,7 @@ def plan(
     sql: bool,
     rehearse: bool,
     scratch: str | None,
+    jobs: int,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -69,7 +73,7 @@ def plan(
 
     Exit status 3 if something required is missing; `lancio preflight` shows it with its evidence.
     """
-    from lancio.render import json, text
+    from lancio.render import abreast, json, text
 
     terminal = terminal_of(context)
     if minimal and (to is None or only):
@@ -83,6 +87,12 @@ def plan(
             "--scratch goes with --rehearse",
             cause="Nothing is tried without it.",
             remedy="Add --rehearse, or leave --scratch away.",
+        )
+    if jobs > 1 and (sql or rehearse):
+        raise UsageError(
+            f"--jobs and {'--sql' if sql else '--rehearse'} are both given",
+            cause=f"{'A script for psql runs' if sql else 'A rehearsal tries the steps'} one after the other.",
+            remedy="Give one of them.",
         )
     if sql and (rehearse or json_):
         raise UsageError(
@@ -98,10 +108,19 @@ def plan(
         with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, there):
             return rehearsal.rehearse(terminal, made, there, scratch, json_=json_)
     made, session = _planned(folder, platform, order, to, only, database, role, minimal=minimal)
+    beside = None
+    if jobs > 1 and made.steps:
+        from lancio.planner import schedule
+
+        beside = schedule.made(made)
+        course = schedule.course(beside, jobs)
     if json_:
-        terminal.data(json.document(json.plan(made)))
+        whole = json.plan(made)
+        terminal.data(json.document(whole | ({"side_by_side": abreast.data(beside, course)} if beside else {})))
     else:
         terminal.data(text.plan(made, terminal.cells))
+        if beside is not None:
+            terminal.data(abreast.text(beside, course, terminal.cells))
         if not made.go:
             terminal.talk(f"NO-GO on {session}: see lancio preflight.")
     return 0 if made.go else NoGo.exit_status

@@ -22,14 +22,13 @@ import orjson
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from lancio.catalog import profile
 from lancio.errors import ConnectionLost, EditedFile, LockHeld, NoGo
 from lancio.executor import events, lanes, ledger, lock, session
 from lancio.executor.composed import refuse_unsendable
 from lancio.executor.lane import Lane
 from lancio.executor.run import Run
 from lancio.executor.session import Connection, Lost, Signals
-from lancio.planner import bonds, chronicle, schedule
+from lancio.planner import schedule
 from lancio.planner.diagnosis import Way
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
     from lancio.executor.events import Event
     from lancio.planner.model import Plan, Step
-    from lancio.planner.schedule import Schedule
 
 LOCK_WAIT_SECONDS = 60.0
 LOCK_TIMEOUT_MS = 5000
@@ -92,7 +90,7 @@ def apply(
     if not plan.steps:
         yield events.RunFinished(number=1, outcome="done", applied=0, of=0, duration_ms=0.0)
         return
-    course = _schedule(plan) if jobs > 1 and len(plan.steps) > 1 else None
+    course = schedule.made(plan) if jobs > 1 and len(plan.steps) > 1 else None
     parameters = connection.info.get_parameters() | {"password": connection.info.password}
     again = make_conninfo("", **{name: value for name, value in parameters.items() if value})
 
@@ -121,11 +119,6 @@ def apply(
             yield lane.finish("done")
         finally:
             _leave(run, lane)
-
-
-def _schedule(plan: Plan) -> Schedule:
-    """What each step waits for when several run side by side."""
-    return schedule.schedule(plan, bonds.bonds(chronicle.of(plan.graph, profile.load(plan.graph.server_version))))
 
 
 def plan_hash(plan: Plan) -> str:

@@ -12,6 +12,9 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lancio.catalog import profile
+from lancio.planner import bonds as bonding
+from lancio.planner import chronicle
 from lancio.planner.locks import CONFLICTS
 
 if TYPE_CHECKING:
@@ -92,6 +95,11 @@ class Course:
     def one_by_one(self) -> float:
         """How long the steps take one after the other."""
         return sum(end - start for start, end in self.times)
+
+
+def made(plan: Plan) -> Schedule:
+    """What each step of a plan waits for, when the plan is all that there is."""
+    return schedule(plan, bonding.bonds(chronicle.of(plan.graph, profile.load(plan.graph.server_version))))
 
 
 def schedule(plan: Plan, bonds: Bonds) -> Schedule:
