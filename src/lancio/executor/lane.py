@@ -328,7 +328,8 @@ class Lane:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
-        durable = not self.run.ahead or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
+        alone = not (self.run.ahead and self.follows)
+        durable = alone or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
         self.together, self.waited_at = (0, now) if durable else (self.together + 1, self.waited_at)
         return compose(
             self.work,
