@@ -24,7 +24,11 @@ CHECKS_AT_ONCE = 400
 """PostgreSQL counts an array's elements without limit, but each check is a subquery to plan."""
 
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
-_DROPS = re.compile(rb"drop", re.IGNORECASE)
+_DROPS = re.compile(
+    rb"cascade|drop(?!\s+(?:not\s+null|default|expression|function|procedure|routine|aggregate|trigger|policy|rule)\b)",
+    re.IGNORECASE,
+)
+"""What may drop a relation; the rest of what is dropped is not in the lock table, or is there by its table."""
 _EARLY = re.compile(r"(?i)set\s+transaction\b")
 _ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
