@@ -599,4 +599,4 @@ def test_a_run_that_nobody_reads_to_its_end_tells_the_truth_in_the_ledger(databa
             "SELECT array_agg(substr(relname, 2)::int ORDER BY 1) FROM pg_class WHERE relname ~ '^t[0-9]+$'"
         ).fetchone()[0]
     assert [f"{number:03}.sql" for number in sorted(made)] == recorded
-    assert 1 <= len(recorded) <= 2
+    assert 1 <= len(recorded) < 20

@@ -17,6 +17,7 @@ from lancio.cli.options import (
     data_options,
     database_options,
     folder_options,
+    jobs_option,
     json_option,
     patience,
     source,
@@ -48,6 +49,7 @@ Examples:
   lancio apply migrations --no-backup
   lancio apply migrations --baseline queries.sql --report run.html
   lancio apply migrations --lock-timeout 500ms --lock-wait 30m
+  lancio apply migrations --jobs 4
   lancio apply migrations --json --yes | jq -c 'select(.event == "step-applied")'
 """,
 )
@@ -65,6 +67,8 @@ Examples:
     "--done", metavar="FILE:LINE", multiple=True, help="Of a statement in doubt: it was carried out; go on behind it."
 )
 @click.option("--again", metavar="FILE:LINE", multiple=True, help="Of a statement in doubt: send it again.")
+@jobs_option
+@click.option("--one-by-one", is_flag=True, help="Send each step when the one before is on the disk, no sooner.")
 @backup_first_options
 @around_options
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; without a terminal nothing is asked anyway.")
@@ -91,6 +95,8 @@ def apply(
     report: Path | None,
     done: tuple[str, ...],
     again: tuple[str, ...],
+    jobs: int,
+    one_by_one: bool,
     yes: bool,
     database: str | None,
     role: str | None,
@@ -118,6 +124,12 @@ def apply(
             "--from, --implied, --by-order and --trust-history go with --adopt",
             cause="They say what counts as proof that a file ran here.",
             remedy="Add --adopt, or leave them away.",
+        )
+    if one_by_one and jobs > 1:
+        raise UsageError(
+            "--one-by-one and --jobs are both given",
+            cause="One by one means that no step is under way beside another.",
+            remedy="Give one of them.",
         )
     backing.given(backup=backup, backup_to=backup_to, scratch=scratch, adopt=adopt)
     promise = planfile.promised(kept, platform, to, only, order, adopt=adopt) if kept is not None else None
@@ -195,7 +207,10 @@ def apply(
                 return 1
         if promise is not None:
             planfile.hold(promise, plan, session, str(kept))  # somebody may have been asked meanwhile
-        return launch(plan, session, where.words, settings, terminal, baseline=baseline, report=report, decided=said)
+        return launch(
+            plan, session, where.words, settings, terminal,
+            baseline=baseline, report=report, decided=said, jobs=jobs, one_by_one=one_by_one,
+        )  # fmt: skip
 
 
 def _asks(terminal: Terminal) -> bool:
@@ -238,10 +253,13 @@ def launch(
     baseline: Path | None = None,
     report: Path | None = None,
     decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
+    jobs: int = 1,
+    one_by_one: bool = False,
 ) -> int:
     """Run the plan, show its events, and return the exit status; `folder` is how a command line names it.
 
-    The queries of `baseline` are timed before and after; the `report` is written however the run ends.
+    The queries of `baseline` are timed before and after; the `report` is written however the run ends. `jobs` steps may
+    run at once; `one_by_one`: nothing is sent before the step in front is on the disk.
 
     Raises:
         LancioError: what the runner refuses, and how it ended if not well; its events were shown before. Slower: all
@@ -268,6 +286,8 @@ def launch(
         psql=session.target.psql,
         **patience(),
         decided=decided,
+        ahead=0 if one_by_one else runner.AHEAD,
+        jobs=jobs,
     )
     if recorder is not None:
         stream = recorder.listen(stream)

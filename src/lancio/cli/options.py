@@ -68,6 +68,17 @@ class Source:
         return folder
 
 
+def jobs_option(function: Callable[P, R]) -> Callable[P, R]:
+    """--jobs N."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=1,
+        metavar="N",
+        help="So many steps at once, where the graph proves them independent.",
+    )(function)
+
+
 LAYOUT, VARIABLES = "lancio.layout", "lancio.variables"
 """Where a command line's --layout and --var are kept until `source` asks for them."""
 

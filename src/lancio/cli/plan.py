@@ -14,6 +14,7 @@ from lancio.cli.options import (
     data_options,
     database_options,
     folder_options,
+    jobs_option,
     json_option,
     source,
     terminal_of,
@@ -34,6 +35,7 @@ Examples:
   lancio plan migrations
   lancio plan migrations --to 005_create_audit_logs.sql
   lancio plan migrations --to 005_create_audit_logs.sql --minimal
+  lancio plan migrations --jobs 4
   lancio plan migrations --rehearse
   lancio plan migrations --rehearse --copy
   lancio plan migrations --save plan.json
@@ -53,6 +55,7 @@ Examples:
 @click.option(
     "--save", metavar="FILE", help="Keep the plan; `apply --plan FILE` runs it if nothing has changed by then."
 )
+@jobs_option
 @database_options
 @json_option
 @click.pass_context
@@ -69,6 +72,7 @@ def plan(
     copy: bool,
     scratch: str | None,
     save: str | None,
+    jobs: int,
     database: str | None,
     role: str | None,
     json_: bool,
@@ -77,7 +81,7 @@ def plan(
 
     Exit status 3 if something required is missing; `lancio preflight` shows it with its evidence.
     """
-    from lancio.render import json, text
+    from lancio.render import abreast, json, text
 
     terminal = terminal_of(context)
     if minimal and (to is None or only):
@@ -96,6 +100,12 @@ def plan(
         raise UsageError(
             f"--save and {'--sql' if sql else '--rehearse'} are both given",
             cause="--save keeps a plan that is shown as a plan.",
+            remedy="Give one of them.",
+        )
+    if jobs > 1 and (sql or rehearse):
+        raise UsageError(
+            f"--jobs and {'--sql' if sql else '--rehearse'} are both given",
+            cause=f"{'A script for psql runs' if sql else 'A rehearsal tries the steps'} one after the other.",
             remedy="Give one of them.",
         )
     if sql and (rehearse or json_):
@@ -118,10 +128,19 @@ def plan(
 
             planfile.save(made, there, source(folder, platform=platform), save, to, only, order, minimal=minimal)
             terminal.talk(f"Kept in {save}: `lancio apply --plan {save}` runs it if nothing has changed by then.")
+    beside = None
+    if jobs > 1 and made.steps:
+        from lancio.planner import schedule
+
+        beside = schedule.made(made)
+        course = schedule.course(beside, jobs)
     if json_:
-        terminal.data(json.document(json.plan(made)))
+        whole = json.plan(made)
+        terminal.data(json.document(whole | ({"side_by_side": abreast.data(beside, course)} if beside else {})))
     else:
         terminal.data(text.plan(made, terminal.cells))
+        if beside is not None:
+            terminal.data(abreast.text(beside, course, terminal.cells))
         if not made.go:
             terminal.talk(f"NO-GO on {session}: see lancio preflight.")
     return 0 if made.go else NoGo.exit_status

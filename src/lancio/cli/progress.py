@@ -61,7 +61,8 @@ class Live(Lines):
     def __init__(self, terminal: Terminal, progress: Any) -> None:
         super().__init__(terminal)
         self.progress = progress
-        self.task: Any = None
+        self.tasks: dict[str, Any] = {}
+        """The bars, by the file that each is of: several steps may be at work at once."""
 
     def show(self, event: Event) -> None:
         """Move the bar, then print as without one."""
@@ -69,20 +70,26 @@ class Live(Lines):
 
         match event:
             case events.StepStarted():
-                self.task = self.progress.add_task(
+                self.tasks[event.migration] = self.progress.add_task(
                     f"[{event.position}/{event.of}] {event.migration}", total=max(1, event.statements), summary=""
                 )
-            case events.Progress() if self.task is not None:
-                self.progress.update(self.task, completed=event.ordinal, summary=event.summary[:40])
-            case events.Underway() if self.task is not None:
-                self.progress.update(self.task, summary=underway(event))
-            case events.StepApplied() | events.StepSkipped() | events.StepFailed() | events.Interrupted():
-                if self.task is not None:
-                    self.progress.remove_task(self.task)
-                    self.task = None
+            case events.Progress() if event.migration in self.tasks:
+                self.progress.update(self.tasks[event.migration], completed=event.ordinal, summary=event.summary[:40])
+            case events.Underway() if event.migration in self.tasks:
+                self.progress.update(self.tasks[event.migration], summary=underway(event))
+            case events.StepApplied() | events.StepSkipped() | events.StepFailed():
+                self._gone(event.migration)
+            case events.Interrupted():
+                for each in tuple(self.tasks):
+                    self._gone(each)
             case _:
                 pass
         super().show(event)
+
+    def _gone(self, migration: str) -> None:
+        task = self.tasks.pop(migration, None)
+        if task is not None:
+            self.progress.remove_task(task)
 
     def step(self, line: str) -> None:
         """Above the bar."""

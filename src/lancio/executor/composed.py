@@ -25,7 +25,11 @@ CHECKS_AT_ONCE = 400
 """PostgreSQL counts an array's elements without limit, but each check is a subquery to plan."""
 
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
-_DROPS = re.compile(rb"drop", re.IGNORECASE)
+_DROPS = re.compile(
+    rb"cascade|drop(?!\s+(?:not\s+null|default|expression|function|procedure|routine|aggregate|trigger|policy|rule)\b)",
+    re.IGNORECASE,
+)
+"""What may drop a relation; the rest of what is dropped is not in the lock table, or is there by its table."""
 _EARLY = re.compile(r"(?i)set\s+transaction\b")
 _ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
@@ -226,7 +230,8 @@ def verification(checks: tuple[Check, ...]) -> Command:
 
 
 _VERIFY = "SELECT lancio.verify(ARRAY["
-_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+_PLAIN_STRING = re.compile(r"(?<!\w)E'((?:[^'\\]|''|\\\\)*)'|'((?:[^']|'')*)'")
+"""A string as people write it, or one with the prefix E in which backslashes stand for themselves alone."""
 _UNPLAIN = re.compile(r"\w'|[\"\\$]|--|/\*|\w\s+'")
 """What, outside of plain strings, could make a quote something else: a prefix, an identifier in quotes, a comment."""
 _NAMES_AT_MOST = 300
@@ -237,7 +242,8 @@ def _pieces(checks: tuple[Check, ...]) -> tuple[list[str], list[str]]:
     names: list[str] = []
 
     def parameter(found: re.Match[str]) -> str:
-        names.append(found[0][1:-1].replace("''", "'"))
+        plain = found[1] is None
+        names.append((found[2] if plain else found[1].replace("\\\\", "\\")).replace("''", "'"))
         return f"${len(names) + 1}::text"
 
     pieces = []

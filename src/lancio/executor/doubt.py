@@ -71,7 +71,7 @@ def why(lost: Lost) -> str:
 def resolve(lane: Lane, position: int, step: Step, sent: Composed, lost: Lost) -> Iterator[Event]:
     """Find out by another connection whether the step was committed: it was all sent, COMMIT too.
 
-    So may the next one have been, which was sent behind it; and where the server itself crashed, those before, whose
+    So may the next ones have been, which were sent behind it; and where the server itself crashed, those before, whose
     commits were not on the disk yet, are gone with their ledger rows.
 
     Raises:
@@ -79,22 +79,26 @@ def resolve(lane: Lane, position: int, step: Step, sent: Composed, lost: Lost) -
     """
     run = lane.run
     name = step.facts.name
-    following = run.plan.steps[position].facts.name if lane.work.in_flight else ""
+    following = [run.plan.steps[each - 1].facts.name for each in sorted(lane.composed)]
     lane.work.connection.close()
-    found = lane.committed(*lane.unflushed, name, following)
+    found = lane.committed(*lane.unflushed, name, *following)
     committed = None if found is None else name in found
     taken_back = [each for each in lane.unflushed if found is not None and each not in found]
-    run.applied = [each for each in run.applied if each not in taken_back]
+    for each in taken_back:
+        run.applied.remove(each)
     where = f"at the COMMIT of {name}" if committed or lost.index >= sent.commit else f"while {name} ran"
     if committed:
         run.applied.append(name)
         yield run.tell(_applied(lane, name, position))
         remedy = "Run the same command again to go on."
         stands = f"A new connection found its ledger row: {name} is applied."
-        if found and following in found:
-            run.applied.append(following)
-            yield run.tell(_applied(lane, following, position + 1))
-            stands = f"A new connection found their ledger rows: {name} and {following} are applied."
+        also = [each for each in following if found and each in found]
+        for at, each in enumerate(also, position + 1):
+            run.applied.append(each)
+            yield run.tell(_applied(lane, each, at))
+        if also:
+            named = f"{', '.join([name, *also[:-1]])} and {also[-1]}"
+            stands = f"A new connection found their ledger rows: {named} are applied."
     elif committed is False:
         remedy = "Check that the server runs, then run the same command again."
         kept = " or ".join([*taken_back, name])
@@ -144,8 +148,11 @@ def resolve(lane: Lane, position: int, step: Step, sent: Composed, lost: Lost) -
     raise refusal
 
 
-def committed_of(lane: Lane, *names: str) -> set[str] | None:
-    """Which of these steps the ledger has, once the old server process is gone; None if nobody answers."""
+def committed_of(lane: Lane, *names: str, beside: bool = False) -> set[str] | None:
+    """Which of these steps the ledger has, once the old server process is gone; None if nobody answers.
+
+    Of a lane `beside` the one that holds the runner's lock, the run goes on: its end is left to that one.
+    """
     run = lane.run
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until and not run.signals.name:
@@ -155,10 +162,18 @@ def committed_of(lane: Lane, *names: str) -> set[str] | None:
                 work = session.begin(
                     connection, role=lane.work.role, application="lancio apply", pooled=lane.work.pooled or None
                 )
-                # The lock is free only when the old process has ended, and with it the step.
-                for _ in lock.acquire(work, max(0.5, until - time.monotonic()), run.signals):
-                    pass
+                # The lock, or a worker's share in it, is free only when the old process has ended, and with it the step.
+                if beside:
+                    while lane.work.backend_pid in {each.pid for each in lock.workers(work)}:
+                        if time.monotonic() >= until:
+                            return None
+                        time.sleep(lock.POLL_SECONDS)
+                else:
+                    for _ in lock.acquire(work, max(0.5, until - time.monotonic()), run.signals):
+                        pass
                 found = {name for name in names if name and work.ask(LEDGER_QUERIES["find_step"], str(run.id), name)}
+                if beside:
+                    return found
                 work.ask(LEDGER_QUERIES["finish_run"], str(run.id), "lost")
                 lock.release(work)
                 return found

@@ -45,6 +45,10 @@ TOGETHER_S = 0.05
 """So many steps' commits, or so many seconds' worth of them, wait for the disk together: the log is written in order,
 so the last one's waiting is for all. Every end of a run waits, too."""
 
+SMALL_BYTES = 32_768
+SMALL_MS = 100
+"""A file up to this size, and not known to take longer, may be under way together with others."""
+
 
 @dataclass
 class Lane:
@@ -56,6 +60,8 @@ class Lane:
     """Whether its session holds the runner's lock."""
     watch: Watch = field(init=False)
     """Who looks on while it waits."""
+    follows: bool = True
+    """Whether its steps are the plan's, one behind the other, so that the next ones may be sent ahead."""
     composed: dict[int, Composed] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
     together: int = 0
@@ -233,6 +239,15 @@ class Lane:
             percent=now.percent,
         )
 
+    def keep_events(self) -> None:
+        """Write the events so far, and wait for the disk.
+
+        Raises:
+            Lost: the connection ended.
+        """
+        if self.run.id is not None:
+            self._store(self.run.id)
+
     def _store(self, run: int, *more: Command) -> None:
         """Write the pending events, and more, in a transaction of the runner's own whose commit waits for the disk.
 
@@ -240,10 +255,11 @@ class Lane:
             Lost: the connection ended.
         """
         commands = [Command("BEGIN"), *self.work.reset()]
-        if self.run.pending:
-            commands.append(ledger.add_events(run, self.run.pending))
+        pending = list(self.run.pending)
+        if pending:
+            commands.append(ledger.add_events(run, pending))
         if session.collect(self.work, [*commands, *more, Command("COMMIT")]) is None:
-            self.run.pending.clear()
+            del self.run.pending[: len(pending)]  # others may have told more meanwhile
             self.run.written_at = time.monotonic()
             self.unflushed = []
         else:
@@ -262,7 +278,8 @@ class Lane:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
-        durable = part is not None or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
+        alone = part is not None or not (self.run.ahead and self.follows)
+        durable = alone or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
         self.together, self.waited_at = (0, now) if durable else (self.together + 1, self.waited_at)
         return compose(
             self.work,
@@ -276,30 +293,44 @@ class Lane:
             part=part,
         )
 
-    def _ahead(self, position: int, sent: Composed) -> list[Command] | None:
-        """The next step's commands, to be sent while the server is at this one's.
+    def _ahead(self, position: int, sent: Composed) -> Iterator[list[Command]]:
+        """The commands of steps to come, to be sent while the server is at this one's.
 
-        They begin with a guard: where this step fails, or leaves its session as no step may, they are refused. So the
-        next step's way to the server, and the client's work, cost no time of their own.
+        Each begins with a guard: where the step before fails, or leaves its session as no step may, it is refused, and
+        so are all behind it. So a step's way to the server, and the client's work, cost no time of their own. What is
+        under way is filled up by several at once, and only as long as those are small: of a large one nobody gains,
+        and the next ones' place in memory is wasted.
         """
-        if position >= self.run.of or self.run.signals.name:
-            return None
-        step = self.run.plan.steps[position]
-        if isolated(step):
-            return None  # an isolation level must come before any query, the guard among them
-        if (
-            step.facts.name in self.run.known
+        if not self.work.in_flight:
+            self.composed.clear()  # refused with the step that failed
+        if len(self.composed) > self.run.ahead // 2 or self.run.signals.name:
+            return
+        carries = bool(sent.written) or any(each.written for each in self.composed.values())
+        last = max(self.composed, default=position)
+        while len(self.composed) < self.run.ahead and self._may_follow(last):
+            last += 1
+            following = self._composed(last, self.run.plan.steps[last - 1], guarded=True)
+            if carries:
+                following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
+            else:
+                self._carry_events(following)
+                carries = bool(following.written)
+            self.composed[last] = following
+            yield following.commands
+
+    def _may_follow(self, last: int) -> bool:
+        """Whether the step behind the one at this position may be sent before that one has ended."""
+        if last >= self.run.of or not self.follows:
+            return False
+        before, step = self.run.plan.steps[last - 1], self.run.plan.steps[last]
+        if self.composed and not (small(before) and small(step)):
+            return False
+        return not (
+            isolated(step)  # an isolation level must come before any query, the guard among them
+            or step.facts.name in self.run.known
             or segments.apart(self.run, step)
-            or deallocates(self.run.plan.steps[position - 1])
-        ):
-            return None
-        following = self._composed(position + 1, step, guarded=True)
-        if not sent.written:
-            self._carry_events(following)
-        else:
-            following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
-        self.composed[position + 1] = following
-        return following.commands
+            or deallocates(before)
+        )
 
     def _roll_back(self) -> None:
         try:
@@ -398,7 +429,7 @@ class Lane:
         if migration and not committed and self.run.half_done(migration):
             stands += f"; of {migration} {self.run.half_way(migration)}; what it began is looked at when it runs again"
         elif migration and not committed:
-            stands += f"; {migration} was rolled back, nothing of it is left"
+            stands += f"; {migration} {'were' if ', ' in migration else 'was'} rolled back, nothing of it is left"
         raise Interrupted(
             f"stopped by {self.run.signals.name}: {stands}",
             cause="You asked to stop." if self.run.signals.name == "SIGINT" else "The process was asked to end.",
@@ -449,3 +480,8 @@ def _ledger_answer(answer: Answer | None) -> tuple[float, tuple[HeldLock, ...]]:
     duration, locks = answer.rows[0]
     held = tuple(HeldLock(each["relation"], each["mode"]) for each in orjson.loads(locks or "[]"))
     return round(float(duration or 0), 3), held
+
+
+def small(step: Step) -> bool:
+    """Whether a step is little enough to be under way together with several others."""
+    return len(step.facts.migration.text) <= SMALL_BYTES and (step.expected_ms is None or step.expected_ms <= SMALL_MS)

@@ -325,7 +325,7 @@ def add_step(
             array(range(1, len(lines) + 1)),
             array([line for line, _ in lines]),
             array([summary for _, summary in lines]),
-            str(lock.key(work.database)),
+            str(lock.key(work.database) if work.lock_number is None else work.lock_number),
         ),
         name="lancio_add_step",
         keep=True,

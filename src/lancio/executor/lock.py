@@ -2,6 +2,10 @@
 
 One session advisory lock a database. It is taken by polling: a session that waits inside pg_advisory_lock holds a
 snapshot, and CREATE INDEX CONCURRENTLY waits for every snapshot, so the two would wait for each other.
+
+The sessions that work beside a runner's own hold a second lock, shared. One that has taken it looks whether its runner
+still has the first; who takes the first looks for sessions that still have the second, and waits for them. Whichever of
+the two comes later sees the other, so no runner begins while a session of another one is at work.
 """
 
 from __future__ import annotations
@@ -33,6 +37,11 @@ def key(database: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def workers_key(database: str) -> int:
+    """The number of the lock that the sessions beside a runner's own share."""
+    return key(f"{database}/workers")
+
+
 def acquire(
     session: Session, wait_s: float, signals: Signals | None = None, sql: Callable[[str], str] | None = None
 ) -> Iterator[tuple[float, list[Holder]]]:
@@ -58,6 +67,35 @@ def acquire(
         if signals is not None and signals.name:
             return
         time.sleep(min(POLL_SECONDS, max(0.01, wait_s - waited)))
+    while left := workers(session):
+        waited = time.monotonic() - started
+        if waited >= wait_s:
+            release(session)
+            raise _held(left, waited, session.server_version, sql or _by_psql)
+        if waited >= next_at:
+            next_at = later(waited)
+            yield waited, left
+        if signals is not None and signals.name:
+            return
+        time.sleep(min(POLL_SECONDS, max(0.01, wait_s - waited)))
+
+
+def workers(session: Session) -> list[Holder]:
+    """The sessions that work beside the session of a runner, or of one that has ended."""
+    return [holder_of(row) for row in session.ask(LOCK_QUERIES["holders"], str(workers_key(session.database)))]
+
+
+def join(session: Session, runner: int) -> bool:
+    """Make a session one that works beside the runner's; False where that one, a process id, lacks the lock now.
+
+    Raises:
+        session.Lost: the connection ended.
+    """
+    number = workers_key(session.database)
+    if session.ask(LOCK_QUERIES["take_shared"], str(number))[0][0] != "t":
+        return False
+    session.lock_number = number
+    return any(holder.pid == runner for holder in holders(session))
 
 
 def later(waited_s: float) -> float:
@@ -68,7 +106,10 @@ def later(waited_s: float) -> float:
 def release(session: Session) -> None:
     """Give the lock back. A connection that is gone has given it back already."""
     if not session.lost:
-        session.ask(LOCK_QUERIES["release"], str(key(session.database)))
+        if session.lock_number is None:
+            session.ask(LOCK_QUERIES["release"], str(key(session.database)))
+        else:
+            session.ask(LOCK_QUERIES["release_shared"], str(session.lock_number))
 
 
 def held(session: Session) -> bool:

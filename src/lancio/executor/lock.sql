@@ -4,6 +4,12 @@ SELECT pg_catalog.pg_try_advisory_lock($1::bigint)
 -- name: release
 SELECT pg_catalog.pg_advisory_unlock($1::bigint)
 
+-- name: take_shared
+SELECT pg_catalog.pg_try_advisory_lock_shared($1::bigint)
+
+-- name: release_shared
+SELECT pg_catalog.pg_advisory_unlock_shared($1::bigint)
+
 -- name: held
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_locks AS l

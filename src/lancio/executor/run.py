@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from lancio.executor import events, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from queue import SimpleQueue
 
     from lancio.executor.events import Event
     from lancio.executor.session import Connection, Signals
@@ -30,6 +32,8 @@ class Run:
     reconnect: Callable[[], Connection]
     way: Way
     patience: Patience
+    ahead: int = 0
+    """How many steps may be on their way to the server behind the one at work."""
     id: int | None = None
     number: int = 0
     pending: list[Event] = field(default_factory=list)
@@ -48,6 +52,9 @@ class Run:
     major: int = 18
     """The server's major version."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
+    outbox: SimpleQueue[Event | object] | None = None
+    """Where lanes side by side leave their events, in the order of their numbers."""
+    _telling: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def of(self) -> int:
@@ -55,13 +62,18 @@ class Run:
         return len(self.plan.steps)
 
     def next(self) -> int:
-        """The number of the next event."""
-        self.number += 1
-        return self.number
+        """The number of the next event, as far as it is known: it is settled when the event is told."""
+        return self.number + 1
 
     def tell(self, event: Event) -> Event:
-        """Keep an event for the ledger, and hand it on."""
-        self.pending.append(event)
+        """Number an event, keep it for the ledger, and hand it on."""
+        with self._telling:
+            self.number += 1
+            if event.number != self.number:
+                event = replace(event, number=self.number)
+            self.pending.append(event)
+            if self.outbox is not None:
+                self.outbox.put(event)
         return event
 
     def finished(self, outcome: str) -> Event:

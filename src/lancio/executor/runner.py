@@ -23,12 +23,13 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from lancio.errors import ConnectionLost, EditedFile, LockHeld, NoGo
-from lancio.executor import doubt, events, ledger, lock, session
+from lancio.executor import doubt, events, lanes, ledger, lock, session
 from lancio.executor.composed import refuse_unsendable
 from lancio.executor.lane import Lane
 from lancio.executor.run import Run
 from lancio.executor.session import Connection, Lost, Signals
 from lancio.executor.waiting import LOCK_TIMEOUT_MS, LOCK_WAIT_S, Patience
+from lancio.planner import schedule
 from lancio.planner import segments as cutting
 from lancio.planner.diagnosis import Way
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
     from lancio.executor.events import Event
     from lancio.planner.model import Plan, Step
+
+AHEAD = 16
+"""How many small steps are on their way to the server while it is at another one."""
 
 
 def apply(
@@ -54,6 +58,8 @@ def apply(
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
     retries: int | None = None,
     decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
+    ahead: int = AHEAD,
+    jobs: int = 1,
 ) -> Iterator[Event]:
     """Run each step of a plan in a transaction of its own, together with its ledger row.
 
@@ -66,7 +72,10 @@ def apply(
     own commands and `terms` behind `lancio apply`; `psql` writes the psql line for a path, or for none. Times are
     seconds and milliseconds as named: `lock_timeout_ms` is for all waits of a step's one try together (0: no limit),
     `lock_wait_s` for all its tries, and for another runner; `retries` is how often a step is tried again at most.
-    `decided` says of statements in doubt, by file and line, whether they were done.
+    `decided` says of statements in doubt, by file and line, whether they were done. `ahead` steps at most are on their
+    way while the server is at another one; with 0 each is sent when the one before is on the disk. With more than one
+    of `jobs`, so many steps that the graph proves independent run at once, each on a connection of its own
+    (`reconnect`) beside this one.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -83,6 +92,7 @@ def apply(
     if not plan.steps:
         yield events.RunFinished(number=1, outcome="done", applied=0, of=0, duration_ms=0.0)
         return
+    course = schedule.made(plan) if jobs > 1 and len(plan.steps) > 1 else None
     parameters = connection.info.get_parameters() | {"password": connection.info.password}
     again = make_conninfo("", **{name: value for name, value in parameters.items() if value})
 
@@ -101,11 +111,16 @@ def apply(
             patience=Patience(lock_timeout_ms, lock_wait_s, retries),
             decided=decided or {},
             major=work.server_version // 10000,
+            ahead=ahead,
         )
         lane = Lane(run, work)
         try:
             yield from _begin(run, lane, lock_wait_s)
-            yield from _go(run, lane)
+            if course is None:
+                yield from _go(run, lane)
+            else:
+                yield from lanes.Crew(run, lane, course, jobs).go(lambda at, step: _skip(run, lane, at, step))
+            yield lane.finish("done")
         finally:
             _leave(run, lane)
 
@@ -188,19 +203,23 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
 
 
 def _go(run: Run, lane: Lane) -> Iterator[Event]:
-    """Each step in turn, and the run's last event."""
+    """Each step in turn."""
     for position, step in enumerate(run.plan.steps, 1):
         name = step.facts.name
         if name in run.known:
-            _refuse_edited(run, lane, step)
-            yield run.tell(
-                events.StepSkipped(number=run.next(), run=run.id, migration=name, position=position, of=run.of)
-            )
+            yield from _skip(run, lane, position, step)
             continue
         if run.signals.name and not lane.work.in_flight:
             yield from lane.interrupted(name, committed=False)
         yield from lane.step(position, step)
-    yield lane.finish("done")
+
+
+def _skip(run: Run, lane: Lane, position: int, step: Step) -> Iterator[Event]:
+    """Pass over a step that came into the ledger after the plan was made."""
+    _refuse_edited(run, lane, step)
+    yield run.tell(
+        events.StepSkipped(number=run.next(), run=run.id, migration=step.facts.name, position=position, of=run.of)
+    )
 
 
 def _refuse_edited(run: Run, lane: Lane, step: Step) -> None:

@@ -23,7 +23,7 @@ from lancio.executor import pooler
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
@@ -161,6 +161,10 @@ class Signals:
         self._writer.send(b"!")
 
 
+_Sent = tuple["Sequence[Command]", list[tuple[bool, int]]]
+"""Commands under way, and for each result to come: is it of a preparation, and of which command?"""
+
+
 @dataclass
 class Session:
     """A connection that belongs to the runner while it runs.
@@ -182,7 +186,9 @@ class Session:
     synchronous_commit: str = "on"
     pooled: bool = False
     """It goes through a pooler that was proved to keep one server process for it."""
-    _ahead: tuple[Sequence[Command], list[tuple[bool, int]]] | None = field(default=None, repr=False)
+    lock_number: int | None = None
+    """The advisory lock that proves in each ledger row that the run goes on; None: the runner's own."""
+    _ahead: deque[_Sent] = field(default_factory=deque, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
     _farewell: ServerMessage | None = field(default=None, repr=False)
@@ -198,15 +204,15 @@ class Session:
         *,
         quiet: float = 1.0,
         signals: Signals | None = None,
-        meanwhile: Callable[[], Sequence[Command] | None] | None = None,
+        meanwhile: Callable[[], Iterable[Sequence[Command]]] | None = None,
     ) -> Iterator[Answer | Failure | Told | Quiet]:
         """Send all commands at once and give their answers in order, ending behind the first failure.
 
-        `meanwhile` is called once everything is sent; commands that it gives are sent at once behind these and
-        answered by the next call, which must be for them. They are thrown away where these fail, so they must begin
-        with a guard that then refuses them (`guard`). `Quiet` comes every `quiet` seconds without a word from the
-        server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator
-        that is closed early cancels what runs).
+        `meanwhile` is called once everything is sent; each list of commands that it gives is sent at once behind what
+        is under way and answered by a later call, in the same order. All are thrown away where these fail, so each
+        must begin with a guard that then refuses it (`guard`). `Quiet` comes every `quiet` seconds without a word from
+        the server, and at once when a signal came; the commands go on. The iterator must be read to its end (a
+        generator that is closed early cancels what runs).
 
         Raises:
             Lost: the connection ended.
@@ -214,10 +220,10 @@ class Session:
         index = 0
         try:
             connection = self.connection.pgconn
-            ahead, self._ahead = self._ahead, None
-            if ahead is not None and ahead[0] is commands:
-                expected = ahead[1]
+            if self._ahead and self._ahead[0][0] is commands:
+                expected = self._ahead.popleft()[1]
             else:
+                self._ahead.clear()
                 connection.enter_pipeline_mode()
                 connection.nonblocking = 1
                 expected = self._send(commands)
@@ -225,9 +231,8 @@ class Session:
             try:
                 if meanwhile is not None:
                     connection.flush()
-                    following = meanwhile()
-                    if following:
-                        self._ahead = (following, self._send(following))
+                    for following in meanwhile():
+                        self._ahead.append((following, self._send(following)))
                 for preparing, index in expected:
                     result: PGresult | None = None
                     while result is None:
@@ -266,7 +271,7 @@ class Session:
                     yield Quiet(index)
                 done = True
             finally:
-                if done and self._ahead is None:
+                if done and not self._ahead:
                     connection.exit_pipeline_mode()
                     connection.nonblocking = 0
                 elif done:
@@ -294,17 +299,19 @@ class Session:
     @property
     def in_flight(self) -> bool:
         """Whether commands were sent ahead whose answers nobody has read yet."""
-        return self._ahead is not None
+        return bool(self._ahead)
 
     def give_up(self, quiet: float = 1.0, signals: Signals | None = None) -> Iterator[None]:
-        """Read and forget the answers of what was sent ahead; behind a failure its own guard has refused it."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            return
-        commands, expected = ahead
-        # The guard comes first, so it was prepared before it refused the rest, whose preparation was skipped.
-        self._prepared -= {commands[each].name for fresh, each in expected if fresh and each > 0}
-        yield from self._until_sync(quiet, signals)
+        """Read and forget the answers of what was sent ahead; behind a failure its own guard has refused it.
+
+        It yields before each of what was sent, and every `quiet` seconds without a word from the server.
+        """
+        while self._ahead:
+            yield None
+            commands, expected = self._ahead.popleft()
+            # The guard comes first, so it was prepared before it refused the rest, whose preparation was skipped.
+            self._prepared -= {commands[each].name for fresh, each in expected if fresh and each > 0}
+            yield from self._until_sync(quiet, signals)
 
     def abandon(self) -> None:
         """Cancel what was sent ahead and read its answers: it is then committed, or nothing of it is left.
@@ -312,12 +319,11 @@ class Session:
         Raises:
             Lost: the connection ended.
         """
-        if self._ahead is None:
+        if not self._ahead:
             return
-        self.cancel()
         try:
             for _ in self.give_up():
-                pass
+                self.cancel()  # one that came between two of them stopped nothing
             self.connection.pgconn.exit_pipeline_mode()
             self.connection.pgconn.nonblocking = 0
         except psycopg.OperationalError as error:

@@ -34,6 +34,9 @@ CONTENTION = frozenset({"55P03", "40P01", "40001"})
 """Lock timeout, deadlock, serialization failure: what a step did not get because of others, and may get later."""
 
 PROGRESS_EVERY_S = 1.0
+STRAY_S = 5.0
+"""For how long a request to cancel may still be on its way to a server."""
+
 LONGEST_PAUSE_S = 10.0
 SHORTEST_PAUSE_S = 0.2
 
@@ -115,8 +118,8 @@ class Watch:
     relation: str = ""
     cancelled: bool = False
     """Whether it has cancelled a statement of this try whose error has not come yet."""
-    _cancelled_before: bool = False
-    """The same of the try before: a request that came too late for it may meet the next."""
+    _cancelled_at: float = -STRAY_S
+    """When it last did: a request that came too late for one try may meet a later one."""
     _asked_at: float = 0.0
     _progress_at: float = field(default_factory=time.monotonic)
     _next_s: float = 0.0
@@ -131,7 +134,7 @@ class Watch:
     def begin(self) -> None:
         """A new try begins."""
         self.budget = Budget(self.work.lock_timeout_ms / 1000, self.tick_s, time.monotonic())
-        self._cancelled_before, self.cancelled = self.cancelled, False
+        self.cancelled = False
         self.holders, self.relation, self._asked_at, self._next_s = (), "", 0.0, 0.0
 
     def look(self, name: str, heard: float, *, limited: bool = True) -> Event | None:
@@ -148,7 +151,7 @@ class Watch:
             waits = (found[0][0] or "") if found else ""
             now = time.monotonic()
             if self.budget.saw(waits, now, heard) and limited and not self.cancelled:
-                self.cancelled = True
+                self.cancelled, self._cancelled_at = True, now
                 self.work.cancel()
             if not waits or (self.holders and now - self._asked_at < 1.0):
                 return None
@@ -190,9 +193,10 @@ class Watch:
 
     def owned(self, failure: Failure) -> Failure:
         """A failure as it is to be told: one that this watch has made is a lock timeout."""
-        if failure.error.sqlstate != "57014" or not (self.cancelled or self._cancelled_before):
+        strayed = time.monotonic() - self._cancelled_at < STRAY_S
+        if failure.error.sqlstate != "57014" or not (self.cancelled or strayed):
             return failure
-        self.cancelled = self._cancelled_before = False
+        self.cancelled, self._cancelled_at = False, -STRAY_S
         said = f"canceling statement due to lock timeout: its waits came to {self.work.lock_timeout_ms} ms together"
         return replace(failure, error=replace(failure.error, sqlstate="55P03", message=said))
 
