@@ -365,7 +365,7 @@ SENT = ("--no-backup", "--no-data")
 
 def applied(url: str, folder: Path, *more: str) -> Any:
     """What `lancio apply` refuses, as its JSON has it; None where all went well."""
-    said = lancio("apply", str(folder), "--database", url, "--json", *SENT, *more)
+    said = lancio("apply", str(folder), "--database", url, "--json", "--retries", "1", *SENT, *more)
     last = said.events[-1]
     if said.status == 0:
         return None
