@@ -162,7 +162,7 @@ def committed_of(lane: Lane, *names: str, beside: bool = False) -> set[str] | No
                 work = session.begin(
                     connection, role=lane.work.role, application="lancio apply", pooled=lane.work.pooled or None
                 )
-                # The lock, or a worker's share in it, is free only when the old process has ended, and with it the step.
+                # The lock, or a worker's share in it, is free only when the old process has ended, and its step.
                 if beside:
                     while lane.work.backend_pid in {each.pid for each in lock.workers(work)}:
                         if time.monotonic() >= until:
