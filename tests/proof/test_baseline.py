@@ -497,9 +497,17 @@ def test_a_record_that_was_edited_into_something_else_is_not_asked(text, tmp_pat
 @pytest.mark.slow
 def test_the_platforms_queries_stay_as_quick_as_they_were(database):
     """The specification: "Performance baseline. Verify: query times within 10% of baseline"."""
-    status, out, _ = lancio("baseline", "rehearse", "--platform", "--json", "--database", database)
-    told = json.loads(out)
-    assert status == 0, [(each["name"], each["verdict"], each["because"]) for each in told["queries"]]
+    # Eleven answers that are right 99 times of 100 are all right 90 times of 100: what is slower is so again.
+    slower: set[str] | None = None
+    for _ in range(2):
+        status, out, _ = lancio("baseline", "rehearse", "--platform", "--json", "--database", database)
+        told = json.loads(out)
+        found = {each["name"] for each in told["queries"] if each["verdict"] in baseline.FINDINGS}
+        assert status == (1 if found else 0), out
+        slower = found if slower is None else slower & found
+        if not slower:
+            break
+    assert not slower, [(each["name"], each["verdict"], each["because"]) for each in told["queries"]]
     assert len(told["queries"]) == 11
     assert len(told["steps"]) == 3
     assert told["side_by_side"]

@@ -3,7 +3,7 @@
 A step that waits for ACCESS EXCLUSIVE has everybody behind it who came later, and what it has locked already it holds
 meanwhile. So what others lose is the sum of a step's waits, and that sum is what is limited: PostgreSQL's own
 lock_timeout ends each single wait, and a second connection that looks on ends a step whose waits come to as much
-together. Between two tries nothing is held (docs/decisions/0008-waiting-is-one-budget.md).
+together. Between two tries nothing is held (docs/decisions/0009-waiting-is-one-budget.md).
 """
 
 from __future__ import annotations

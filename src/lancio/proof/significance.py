@@ -3,7 +3,7 @@
 Both tests go by ranks: a sample that something else held up ten times as long counts as one large sample, not as ten.
 Pairs that were measured side by side are compared by Wilcoxon's signed ranks, series from two moments by Mann and
 Whitney's U; the ratio that is told is the Hodges-Lehmann estimate of the same test, so that estimate, interval and
-probability cannot contradict each other. docs/decisions/0008-measured-in-alternation.md says why.
+probability cannot contradict each other. docs/decisions/0011-measured-in-alternation.md says why.
 """
 
 from __future__ import annotations

@@ -13,7 +13,3 @@ COMMENT ON COLUMN lancio.backups.checked IS 'Whether it was restored into a scra
 COMMENT ON COLUMN lancio.backups.size IS 'Bytes of the archive';
 COMMENT ON COLUMN lancio.backups.sha256 IS 'Of the archive';
 COMMENT ON COLUMN lancio.backups.tables IS 'The tables whose rows are in it, with how many each had';
-
--- A step that a restore undid is not applied any more.
-ALTER TABLE lancio.step DROP CONSTRAINT IF EXISTS step_state_check;
-ALTER TABLE lancio.step ADD CONSTRAINT step_state_check CHECK (state IN ('applied', 'adopted', 'edited', 'rolled back'));
