@@ -103,7 +103,7 @@ def adopt(
             _edited(terminal, where, session, way, edited, dry_run=dry_run, json_=json_)
             return
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         _known(graph, only)
         proposed = proposal(
             plan, session, where.words, origin,
@@ -299,7 +299,7 @@ def _edited(
     known = ledger.read(session.connection).get(name)
     if known is None:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         position, state = next((at, each) for at, each in enumerate(plan.states, 1) if each.name == name)
         if state.state != "changed since":
             raise UsageError(

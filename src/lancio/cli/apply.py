@@ -142,36 +142,22 @@ def apply(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
+        choice = work.Choice(to, only, promise is not None and promise.choice.minimal, decisions(done, again))
         proposed = None
-        said = decisions(done, again)
         if not adopt:
-            minimal = promise is not None and promise.choice.minimal
-            plan = work.plan_of(
-                graph,
-                session,
-                where,
-                to=to,
-                only=only,
-                minimal=minimal,
-                order=way,
-                data=data_limit(),
-                look="required",
-                decided=said,
-            )
+            plan = work.plan_of(graph, session, where, choice, data=data_limit(), look="required")
         else:
-            plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
+            plan = work.plan_of(graph, session, where, choice)
             proposed = proposal(
                 plan, session, where.words, origin, implied=implied, by_order=by_order, trust=trust_history
             )
             adopted = [row.file for row in proposed.rows]
-            plan = work.plan_of(
-                graph, session, where, to=to, only=only, order=way, adopted=adopted, data=data_limit(), look="required"
-            )
+            plan = work.plan_of(graph, session, where, choice, adopted=adopted, data=data_limit(), look="required")
             plan = doubted(plan, session, proposed, where.words)
         if promise is not None:
             planfile.hold(promise, plan, session, str(kept))
         if backup and plan.steps:
-            plan = backing.first(plan, session, where, to, only, way, backup_to, scratch, terminal, promise)
+            plan = backing.first(plan, session, where, choice, backup_to, scratch, terminal)
         settings = work.run_settings(plan)  # what the environment lacks is told first: it needs no database
         if not plan.go:
             if json_:
@@ -209,7 +195,7 @@ def apply(
             planfile.hold(promise, plan, session, str(kept))  # somebody may have been asked meanwhile
         return launch(
             plan, session, where.words, settings, terminal,
-            baseline=baseline, report=report, decided=said, jobs=jobs, one_by_one=one_by_one,
+            baseline=baseline, report=report, decided=choice.decided, jobs=jobs, one_by_one=one_by_one,
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
@@ -14,13 +14,12 @@ from lancio.cli.options import data_limit
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lancio.cli.options import Source
     from lancio.cli.terminal import Terminal
-    from lancio.cli.work import Session
+    from lancio.cli.work import Choice, Session
     from lancio.executor.backups import Known
-    from lancio.executor.planfile import PlanFile
     from lancio.planner.model import Plan
     from lancio.planner.scope import Scope
     from lancio.proof.dump import Manifest
@@ -127,13 +126,10 @@ def first(
     plan: Plan,
     session: Session,
     where: Source,
-    to: str | None,
-    only: Sequence[str],
-    order: Literal["name", "graph"],
+    choice: Choice,
     folder: str | None,
     scratch: str | None,
     terminal: Terminal,
-    promise: PlanFile | None,
 ) -> Plan:
     """Back up what a plan touches before it runs; the plan, judged again with that backup known.
 
@@ -156,8 +152,4 @@ def first(
     out = path_in(folder, session.connection.info.dbname, whole=whole)
     _, known = make(session, None if whole else wanted, out, scratch, terminal)
     terminal.talk(f"Backed up to {known.place}, restored and compared: equal.")
-    minimal = promise is not None and promise.choice.minimal
-    return work.plan_of(
-        work.graph_of(where, order=order, major=session.major), session, where, to=to, only=only, minimal=minimal,
-        order=order, data=data_limit(), look="required",
-    )  # fmt: skip
+    return work.plan_of(plan.graph, session, where, choice, data=data_limit(), look="required")

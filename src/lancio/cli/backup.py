@@ -172,7 +172,7 @@ def make(
         wanted = None
         if where is not None:
             graph = work.graph_of(where, order=way, major=session.major)
-            wanted = scopes.of(work.plan_of(graph, session, where, to=to, only=only, order=way))
+            wanted = scopes.of(work.plan_of(graph, session, where, work.Choice(to, only)))
             if not wanted.steps:
                 if json_:
                     terminal.data(json.document({"made": None}))

@@ -304,7 +304,7 @@ def rehearse(
                 cause="--since takes a file's path relative to the folder.",
                 remedy=f"Name one of: {', '.join(names[:12])}",
             )
-        plan = work.plan_of(graph, session, where, to=to, only=only, order=way)
+        plan = work.plan_of(graph, session, where, work.Choice(to, only))
         if not plan.go:
             terminal.talk("NO-GO: see lancio preflight.")
             return NoGo.exit_status

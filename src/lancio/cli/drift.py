@@ -73,7 +73,7 @@ def drift(
     way: work.Order = "graph" if order == "graph" else "name"
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         applied, notes = taken(plan)
         if read_:
             found = _read(graph, session, applied, ignore)

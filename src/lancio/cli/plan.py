@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lancio.cli import work
 from lancio.cli.backup import backup_options
 from lancio.cli.options import (
     choice_options,
@@ -24,7 +25,7 @@ from lancio.errors import NoGo, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lancio.cli import work
+    from lancio.cli.options import Source
     from lancio.cli.terminal import Terminal
     from lancio.planner.model import Plan
 
@@ -114,19 +115,21 @@ def plan(
             cause="--sql prints a script for psql, and nothing else.",
             remedy="Give one of them.",
         )
+    way: work.Order = "graph" if order == "graph" else "name"
+    where, choice = source(folder, platform=platform), work.Choice(to, only, minimal)
     if sql:
-        return _script(terminal, folder, platform, order, to, only, database, role, minimal=minimal)
+        return _script(terminal, where, way, choice, database, role)
     if rehearse:
         from lancio.cli import rehearsal
 
-        with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, there):
+        with _asked(where, way, choice, database, role) as (made, there):
             return rehearsal.rehearse(terminal, made, there, scratch, json_=json_, copy=copy)
-    with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, there):
+    with _asked(where, way, choice, database, role) as (made, there):
         session = there.said
         if save is not None:
             from lancio.cli import planfile
 
-            planfile.save(made, there, source(folder, platform=platform), save, to, only, order, minimal=minimal)
+            planfile.save(made, there, where, way, choice, save)
             terminal.talk(f"Kept in {save}: `lancio apply --plan {save}` runs it if nothing has changed by then.")
     beside = None
     if jobs > 1 and made.steps:
@@ -148,22 +151,17 @@ def plan(
 
 def _script(
     terminal: Terminal,
-    folder: str | None,
-    platform: bool,
-    order: str,
-    to: str | None,
-    only: tuple[str, ...],
+    where: Source,
+    order: work.Order,
+    choice: work.Choice,
     database: str | None,
     role: str | None,
-    *,
-    minimal: bool,
 ) -> int:
     """Print the plan as a script; a plan that is no go has none."""
-    from lancio.cli import work
     from lancio.executor import waiting
     from lancio.render import script, text
 
-    with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, session):
+    with _asked(where, order, choice, database, role) as (made, session):
         if not made.go:
             terminal.talk(text.preflight(made, terminal.cells, server=session.said))
             return NoGo.exit_status
@@ -218,7 +216,9 @@ def preflight(
     from lancio.render import json, text
 
     terminal = terminal_of(context)
-    made, session = _planned(folder, platform, order, to, only, database, role)
+    way: work.Order = "graph" if order == "graph" else "name"
+    with _asked(source(folder, platform=platform), way, work.Choice(to, only), database, role) as (made, there):
+        session = there.said
     if json_:
         terminal.data(json.document(json.preflight(made)))
     else:
@@ -226,41 +226,12 @@ def preflight(
     return 0 if made.go else NoGo.exit_status
 
 
-def _planned(
-    folder: str | None,
-    platform: bool,
-    order: str,
-    to: str | None,
-    only: tuple[str, ...],
-    database: str | None,
-    role: str | None,
-    *,
-    minimal: bool = False,
-) -> tuple[Plan, str]:
-    with _asked(folder, platform, order, to, only, database, role, minimal=minimal) as (made, session):
-        return made, session.said
-
-
 @contextlib.contextmanager
 def _asked(
-    folder: str | None,
-    platform: bool,
-    order: str,
-    to: str | None,
-    only: tuple[str, ...],
-    database: str | None,
-    role: str | None,
-    *,
-    minimal: bool,
+    where: Source, order: work.Order, choice: work.Choice, database: str | None, role: str | None
 ) -> Iterator[tuple[Plan, work.Session]]:
     """The plan, and the session that it was made in."""
-    from lancio.cli import work
 
-    way: work.Order = "graph" if order == "graph" else "name"
-    where = source(folder, platform=platform)
     with work.session(database, role) as session:
-        graph = work.graph_of(where, order=way, major=session.major)
-        made = work.plan_of(
-            graph, session, where, to=to, only=only, minimal=minimal, order=way, data=data_limit(), look="all"
-        )
-        yield made, session
+        graph = work.graph_of(where, order=order, major=session.major)
+        yield work.plan_of(graph, session, where, choice, data=data_limit(), look="all"), session

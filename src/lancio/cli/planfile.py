@@ -11,15 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancio.cli.options import Source
-    from lancio.cli.work import Session
+    from lancio.cli.work import Choice, Session
     from lancio.executor.planfile import PlanFile
     from lancio.planner.model import Plan
 
 
-def save(
-    plan: Plan, session: Session, where: Source, path: str, to: str | None, only: Sequence[str], order: str,
-    *, minimal: bool,
-) -> None:  # fmt: skip
+def save(plan: Plan, session: Session, where: Source, order: str, choice: Choice, path: str) -> None:
     """Keep a plan.
 
     Raises:
@@ -27,8 +24,8 @@ def save(
     """
     from lancio.executor import planfile
 
-    choice = planfile.Choice(where.said, to, tuple(only), minimal, order)
-    planfile.write(planfile.take(plan, session.connection, choice, session.target.display), Path(path))
+    chosen = planfile.Choice(where.said, choice.to, choice.only, choice.minimal, order)
+    planfile.write(planfile.take(plan, session.connection, chosen, session.target.display), Path(path))
 
 
 def promised(path: str, platform: bool, to: str | None, only: Sequence[str], order: str, *, adopt: bool) -> PlanFile:

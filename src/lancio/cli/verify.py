@@ -138,7 +138,7 @@ def status(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         of_platform = any(facts.name == states.STEP_1 for facts in graph.files)
         state = state_of(session) if of_platform else None
         listed = checklist_of(graph, plan, session) if of_platform else None

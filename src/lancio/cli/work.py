@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lancio.errors import UsageError
@@ -119,22 +119,34 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
         connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which files of a folder are to run, as the command line says it.
+
+    `to` ends the plan at a file, `only` names the files, `minimal` leaves out what `to` does not need. `decided` says
+    of statements in doubt, by file and line, whether they were done.
+    """
+
+    to: str | None = None
+    only: tuple[str, ...] = ()
+    minimal: bool = False
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] = field(default_factory=dict)
+
+
 def plan_of(
     graph: Graph,
     session: Session,
     source: Source,
+    choice: Choice | None = None,
     *,
-    to: str | None = None,
-    only: Sequence[str] = (),
-    minimal: bool = False,
-    order: Order = "name",
     environ: Mapping[str, str] | None = None,
     data: float | Literal[False] | None = False,
     adopted: Sequence[str] = (),
     look: Literal["", "required", "all"] = "",
-    decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
 ) -> Plan:
-    """Ask the live database and make the plan; nothing is changed there. Files in `adopted` count as recorded.
+    """Ask the live database and make the plan of what is chosen, or of all files; nothing is changed there.
+
+    Files in `adopted` count as recorded.
 
     `data` is how many seconds one question about the rows may take; None leaves them alone and says so, False leaves
     them alone.
@@ -142,17 +154,16 @@ def plan_of(
     With `look` what is around the catalog is asked as well (rights, locks, room, backups …): of services outside all of
     them, or only the required ones.
 
-    `decided` says of statements in doubt, by file and line, whether they were done.
-
     Raises:
-        UsageError: `to` or `only` names a file that the folder does not have.
+        UsageError: the choice names a file that the folder does not have.
     """
     from lancio.catalog import profile
     from lancio.executor import ledger, remains, snapshot
     from lancio.planner import outcomes, plan
     from lancio.reading import cache
 
-    for name in (*only, *((to,) if to is not None else ())):
+    choice = choice or Choice()
+    for name in (*choice.only, *((choice.to,) if choice.to is not None else ())):
         if name not in {facts.name for facts in graph.files}:
             raise UsageError(
                 f"there is no file {name} in {graph.folder}",
@@ -163,7 +174,8 @@ def plan_of(
     recorded = ledger.read(session.connection)
     begun = ledger.in_progress(session.connection)
     if begun:
-        begun = remains.settled(session.connection, {facts.name: facts for facts in graph.files}, begun, decided or {})
+        files = {facts.name: facts for facts in graph.files}
+        begun = remains.settled(session.connection, files, begun, choice.decided)
     made = plan.make(
         graph,
         live,
@@ -174,10 +186,9 @@ def plan_of(
         begun=ledger.begun(session.connection),
         durations={name: round(took) for name, took in ledger.durations(session.connection).items()},
         environ=os.environ if environ is None else environ,
-        to=to,
-        only=tuple(only),
-        minimal=minimal,
-        order=order,
+        to=choice.to,
+        only=choice.only,
+        minimal=choice.minimal,
         adopted=tuple(adopted),
         folder=source.words,
         psql=session.target.psql,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lancio.catalog.model import Live
-    from lancio.planner.graph import Order
     from lancio.planner.model import FileFacts, FileState, Graph, Lock, Service
     from lancio.planner.outcomes import Outcomes
     from lancio.reading.model import Op, Statement
@@ -46,7 +45,6 @@ def make(
     to: str | None = None,
     only: Sequence[str] = (),
     minimal: bool = False,
-    order: Order = "name",
     folder: str | None = None,
     psql: Callable[[str], str] | None = None,
     begun: Collection[str] = (),
@@ -65,7 +63,6 @@ def make(
     `to` does not need. `folder` is how a command names the folder, and `psql` gives the command that runs a file by
     psql. Nothing here touches the database.
     """
-    del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
     there = frozenset(f"{name.kind} {name.full}" for name in live.catalog.names)
     outcome = outcomes if outcomes is not None else outcomes_.of(graph, profiles.load(graph.server_version))
