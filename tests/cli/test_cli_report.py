@@ -206,8 +206,8 @@ def let_go(database, holder):
     with psycopg.connect(database, autocommit=True) as watcher:
         for _ in range(600):
             if watcher.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'lancio apply'"
-            ).fetchone()[0]:
+                "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'lancio apply'"
+            ).fetchone():
                 break
             time.sleep(0.05)
     time.sleep(1.5)

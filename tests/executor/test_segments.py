@@ -290,7 +290,7 @@ CASES = [
 def test_a_statement_without_an_answer_is_looked_at_in_the_catalog(every_database, tmp_path, text, since, done):
     version = rows(every_database, "SELECT current_setting('server_version_num')::integer / 10000")[0][0]
     if since is not None and version < since:
-        pytest.skip("this version does not know it")
+        return  # this version's grammar does not have it
     first = ("CREATE TABLE item (id integer); CREATE INDEX old ON item (id);"
              "CREATE TABLE parts (id integer) PARTITION BY RANGE (id);"
              "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (1) TO (2);")  # fmt: skip
