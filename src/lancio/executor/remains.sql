@@ -46,9 +46,9 @@ ORDER BY 1
 
 -- name: builders
 -- Sessions that are at work on the table of an index under a lock of CONCURRENTLY: what is invalid may be theirs.
-SELECT a.pid, a.application_name, a.usename::text AS "user", a.client_addr::text AS client,
-       coalesce(a.xact_start, a.backend_start) AS since, a.state,
-       pg_catalog.left(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 200) AS query
+SELECT a.pid, a.application_name, a.usename::text AS "user", pg_catalog.host(a.client_addr) AS client,
+       coalesce(a.xact_start, a.backend_start) AS since, a.state, pg_catalog.left(a.query, 1000) AS query,
+       extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start) AS age
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_locks AS l ON l.relation = i.indrelid AND l.locktype = 'relation' AND l.granted
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
