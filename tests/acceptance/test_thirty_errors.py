@@ -337,7 +337,7 @@ PROVOKED = {
         {"001_x.sql": "SET LOCAL statement_timeout = '50ms';\nSELECT pg_sleep(0.3);\n"},
     ),
     "somebody ends the session": Provoked(
-        "connection-lost", "08006", "nothing of 001_x.sql was kept", {"001_x.sql": "SELECT pg_sleep(1);\n"},
+        "terminated", "57P01", "nothing of 001_x.sql was kept", {"001_x.sql": "SELECT pg_sleep(1);\n"},
         beside=_end("pg_terminate_backend"),
     ),
     "a limit of temporary files": Provoked(

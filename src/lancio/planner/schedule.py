@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog import profile
 from lancio.planner import bonds as bonding
-from lancio.planner import chronicle
+from lancio.planner import chronicle, segments
 from lancio.planner.locks import CONFLICTS
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def schedule(plan: Plan, bonds: Bonds) -> Schedule:
             after[own - 1].update(at for at, theirs in held if theirs.mode in CONFLICTS[lock.mode])
         for lock in step.facts.locks:
             holders[lock.relation].append((own, lock))
-    solo = frozenset(at for at, step in enumerate(plan.steps, 1) if step.cut is not None and step.cut.apart)
+    major = plan.graph.server_version
+    solo = frozenset(at for at, step in enumerate(plan.steps, 1) if (step.cut or segments.cut(step.facts, major)).apart)
     for at in solo:
         after[at - 1].update(range(1, at))
         for each in range(at + 1, len(after) + 1):
