@@ -243,7 +243,9 @@ def test_after_a_kill_status_is_right_and_one_command_completes(forks, victim, f
     told = [json.loads(line) for line in child.said.splitlines()]
     expected = facts(undisturbed)
     stood: list[str] = []
-    for trial in range(KILLS):
+    for trial in range(5 * KILLS):
+        if trial >= KILLS and any(each.endswith("+1") for each in stood):
+            break  # a kill that comes between two files proves less than one in the middle of one
         how = ("runner", "terminate", "server", "cut")[trial % 4]
         database = servers.database_of(victim.create_database(TEMPLATE))
         url = victim.url(database)
