@@ -225,11 +225,11 @@ def test_a_run_that_was_kept_waiting_says_how_long_and_by_whom(database, tmp_pat
         assert applied(database, folder) == 0
         release.join()
     told = document(database)
-    (wait,) = told["steps"][0]["waits"]
-    assert wait["what"] == "public.people"
-    assert wait["waited_s"] >= 1
-    assert "in the way" in wait["holders"][0]
-    assert told["waited_s"] == wait["waited_s"]
+    waits = told["steps"][0]["waits"]  # of the first try, and where that came to its limit, of the next
+    assert {wait["what"] for wait in waits} == {"public.people"}
+    assert waits[0]["waited_s"] >= 1
+    assert "in the way" in waits[0]["holders"][0]
+    assert told["waited_s"] == pytest.approx(sum(wait["waited_s"] for wait in waits))
     out = lancio("report", "--database", database)[1]
     assert "for public.people, held by process" in said(out)
     assert "waited" in page(database)

@@ -192,7 +192,7 @@ def asleep(connection):
     return row[0]
 
 
-@pytest.mark.parametrize("version", [14, 18])
+@pytest.mark.parametrize("version", [15, 18])
 def test_the_lock_of_a_killed_runner_is_free_within_two_seconds(pool, version):
     server = pool.get(version)
     url = server.create_database()
@@ -213,7 +213,7 @@ def test_the_lock_of_a_killed_runner_is_free_within_two_seconds(pool, version):
         server.drop_database(url)
 
 
-@pytest.mark.parametrize("version", [12, 13])
+@pytest.mark.parametrize("version", [10, 12])
 def test_below_14_the_orphan_of_a_killed_runner_is_named_with_its_statement_and_waited_for(pool, version):
     server = pool.get(version)
     url = server.create_database()
