@@ -37,6 +37,7 @@ from lancio.executor import runner
 from lancio.executor.composed import body
 from lancio.planner import graph
 from lancio.planner.model import Plan, Step
+from lancio.planner.segments import cut
 from lancio.reading import source
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def script(folder: Path, files: tuple[FileFacts, ...]) -> Path:
     for at, each in enumerate(files):
         one = folder / f"{at:05}.sql"
         one.write_text("".join(f"{statement.sql};\n" for statement in body(each.statements)))
-        lines.append(f"\\i {one}" if each.lone is not None else f"BEGIN;\n\\i {one}\nCOMMIT;")
+        lines.append(f"\\i {one}" if cut(each, 18).apart else f"BEGIN;\n\\i {one}\nCOMMIT;")
     whole = folder / "all.sql"
     whole.write_text("\n".join(lines) + "\n")
     return whole
