@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, LiteralString, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli import environments
-from lancio.cli.options import choice_options, database_options, folder_options, json_option, source, terminal_of
+from lancio.cli.options import (
+    choice_options,
+    database_options,
+    environment_options,
+    folder_options,
+    json_option,
+    source,
+    terminal_of,
+)
 from lancio.errors import NoGo, ServerError, Slower, StepFailed, UsageError
 
 if TYPE_CHECKING:
@@ -70,27 +77,6 @@ def limit_option(command: Callable[P, R]) -> Callable[P, R]:
         metavar="PERCENT",
         help="By how much a query may get slower.",
     )(command)
-
-
-def environment_options(command: Callable[P, R]) -> Callable[P, R]:
-    """`--env` and `--config`, for commands without a folder."""
-    for decorate in reversed(
-        (
-            click.option(
-                "--env",
-                metavar="NAME",
-                cls=environments.EnvironmentOption,
-                is_eager=True,
-                expose_value=False,
-                help="The database and role that lancio.toml has under this name.",
-            ),
-            click.option(
-                "--config", metavar="FILE", expose_value=False, help="The lancio.toml.  [default: looked for]"
-            ),
-        )
-    ):
-        command = decorate(command)
-    return command
 
 
 @click.group(

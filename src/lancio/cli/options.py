@@ -171,6 +171,29 @@ def layout_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
+def _environment(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def decorate(command: Callable[P, R]) -> Callable[P, R]:
+        config = click.option(
+            "--config", metavar="FILE", expose_value=False, help="The lancio.toml.  [default: looked for]"
+        )
+        env = click.option(
+            "--env",
+            metavar="NAME",
+            cls=environments.EnvironmentOption,
+            is_eager=True,
+            expose_value=False,
+            help=f"The {what} that lancio.toml has under this name.",
+        )
+        return env(config(command))
+
+    return decorate
+
+
+def environment_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`--env` and `--config`, for commands without a folder."""
+    return _environment("database and role")(command)
+
+
 def folder_options(command: Callable[P, R]) -> Callable[P, R]:
     """`[DIR]`, `--platform`, `--order`, `--layout` and `--var`."""
     for decorate in reversed(
@@ -185,17 +208,7 @@ def folder_options(command: Callable[P, R]) -> Callable[P, R]:
                 help="Keep the order of the files' names, or take the one their needs give.",
             ),
             layout_options,
-            click.option(
-                "--env",
-                metavar="NAME",
-                cls=environments.EnvironmentOption,
-                is_eager=True,
-                expose_value=False,
-                help="The database, folder and role that lancio.toml has under this name.",
-            ),
-            click.option(
-                "--config", metavar="FILE", expose_value=False, help="The lancio.toml.  [default: looked for]"
-            ),
+            _environment("database, folder and role"),
             click.option(
                 "--no-cache",
                 is_flag=True,

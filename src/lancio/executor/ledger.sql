@@ -117,9 +117,6 @@ ORDER BY s.position
 SELECT id, started_at, finished_at, who, operator, host, lancio_version, server_version, plan_hash, outcome
 FROM lancio.run ORDER BY id DESC LIMIT $1::bigint
 
--- name: statements_of
-SELECT ordinal, line, summary, state, duration_ms FROM lancio.statement WHERE step = $1::bigint ORDER BY ordinal
-
 -- name: events_of
 SELECT number, at, kind, data FROM lancio.event WHERE run = $1::bigint AND number > $2::integer ORDER BY number
 

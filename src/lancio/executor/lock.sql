@@ -50,6 +50,3 @@ SELECT coalesce((SELECT pg_catalog.concat_ws(' ', l.locktype, l.mode, l.relation
                                              l.transactionid, l.classid, l.objid, l.objsubid)
                  FROM pg_catalog.pg_locks AS l WHERE l.pid = a.pid AND NOT l.granted LIMIT 1), '')
 FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = $1::integer AND a.wait_event_type = 'Lock'
-
--- name: alive
-SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1::integer AND backend_start = $2::timestamptz)

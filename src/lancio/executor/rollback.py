@@ -15,6 +15,7 @@ from lancio.errors import LancioError, LockHeld, StepFailed
 from lancio.executor import evidence, fingerprint, ledger, lock, session
 from lancio.executor.events import Event
 from lancio.executor.session import Answer, Command, Failure, ServerMessage
+from lancio.executor.waiting import CONTENTION
 from lancio.planner.diagnosis import Said, Spot, Way, diagnose, masked
 from lancio.postgres import named_queries
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 QUERIES = named_queries("lancio.executor", "rollback.sql")
 
-CONTENTION = frozenset(("55P03", "40P01", "40001"))
 """A lock that did not come in time, a deadlock, a serialization failure: what is tried again."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try."""
