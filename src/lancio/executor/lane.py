@@ -30,7 +30,7 @@ from lancio.planner.model import Place
 from lancio.postgres import redact, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from lancio.executor.run import Run
     from lancio.executor.session import ServerMessage
@@ -117,8 +117,7 @@ class Lane:
         if composed is not None and self.work.in_flight:
             sent = composed  # it was sent while the step before was at work
         else:
-            sent = self._composed(position, step, part=part)
-            self._carry_events(sent)
+            sent = self._composed(position, step, part=part, told=self._due())
         kept: list[Event] = []
         answers: Answer | None = None
         failure: Failure | None = None
@@ -265,16 +264,16 @@ class Lane:
         else:
             self._roll_back()
 
-    def _carry_events(self, sent: Composed) -> None:
-        """Let the step's ledger row carry the events so far, if it is time.
+    def _due(self) -> list[Event]:
+        """The events that are to be written with the next step: all so far if it is time, else none.
 
         Rows of events cost a small step a tenth of its time: several steps' worth are written together.
         """
-        if time.monotonic() - self.run.written_at >= EVENTS_EVERY_S:
-            sent.written = len(self.run.pending)
-        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.run.pending[: sent.written])
+        return list(self.run.pending) if time.monotonic() - self.run.written_at >= EVENTS_EVERY_S else []
 
-    def _composed(self, position: int, step: Step, *, guarded: bool = False, part: Part | None = None) -> Composed:
+    def _composed(
+        self, position: int, step: Step, *, told: Sequence[Event], guarded: bool = False, part: Part | None = None
+    ) -> Composed:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
@@ -291,6 +290,7 @@ class Lane:
             durable=durable,
             guarded=guarded,
             part=part,
+            told=told,
         )
 
     def _ahead(self, position: int, sent: Composed) -> Iterator[list[Command]]:
@@ -309,12 +309,9 @@ class Lane:
         last = max(self.composed, default=position)
         while len(self.composed) < self.run.ahead and self._may_follow(last):
             last += 1
-            following = self._composed(last, self.run.plan.steps[last - 1], guarded=True)
-            if carries:
-                following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
-            else:
-                self._carry_events(following)
-                carries = bool(following.written)
+            told = [] if carries else self._due()
+            following = self._composed(last, self.run.plan.steps[last - 1], guarded=True, told=told)
+            carries = carries or bool(following.written)
             self.composed[last] = following
             yield following.commands
 
