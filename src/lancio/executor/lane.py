@@ -40,10 +40,9 @@ if TYPE_CHECKING:
 EVENTS_EVERY_S = 0.5
 """Seconds between writings of events; what is told in between is lost with a killed runner, its steps are not."""
 
-TOGETHER = 32
-TOGETHER_S = 0.05
-"""So many steps' commits, or so many seconds' worth of them, wait for the disk together: the log is written in order,
-so the last one's waiting is for all. Every end of a run waits, too."""
+TOGETHER_S = 0.25
+"""So many seconds' worth of steps' commits wait for the disk together: the log is written in order, so the last one's
+waiting is for all, and meanwhile the server's own process has written most of it. Every end of a run waits, too."""
 
 SMALL_BYTES = 32_768
 SMALL_MS = 100
@@ -64,10 +63,8 @@ class Lane:
     """Whether its steps are the plan's, one behind the other, so that the next ones may be sent ahead."""
     composed: dict[int, Composed] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
-    together: int = 0
-    """Steps put together since the last one whose commit waits for the disk."""
     waited_at: float = 0.0
-    """When that one was put together, on the monotonic clock."""
+    """When the last step was put together whose commit waits for the disk, on the monotonic clock."""
     unflushed: list[str] = field(default_factory=list)
     """Committed steps that a crash of the server could still take back, with their ledger rows."""
 
@@ -278,8 +275,8 @@ class Lane:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
         alone = part is not None or not (self.run.ahead and self.follows)
-        durable = alone or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
-        self.together, self.waited_at = (0, now) if durable else (self.together + 1, self.waited_at)
+        if durable := alone or now - self.waited_at >= TOGETHER_S:
+            self.waited_at = now
         return compose(
             self.work,
             self.run.id,

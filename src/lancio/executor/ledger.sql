@@ -54,22 +54,24 @@ VALUES ($1::bigint,
          WHERE o.locktype = 'advisory' AND o.objsubid = 1
            AND (o.classid::bigint << 32 | o.objid::bigint) = $8::bigint),
         $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
-        extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000
+        pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000
             -- what a statement took that could not run in this transaction
             + coalesce(nullif(pg_catalog.current_setting('lancio.spent', true), '')::double precision, 0),
         $6::jsonb, $7::jsonb,
         coalesce((SELECT pg_catalog.jsonb_agg(
-                      pg_catalog.jsonb_build_object('relation', k.relation, 'mode', k.mode) ORDER BY k.relation, k.mode)
-                  FROM (SELECT DISTINCT o.mode, CASE
+                      pg_catalog.jsonb_build_object('relation', k.relation, 'mode', h.mode) ORDER BY k.relation, h.mode)
+                  FROM (SELECT g.modes, CASE
                             WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                                         WHERE a.attrelid = o.relation AND pg_catalog.age(a.xmin) > 0)
+                                         WHERE a.attrelid = g.relation AND pg_catalog.age(a.xmin) > 0)
                             THEN (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
                                   FROM pg_catalog.pg_class AS c
                                   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                                  WHERE c.oid = o.relation AND n.nspname NOT IN ('pg_toast', 'lancio'))
+                                  WHERE c.oid = g.relation AND n.nspname NOT IN ('pg_toast', 'lancio'))
                             ELSE (SELECT nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb)
-                                 ->> o.relation::text END AS relation
-                        FROM own AS o WHERE o.locktype = 'relation' AND o.relation >= 16384) AS k
+                                 ->> g.relation::text END AS relation
+                        FROM (SELECT o.relation, pg_catalog.array_agg(o.mode) AS modes FROM own AS o
+                              WHERE o.locktype = 'relation' AND o.relation >= 16384 GROUP BY o.relation) AS g) AS k
+                  CROSS JOIN LATERAL pg_catalog.unnest(k.modes) AS h (mode)
                   WHERE k.relation IS NOT NULL), '[]'))
 RETURNING duration_ms, locks
 
