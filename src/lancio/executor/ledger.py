@@ -324,6 +324,7 @@ def add_step(
             orjson.dumps(checks).decode(),
             orjson.dumps([{"line": line, "summary": summary} for line, summary in lines]).decode(),
             str(lock.key(work.database) if work.lock_number is None else work.lock_number),
+            "f" if work.lock_number is None else "t",
         ),
         name="lancio_add_step",
         keep=True,

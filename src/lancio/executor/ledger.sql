@@ -5,7 +5,9 @@ SELECT version FROM lancio.ledger_format ORDER BY version DESC LIMIT 1
 SELECT version FROM lancio.ledger_format
 
 -- name: exists
-SELECT pg_catalog.to_regclass('lancio.ledger_format') IS NOT NULL AS found
+-- By the rows of the catalog: to_regclass would see a ledger that is made after the reader's snapshot, and empty then.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'lancio' AND c.relname = 'ledger_format') AS found
 
 -- name: add_format
 INSERT INTO lancio.ledger_format (version, made_by) VALUES ($1::integer, $2)
@@ -39,40 +41,42 @@ FROM ROWS FROM (pg_catalog.unnest($2::integer[]), pg_catalog.unnest($3::timestam
 -- The relations still locked are read before the verification, which locks what it reads. A relation was there before
 -- if one of its columns' rows is older than this transaction: an ALTER rewrites the row in pg_class, so that one's age
 -- would tell nothing; one that is gone has its name from the beginning of the step. Those in the ledger's own schema and
--- in pg_catalog are left out. Where the runner's lock is not held any more, backend_pid is NULL and the row is refused,
--- and with it the step.
-WITH own AS (
-    SELECT l.locktype, l.relation, l.mode, l.pid, l.classid, l.objid, l.objsubid
-    FROM pg_catalog.pg_locks AS l
-    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype IN ('relation', 'advisory')
-)
+-- in pg_catalog are left out.
+--
+-- The runner's lock is proved by giving it back and taking it again while this transaction holds it as well, so that it
+-- is never free in between: a hundred times cheaper than the lock table. Where it is not held any more, backend_pid is
+-- NULL and the row is refused, and with it the step. The plan is small on purpose: every node of it costs each step.
 INSERT INTO lancio.step
     (run, backend_pid, migration, checksum, digest, position, state, started_at, duration_ms, verifications, statements,
      locks)
 VALUES ($1::bigint,
-        (SELECT o.pid FROM own AS o
-         WHERE o.locktype = 'advisory' AND o.objsubid = 1
-           AND (o.classid::bigint << 32 | o.objid::bigint) = $8::bigint),
+        CASE WHEN CASE WHEN $9::boolean
+                       THEN pg_catalog.pg_try_advisory_xact_lock_shared($8::bigint)
+                            AND pg_catalog.pg_advisory_unlock_shared($8::bigint)
+                            AND pg_catalog.pg_try_advisory_lock_shared($8::bigint)
+                       ELSE pg_catalog.pg_try_advisory_xact_lock($8::bigint)
+                            AND pg_catalog.pg_advisory_unlock($8::bigint)
+                            AND pg_catalog.pg_try_advisory_lock($8::bigint) END
+             THEN pg_catalog.pg_backend_pid() END,
         $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
         pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000
             -- what a statement took that could not run in this transaction
             + coalesce(nullif(pg_catalog.current_setting('lancio.spent', true), '')::double precision, 0),
         $6::jsonb, $7::jsonb,
         coalesce((SELECT pg_catalog.jsonb_agg(
-                      pg_catalog.jsonb_build_object('relation', k.relation, 'mode', h.mode) ORDER BY k.relation, h.mode)
-                  FROM (SELECT g.modes, CASE
+                      pg_catalog.jsonb_build_object('relation', k.relation, 'mode', k.mode) ORDER BY k.relation, k.mode)
+                  FROM (SELECT o.mode, CASE
                             WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                                         WHERE a.attrelid = g.relation AND pg_catalog.age(a.xmin) > 0)
-                            THEN (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
-                                  FROM pg_catalog.pg_class AS c
-                                  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                                  WHERE c.oid = g.relation AND n.nspname NOT IN ('pg_toast', 'lancio'))
+                                         WHERE a.attrelid = o.relation AND pg_catalog.age(a.xmin) > 0)
+                            THEN (pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, o.relation, 0)
+                                 ).identity
                             ELSE (SELECT nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb)
-                                 ->> g.relation::text END AS relation
-                        FROM (SELECT o.relation, pg_catalog.array_agg(o.mode) AS modes FROM own AS o
-                              WHERE o.locktype = 'relation' AND o.relation >= 16384 GROUP BY o.relation) AS g) AS k
-                  CROSS JOIN LATERAL pg_catalog.unnest(k.modes) AS h (mode)
-                  WHERE k.relation IS NOT NULL), '[]'))
+                                 ->> o.relation::text END AS relation
+                        FROM pg_catalog.pg_locks AS o
+                        WHERE o.pid = pg_catalog.pg_backend_pid() AND o.locktype = 'relation'
+                          AND o.relation >= 16384 AND o.granted
+                        OFFSET 0) AS k
+                  WHERE k.relation !~ '^(pg_toast|lancio)[.]'), '[]'))
 RETURNING duration_ms, locks
 
 -- name: record
