@@ -159,7 +159,8 @@ WITH own AS (
     SELECT 'event trigger', quote_ident(e.evtname), concat_ws(' ', e.evtevent, e.evtfoid::regproc, e.evtenabled, array_to_string(e.evttags, ','))
     FROM pg_event_trigger AS e
     UNION ALL
-    SELECT 'statistics', s.stxname::text, pg_get_statisticsobjdef(s.oid) FROM pg_statistic_ext AS s JOIN own AS o ON o.oid = s.stxnamespace
+    SELECT 'statistics', s.stxname::text, concat_ws(' ', pg_get_statisticsobjdef(s.oid), nullif(to_jsonb(s) ->> 'stxstattarget', '-1'))
+    FROM pg_statistic_ext AS s JOIN own AS o ON o.oid = s.stxnamespace
 )
 SELECT fact.kind, fact.identity, coalesce(fact.definition, '') AS definition FROM fact
 ORDER BY fact.kind COLLATE "C", fact.identity COLLATE "C", coalesce(fact.definition, '') COLLATE "C"
