@@ -197,6 +197,20 @@ def test_what_was_there_before_the_first_file_comes_from_a_preamble(tmp_path, da
     assert execute(database, "SELECT to_regclass('t') IS NULL, to_regclass('other') IS NOT NULL") == [(True, True)]
 
 
+def test_a_role_that_the_files_make_is_made_in_each_rehearsal(tmp_path, database, scratch_url):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "1.sql").write_text("CREATE TABLE t (id integer);")
+    (folder / "2.sql").write_text("CREATE ROLE comes_along; CREATE TABLE u (id integer);")
+    try:
+        assert lancio(database, "apply", str(folder), "--yes")[0] == 0
+        status, out, err = alone(database, "rollback", str(folder), "1.sql", "--yes", "--scratch", scratch_url)
+        assert status == 0, out + err
+    finally:
+        execute(database, "DROP ROLE IF EXISTS comes_along")
+    assert execute(scratch_url, "SELECT FROM pg_roles WHERE rolname = 'comes_along'") == []
+
+
 def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows_counted(database):
     empty = printed(database)
     assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0

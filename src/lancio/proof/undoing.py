@@ -162,6 +162,11 @@ def _told(
         return Undoing(
             facts, "computed", refused=inverted.refused, obstacles=found.obstacles, notes=tuple(notes), change=change
         )  # fmt: skip
+    if not statements and change != Change():
+        refused = (f"nothing is known that takes back what it changes: {_named(removed, added)}",)
+        return Undoing(
+            facts, "computed", refused=refused, obstacles=found.obstacles, notes=tuple(notes), change=change
+        )  # fmt: skip
     if not statements:
         return Undoing(facts, "none", obstacles=found.obstacles, notes=tuple(notes), change=change, proved=True)
     tried = _tried(connection, statements, print_before, after)
@@ -204,13 +209,8 @@ def _tried(
         connection.execute("ROLLBACK")
         connection.execute(replay.QUERIES["reset"].encode())
     if found.hash != wanted.hash:
-        lacking, more = fingerprint.diff(wanted, found)
-        said = [f"{each.kind} {each.identity}" for each in (*lacking, *more)]
-        kinds = list(dict.fromkeys(said))
-        others = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
-        return _Tried(
-            f"it does not give back the catalog from before: {', '.join(kinds[:3])}{others} would be otherwise"
-        )
+        named = _named(*fingerprint.diff(wanted, found))
+        return _Tried(f"it does not give back the catalog from before: {named} would be otherwise")
     losses = tuple(Loss(_table_of(after, each), each.table, each.column) for each in inverse.lost(after, undone))
     touched = [
         after.things[key].name
@@ -219,6 +219,12 @@ def _tried(
     ]
     notes = (f"it writes rows of {', '.join(sorted(touched))}",) if touched else ()
     return _Tried("", losses, notes)
+
+
+def _named(lacking: Iterable[Fact], more: Iterable[Fact]) -> str:
+    """Three of these objects by name, and how many more there are."""
+    kinds = list(dict.fromkeys(f"{each.kind} {each.identity}" for each in (*lacking, *more)))
+    return f"{', '.join(kinds[:3])}{f' and {len(kinds) - 3} more' if len(kinds) > 3 else ''}"
 
 
 def _table_of(of: Survey, each: inverse.Lost) -> Key:
