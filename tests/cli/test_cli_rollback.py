@@ -140,6 +140,15 @@ def test_the_script_does_with_psql_what_the_command_does(story, database):
     assert printed(database).hash == start.hash
 
 
+def test_values_of_a_column_that_a_later_step_renamed_are_counted(story, database):
+    (Path(story) / "005_renamed.sql").write_text("ALTER TABLE t RENAME COLUMN mail TO post;")
+    assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
+    execute(database, "UPDATE t SET post = 'x'")
+    status, out, _ = lancio(database, "rollback", story, "--last", "3", "--dry-run")
+    assert status == 0
+    assert "1 value of column public.t.post" in said(out)
+
+
 def test_an_edited_file_is_not_taken_back(story, database):
     Path(story, "004_u.sql").write_text("CREATE TABLE u (id bigint);")
     status, _, err = lancio(database, "rollback", story, "--yes")

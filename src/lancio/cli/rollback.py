@@ -460,7 +460,8 @@ def _counted(whole: Rehearsed, session: work.Session) -> Iterator[Row]:
         for loss in undoing.losses:
             if (loss.column or loss.where) and loss.key in dropped:
                 continue  # counted with its table
-            now = replace(loss, table=whole.names.get(loss.key, loss.table))
+            column = whole.names.get(loss.attribute, loss.column) if loss.attribute is not None else loss.column
+            now = replace(loss, table=whole.names.get(loss.key, loss.table), column=column)
             if (now.table, now.column, now.where) not in seen:
                 seen.add((now.table, now.column, now.where))
                 yield Row(now, undoing.name, running.count(session.connection, now.table, now.column, now.where))
