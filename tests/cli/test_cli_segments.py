@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from test_cli_uses import lancio
 
@@ -54,3 +56,20 @@ def test_the_command_line_says_how_far_a_file_is_and_finishes_it(database, tmp_p
 def test_a_place_that_is_none_is_a_mistake_in_the_command_line(database, tmp_path, words):
     status, _, talked = lancio("apply", str(write(tmp_path / "m", "SELECT 1;")), "--database", database, *words)
     assert status == 2, talked
+
+
+def test_a_file_whose_verification_is_left_is_gone_on_with_and_not_taken_over(database, tmp_path):
+    """All that it does is there, as if it had been run without Lancio; what is left is that it was verified."""
+    verified = "-- lancio: verify SELECT EXISTS (SELECT FROM item)\n"
+    folder = write(tmp_path / "m", f"{verified}CREATE TABLE item (id integer);\nVACUUM item;\n", "CREATE TABLE b ();")
+    connected = ("--database", database)
+    status, said, talked = lancio("apply", str(folder), *connected, "--yes", "--no-backup", "--no-data")
+    assert status == 1, said + talked
+    status, said, _ = lancio("status", str(folder), *connected, "--json")
+    assert json.loads(said)["finish"].startswith(f"lancio apply {folder} --database")
+    _, said, _ = lancio("adopt", str(folder), *connected, "--dry-run", "--json")
+    assert json.loads(said)["adopted"] == [], said
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("INSERT INTO item VALUES (7)")
+    status, said, talked = lancio("apply", str(folder), *connected, "--yes", "--no-backup", "--no-data")
+    assert status == 0, said + talked

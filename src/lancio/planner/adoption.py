@@ -168,8 +168,11 @@ def _proved(state: FileState) -> bool:
 
 
 def _origin(state: FileState, *, implied: bool, by_order: bool, named: bool) -> str:
-    """On whose word a file may be recorded; "" where on nobody's."""
-    if state.waits:
+    """On whose word a file may be recorded; "" where on nobody's.
+
+    One that a run of ours has begun is not taken over: the next run goes on with it, its verification included.
+    """
+    if state.waits or state.begun:
         return ""
     if state.state in ("applied", "superseded"):
         return FACTS
@@ -199,6 +202,8 @@ def _proof(state: FileState) -> str:
 
 
 def _why(state: FileState) -> str:
+    if state.begun:
+        return f"a run has begun it: {state.begun}"
     match state.state:
         case "partly applied":
             return f"missing: {', '.join(state.missing[:SHOWN])}"
@@ -223,7 +228,7 @@ def _doubts(graph: Graph, states: Sequence[FileState], frontier: int, taken: Col
     for index, (facts, state) in enumerate(zip(graph.files, states, strict=True)):
         if index > frontier and state.state == "not applied":
             break
-        if state.state not in ("unprovable", "implied") or state.recorded or state.name in taken:
+        if state.state not in ("unprovable", "implied") or state.recorded or state.begun or state.name in taken:
             continue
         if index < frontier or state.settled or not _harmless(facts):
             found.append(state.name)
