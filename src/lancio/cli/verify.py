@@ -176,9 +176,11 @@ def status(
     for each in without_end:
         terminal.data(f"{text.joined(wrap(f'{each}.', terminal.cells, first='! '))}")
     if plan.steps:
-        terminal.data(
-            f"To run: {counted(len(plan.steps), 'file')}. {'GO.' if plan.go else 'NO-GO: see lancio preflight.'}\n"
+        # Of rights, room, locks and backups it knows nothing.
+        verdict = (
+            "GO, as far as objects tell: lancio preflight asks the rest." if plan.go else "NO-GO: see lancio preflight."
         )
+        terminal.data(text.joined(wrap(f"To run: {counted(len(plan.steps), 'file')}. {verdict}", terminal.cells)))
     else:
         terminal.data("Nothing to do.\n" if plan.go else "NO-GO: see lancio preflight.\n")
     terminal.data(drawn.ending(command, doubts, terminal.cells))
