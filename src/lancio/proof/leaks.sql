@@ -1,0 +1,11 @@
+-- name: statements
+CREATE EXTENSION pg_stat_statements;
+
+-- name: shown
+SELECT current_setting(%(name)s);
+
+-- name: settle
+ANALYZE;
+
+-- name: written
+CHECKPOINT;

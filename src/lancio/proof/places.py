@@ -1,0 +1,462 @@
+"""Where could a secret rest or pass, and how is each of these places searched?
+
+A `Place` gives what there is to search, piece by piece; `search` looks through it for the canaries and for a control,
+a text that was put there in clear so that the search is known to find what is there. A place that cannot be searched
+says why (`NotSearched`): it does not count as clean.
+
+To add a place (an API's answers, metrics, a web page), let the ways that pass by it `note` what they saw, and add a line
+to `OWN` and `GIVEN`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+import traceback
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import psycopg
+
+from lancio.postgres import named_queries
+from lancio.proof import canary as canaries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from lancio.proof.canary import Canary
+
+QUERIES: Final = named_queries("lancio.proof", "places.sql")
+
+ACTIVITY_SECONDS: Final = 0.01
+PROCESS_SECONDS: Final = 0.05
+LARGEST_TABLE: Final = 64 * 1024 * 1024
+"""Bytes of a table whose rows are looked through on a given server."""
+SIGHTINGS: Final = 20
+"""So many sightings of a place are kept with where they are; the others are counted."""
+
+Control = Literal["found", "missing", "none"]
+
+
+class NotSearched(Exception):  # noqa: N818  (a fact, which the report tells)
+    """A place that cannot be searched from here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of a place."""
+
+    where: str
+    """A file, a table, a step."""
+    data: bytes = field(repr=False)
+    base: int = 0
+    """What an offset in `data` is counted from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A canary where it should not be."""
+
+    where: str
+    offset: int
+    what: str
+    """`secret` or `key`."""
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What the search of one place came to."""
+
+    name: str
+    how: str
+    unit: str
+    pieces: int = 0
+    bytes: int = 0
+    control: Control = "none"
+    sightings: tuple[Sighting, ...] = ()
+    more: int = 0
+    """Sightings beyond those that are listed."""
+    why_not: str = ""
+    """Why it could not be searched; "" if it was."""
+    note: str = ""
+
+    @property
+    def found(self) -> int:
+        """How many sightings there are."""
+        return len(self.sightings) + self.more
+
+    @property
+    def proved(self) -> bool:
+        """It was searched, and the search found its control."""
+        return not self.why_not and self.control == "found"
+
+
+@dataclass
+class Scene:
+    """What a run plants, where it does so, and what its ways have seen."""
+
+    control: Canary
+    canaries: tuple[Canary, ...]
+    connect: Callable[[str], psycopg.Connection[Any]]
+    """A session on a database of that name."""
+    databases: list[str] = field(default_factory=list)
+    """Those that the ways ran in."""
+    data: Path | None = None
+    """The server's data folder, where its files are ours to read."""
+    log: Path | None = None
+    marks: list[tuple[str, int]] = field(default_factory=list)
+    """Which settings the server logs by, and from which byte of its log on."""
+    kept: Path | None = None
+    """The folder that Lancio's own files are kept in meanwhile."""
+    noted: dict[str, list[Piece]] = field(default_factory=lambda: defaultdict(list))
+    notes: dict[str, str] = field(default_factory=dict)
+    """What is to be said of a place besides."""
+    entitled: set[int] = field(default_factory=set)
+    """Processes that were handed the secret in their environment, as `lancio apply` is by REDIS_URL."""
+    environments: list[tuple[int, bytes, bytes]] = field(default_factory=list, repr=False)
+    """Of each process that was seen: its number, its command line and its environment."""
+    look: Callable[[], None] = lambda: None  # noqa: E731
+    """Look at pg_stat_activity at once; set while a run is on."""
+    digests: set[bytes] = field(default_factory=set)
+    """Of large pieces that were looked through and hold nothing: most files of a database are those of its template."""
+
+    def note(self, place: str, where: str, said: object) -> None:
+        """Keep what was seen at a place: a text, bytes, an exception with all that it says, or a value's `repr`."""
+        if isinstance(said, bytes):
+            data = said
+        elif isinstance(said, BaseException):
+            data = told(said).encode(errors="surrogateescape")
+        else:
+            data = (said if isinstance(said, str) else repr(said)).encode(errors="surrogateescape")
+        self.noted[place].append(Piece(where, data))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place, and how what is there is got at."""
+
+    name: str
+    how: str
+    unit: str
+    material: Callable[[Scene], Iterable[Piece]]
+
+
+def told(error: BaseException) -> str:
+    """All that an error says: its text, PostgreSQL's fields, its traceback, and those of its causes."""
+    said = ["".join(traceback.format_exception(error))]
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, psycopg.Error):
+            names = [name for name in dir(at.diag) if not name.startswith("_")]
+            said += [str(value) for name in names if (value := getattr(at.diag, name)) is not None]
+        if (as_dict := getattr(at, "as_dict", None)) is not None:
+            said.append(repr(as_dict()))
+        at = at.__cause__ or at.__context__
+    return "\n".join(said)
+
+
+def search(place: Place, scene: Scene) -> Searched:
+    """Look through a place for every canary in every form, and for the control."""
+    pieces = size = more = 0
+    control = False
+    sightings: list[Sighting] = []
+    forms: set[str] = set()
+    try:
+        for piece in place.material(scene):
+            pieces += 1
+            size += len(piece.data)
+            control = control or any(each in piece.data for _, each in scene.control.pieces)
+            forms.update(hit.form for hit in _control(piece, scene.control))
+            for hit in _hits(piece, scene):
+                if len(sightings) < SIGHTINGS:
+                    sightings.append(Sighting(piece.where, piece.base + hit.offset, hit.canary, hit.form))
+                else:
+                    more += 1
+    except NotSearched as reason:
+        return Searched(place.name, place.how, place.unit, why_not=str(reason))
+    note = scene.notes.get(place.name, "")
+    if place.name == HEAP and (missed := scene.control.forms().keys() - forms):
+        control = False
+        note = f"the control was not found {', '.join(sorted(missed))}"
+    said: Control = "found" if control else "missing"
+    return Searched(place.name, place.how, place.unit, pieces, size, said, tuple(sightings), more, note=note)
+
+
+def _hits(piece: Piece, scene: Scene) -> list[canaries.Hit]:
+    large = 64 * 1024
+    if len(piece.data) < large:
+        return canaries.find(piece.data, scene.canaries)
+    digest = hashlib.blake2b(piece.data, digest_size=16).digest()
+    if digest in scene.digests:
+        return []
+    hits = canaries.find(piece.data, scene.canaries)
+    if not hits:
+        scene.digests.add(digest)
+    return hits
+
+
+def _control(piece: Piece, control: Canary) -> list[canaries.Hit]:
+    """The control in each of its forms, which stand side by side in one table: where it is in clear."""
+    return control.find(piece.data) if control.pieces[0][1] in piece.data else []
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+HEAP, WAL, OTHER, TEMPORARY = "data files", "write-ahead log", "other server files", "temporary files"
+LOG, LOUD = "server log", "server log, log_statement = all"
+ACTIVITY, STATEMENTS, STATISTICS = "pg_stat_activity", "pg_stat_statements", "pg_stats"
+ROWS, AUDIT, ANSWERS, ERRORS = "rows", "audit_logs", "answers", "errors and notices"
+DUMP, OUTPUT, KEPT = "dump", "Lancio's output", "Lancio's files"
+COMMANDS, ENVIRONMENTS = "command lines", "environments"
+KEY_FILE = "key"
+"""The one file that holds the key; it is to be there."""
+
+
+def files(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Piece]:
+    """The files below a folder that are wanted, by their path within it; one that goes meanwhile is left out."""
+    for path in sorted(folder.rglob("*")):
+        within = path.relative_to(folder)
+        if not wanted(within):
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and not path.is_symlink():
+                yield Piece(within.as_posix(), path.read_bytes())
+
+
+def _ours(scene: Scene) -> Path:
+    if scene.data is None:
+        raise NotSearched("the server's files are on another machine, or not ours to read")
+    return scene.data
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file of a data folder is one that a query writes for itself and removes."""
+    return "pgsql_tmp" in path.parts
+
+
+def _heap(scene: Scene) -> Iterator[Piece]:
+    return files(_ours(scene), lambda path: path.parts[0] in ("base", "global") and not is_temporary(path))
+
+
+def _wal(scene: Scene) -> Iterator[Piece]:
+    return files(_ours(scene), lambda path: path.parts[0] == "pg_wal")
+
+
+def _other(scene: Scene) -> Iterator[Piece]:
+    return files(_ours(scene), lambda path: path.parts[0] not in ("base", "global", "pg_wal"))
+
+
+def _temporary(scene: Scene) -> Iterator[Piece]:
+    folder = _ours(scene)
+    yield from scene.noted[TEMPORARY]
+    yield from files(folder, is_temporary)
+
+
+def _logged(how: str) -> Callable[[Scene], Iterator[Piece]]:
+    def material(scene: Scene) -> Iterator[Piece]:
+        if scene.log is None:
+            raise NotSearched("the server's log is on another machine, or not ours to read")
+        if how not in dict(scene.marks):
+            raise NotSearched(scene.notes.get(how, "the server was not run with these settings"))
+        content = scene.log.read_bytes()
+        ends = [at for _, at in scene.marks[1:]] + [len(content)]
+        for (name, begin), end in zip(scene.marks, ends, strict=True):
+            if name == how:
+                yield Piece(scene.log.name, content[begin:end], begin)
+
+    return material
+
+
+def _kept(scene: Scene) -> Iterator[Piece]:
+    if scene.kept is None:
+        raise NotSearched("no command of Lancio's was run here")
+    return files(scene.kept, lambda path: path.name != KEY_FILE)
+
+
+# --- what the server tells --------------------------------------------------------------------------------------------
+
+
+def _statements(scene: Scene) -> Iterator[Piece]:
+    for name in scene.databases[:1]:
+        with scene.connect(name) as connection:
+            yield from statements(connection)
+
+
+def statements(connection: psycopg.Connection[Any]) -> Iterator[Piece]:
+    """The texts that pg_stat_statements keeps, of all databases of the server.
+
+    Raises:
+        NotSearched: it is not there, or this role may not read it.
+    """
+    place = connection.execute(QUERIES["statements_at"].encode()).fetchone()
+    if place is None:
+        raise NotSearched("the extension pg_stat_statements is not in this database")
+    try:
+        rows = connection.execute(QUERIES["statements"].replace("{statements}", place[0]).encode()).fetchall()
+    except psycopg.Error as error:
+        raise NotSearched(f"it cannot be read: {error.diag.message_primary}") from None
+    for where, query in rows:
+        yield Piece(where, (query or "").encode())
+
+
+def _statistics(scene: Scene) -> Iterator[Piece]:
+    for name in scene.databases:
+        with scene.connect(name) as connection:
+            for where, values in connection.execute(QUERIES["statistics"].encode()):
+                yield Piece(f"{name}: {where}", values.encode())
+
+
+def _rows(scene: Scene) -> Iterator[Piece]:
+    for name in scene.databases:
+        with scene.connect(name) as connection:
+            for quoted, table, _ in connection.execute(QUERIES["tables"].encode()).fetchall():
+                if table == "pg_catalog.pg_statistic":  # nothing prints its values; they are in pg_stats
+                    continue
+                for (row,) in connection.execute(QUERIES["rows"].replace("{table}", quoted).encode()):
+                    yield Piece(f"{name}: {table}", row.encode())
+
+
+def _audit(scene: Scene) -> Iterator[Piece]:
+    for name in scene.databases:
+        with scene.connect(name) as connection:
+            for id_, row in connection.execute(QUERIES["audited"].encode()):
+                yield Piece(f"{name}: {id_}", row.encode())
+
+
+def noted(place: str) -> Callable[[Scene], Iterable[Piece]]:
+    """What the ways have noted at a place.
+
+    Raises:
+        NotSearched: nothing was noted there; the scene may say why.
+    """
+
+    def material(scene: Scene) -> Iterable[Piece]:
+        if place not in scene.noted:
+            raise NotSearched(scene.notes.get(place, "nothing passed by it"))
+        return scene.noted[place]
+
+    return material
+
+
+def _environments(scene: Scene) -> Iterable[Piece]:
+    if not scene.environments:
+        raise NotSearched(scene.notes.get(ENVIRONMENTS, "no process could be seen"))
+    # Between its fork and its exec a child has its parent's environment, and its parent's command line.
+    handed = {line for pid, line, _ in scene.environments if pid in scene.entitled}
+    for pid, line, data in scene.environments:
+        if pid not in scene.entitled and line not in handed:
+            yield Piece(f"process {pid}", data)
+
+
+OWN: Final = (
+    Place(HEAP, "every file of every database, after a checkpoint; the control in each form", "file", _heap),
+    Place(WAL, "every segment", "file", _wal),
+    Place(OTHER, "settings, statistics, transaction status, texts of statements", "file", _other),
+    Place(TEMPORARY, "pgsql_tmp, sampled all the while", "file", _temporary),
+    Place(LOG, "as PostgreSQL is delivered", "file", _logged(LOG)),
+    Place(LOUD, "with log_parameter_max_length = 0, durations and connections", "file", _logged(LOUD)),
+    Place(ACTIVITY, "from another session: after each statement, and sampled all the while", "text", noted(ACTIVITY)),
+    Place(STATEMENTS, "track = all, so what functions run is in it", "text", _statements),
+    Place(STATISTICS, "after ANALYZE", "column", _statistics),
+    Place(ROWS, "each row of each table and catalog, as SQL shows it", "row", _rows),
+    Place(AUDIT, "each entry", "row", _audit),
+    Place(ANSWERS, "what is read without opening: RETURNING, the safe view, COPY", "text", noted(ANSWERS)),
+    Place(ERRORS, "all fields and tracebacks of statements that fail, notices", "text", noted(ERRORS)),
+    Place(DUMP, "pg_dump, restored as well", "file", noted(DUMP)),
+    Place(OUTPUT, "stdout, stderr and --json of its commands", "text", noted(OUTPUT)),
+    Place(KEPT, "cache and temporary files of its commands", "file", _kept),
+    Place(COMMANDS, "of every process, sampled all the while", "text", noted(COMMANDS)),
+    Place(ENVIRONMENTS, "of every process but those that were handed the secret", "text", _environments),
+)
+"""The places of a server of our own, where everything can be searched."""
+
+
+# --- watched all the while --------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Threads that look at pg_stat_activity, at the processes and for temporary files until the block ends."""
+
+    def __init__(self, scene: Scene, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._scene, self._connect = scene, connect
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._seen: set[bytes] = set()
+        self._unreadable: set[int] = set()
+        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._activity, self._processes)]
+
+    def __enter__(self) -> Watch:
+        self._own = self._connect()
+        self._scene.look = self._look
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._scene.look = lambda: None
+        self._own.close()
+        if self._unreadable:
+            self._scene.notes[ENVIRONMENTS] = f"those of {len(self._unreadable)} processes of others are closed to us"
+
+    def _look(self) -> None:
+        self._sample(self._own)
+
+    def _sample(self, connection: psycopg.Connection[Any]) -> None:
+        for pid, row in connection.execute(QUERIES["activity"].encode()).fetchall():
+            self._keep(ACTIVITY, f"process {pid}", row.encode())
+
+    def _keep(self, place: str, where: str, data: bytes) -> None:
+        digest = hashlib.blake2b(f"{place} {where} ".encode() + data, digest_size=16).digest()
+        with self._lock:
+            if digest not in self._seen:
+                self._seen.add(digest)
+                self._scene.note(place, where, data)
+
+    def _activity(self) -> None:
+        # A session that is ended (the server stops, the run was interrupted) ends the watching, too.
+        with contextlib.suppress(psycopg.Error), self._connect() as connection:
+            while not self._over.wait(ACTIVITY_SECONDS):
+                self._sample(connection)
+
+    def _processes(self) -> None:
+        known: dict[int, bytes] = {}
+        while not self._over.wait(PROCESS_SECONDS):
+            self.processes(known)
+            if self._scene.data is not None:
+                with contextlib.suppress(OSError):  # gone between two looks
+                    for piece in files(self._scene.data / "base" / "pgsql_tmp", lambda _: True):
+                        self._keep(TEMPORARY, f"base/pgsql_tmp/{piece.where}", piece.data)
+
+    def saw(self, pid: int) -> bool:
+        """Whether a process was seen, its environment too."""
+        return any(each == pid for each, _, _ in tuple(self._scene.environments))
+
+    def processes(self, known: dict[int, bytes]) -> None:
+        """One look at all processes; `known` has their command lines of the last one."""
+        if not Path("/proc/self/cmdline").exists():
+            for place in (COMMANDS, ENVIRONMENTS):
+                self._scene.notes[place] = "this system has no /proc"
+            return
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            pid = int(entry)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if known.get(pid) == line:
+                    continue
+                known[pid] = line
+                self._keep(COMMANDS, f"process {pid}", line)
+                try:
+                    self._scene.environments.append((pid, line, Path(f"/proc/{pid}/environ").read_bytes()))
+                except PermissionError:
+                    self._unreadable.add(pid)

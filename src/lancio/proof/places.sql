@@ -1,0 +1,51 @@
+-- name: activity
+-- Without the times, so that the same look twice is the same text.
+SELECT a.pid,
+       (pg_catalog.to_jsonb(a) - '{backend_start,xact_start,query_start,state_change,backend_xid,backend_xmin,wait_event,wait_event_type}'::pg_catalog.text[])::pg_catalog.text
+FROM pg_catalog.pg_stat_activity a
+WHERE a.pid <> pg_catalog.pg_backend_pid();
+
+-- name: statements_at
+SELECT pg_catalog.quote_ident(n.nspname) || '.pg_stat_statements'
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+WHERE e.extname = 'pg_stat_statements';
+
+-- name: statements
+SELECT s.userid::pg_catalog.text || '/' || s.dbid::pg_catalog.text, s.query FROM {statements} s;
+
+-- name: statistics
+SELECT s.schemaname || '.' || s.tablename || '.' || s.attname,
+       pg_catalog.concat_ws(' ', s.most_common_vals::pg_catalog.text, s.histogram_bounds::pg_catalog.text,
+                            s.most_common_elems::pg_catalog.text)
+FROM pg_catalog.pg_stats s;
+
+-- name: tables
+-- Tables that are kept, with their size; the control's own first, so that it is seen whatever comes later.
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), n.nspname || '.' || c.relname, pg_catalog.pg_relation_size(c.oid)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT LIKE 'pg\_temp%' AND n.nspname NOT LIKE 'pg\_toast%'
+      AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+ORDER BY c.relname <> 'lancio_control', n.nspname, c.relname;
+
+-- name: rows
+SELECT pg_catalog.row_to_json(t)::pg_catalog.text FROM {table} t;
+
+-- name: audited
+SELECT a.id::pg_catalog.text, pg_catalog.row_to_json(a)::pg_catalog.text FROM platform.audit_logs a;
+
+-- name: control_tables
+CREATE TABLE lancio_control (id integer PRIMARY KEY, form text NOT NULL, content bytea, shown text UNIQUE);
+
+-- name: control_row
+INSERT INTO lancio_control (id, form, content, shown) VALUES (%(id)s, %(form)s, %(content)s, %(shown)s);
+
+-- name: control_statistics
+-- Twice the same, so that it is one of the most common values.
+CREATE TABLE lancio_control_often AS SELECT shown FROM lancio_control, generate_series(1, 20) WHERE shown IS NOT NULL;
+ANALYZE lancio_control_often;
+
+-- name: control_audit
+INSERT INTO platform.audit_logs (actor_type, action, target_id) VALUES ('system', 'lancio.prove-no-leak', %(text)s);
+
+-- name: control_spill
+DECLARE lancio_spill CURSOR WITH HOLD FOR SELECT %(text)s || n FROM generate_series(1, 20000) n;

@@ -1,0 +1,363 @@
+"""By which ways does a secret come into the registry and out of it? Each is gone once, under watch.
+
+What is seen on a way is noted with the place it belongs to (`places`): errors, answers, output. A way that should be
+refused and is not, or that opens something else than was put in, is told: a secret that never was there cannot be missed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+
+from lancio.postgres import named_queries
+from lancio.proof import places
+from lancio.registry import secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from lancio.proof.canary import Canary
+    from lancio.proof.places import Scene
+
+QUERIES: Final = named_queries("lancio.proof", "ways.sql")
+HOST: Final = "canary.invalid"
+"""The host of every database that is registered here; the name is one that never resolves (RFC 6761)."""
+
+_LONG: Final = 100_000
+"""Characters of a connection string that PostgreSQL keeps outside of its row."""
+
+
+@dataclass
+class Ground:
+    """A database that the ways are gone in."""
+
+    scene: Scene
+    secret: Canary
+    key: secrets.Key
+    connect: Callable[[], psycopg.Connection[Any]]
+    label: str
+    """What the pieces are noted under: the settings of the log at that time."""
+    exact: bool = True
+    """The platform's own layout: what is opened is what was put in, and what should be refused is."""
+    enter: Callable[[psycopg.Connection[Any]], None] = lambda _: None  # noqa: E731
+    """What a session does first: the context of an organization, where that is needed."""
+    gone: list[str] = field(default_factory=list)
+    """The ways that were gone."""
+    doubts: list[str] = field(default_factory=list)
+    """What did not go as it should, so that the run proves less."""
+    project: UUID = field(default_factory=uuid4)
+
+    def url(self, path: str = "/0") -> str:
+        """The connection string with the secret in it as it is."""
+        return f"redis://default:{self.secret.text}@{HOST}:6379{path}"
+
+    def address(self, path: str = "/0") -> str:
+        """The connection string as an address: the secret percent-encoded."""
+        return f"redis://default:{quoted(self.secret)}@{HOST}:6379{path}"
+
+    @contextlib.contextmanager
+    def session(self, *, keyed: bool = True) -> Iterator[Session]:
+        """A session under watch, with the key unless it is to have none."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.add_notice_handler(lambda notice: self.scene.note(places.ERRORS, self.label, notice.message_primary))
+            connection.add_notice_handler(lambda notice: self.scene.note(places.ERRORS, self.label, notice.message_detail))
+            self.enter(connection)
+            session = Session(self, connection)
+            if keyed:
+                session.give(self.key)
+            yield session
+
+
+def quoted(secret: Canary) -> str:
+    """The secret as an address has it."""
+    return quote(secret.text, safe="")
+
+
+@dataclass
+class Session:
+    """A session whose statements are watched: after each of them another one looks at pg_stat_activity."""
+
+    ground: Ground
+    connection: psycopg.Connection[Any]
+
+    def give(self, key: secrets.Key) -> None:
+        """Set the key, by bound parameters."""
+        for name, value in key.settings().items():
+            self.run("set", {"name": name, "value": value.reveal(), "local": False})
+
+    def run(self, query: str, values: Mapping[str, object] | None = None, *, prepare: bool | None = None) -> list[Any]:
+        """Run a statement of ways.sql and return its rows, which are noted as answers."""
+        rows = self.opened(query, values, prepare=prepare)
+        if rows:
+            self.ground.scene.note(places.ANSWERS, f"{self.ground.label}: {query}", rows)
+        return rows
+
+    def opened(self, query: str, values: Mapping[str, object] | None = None, *, prepare: bool | None = None) -> list[Any]:
+        """The same for a statement whose answer is the secret itself."""
+        return self.execute(QUERIES[query].encode(), values, prepare=prepare)
+
+    def execute(
+        self, query: bytes | sql.Composed, values: Mapping[str, object] | None = None, *, prepare: bool | None = None
+    ) -> list[Any]:
+        """Run a statement as it is."""
+        try:
+            cursor = self.connection.execute(query, values, prepare=prepare)
+            return cursor.fetchall() if cursor.description is not None else []
+        finally:
+            self.ground.scene.look()
+
+    def refused(self, what: str, query: str, values: Mapping[str, object] | None = None, **words: str) -> None:
+        """Run a statement that must fail; all that its error says is noted."""
+        text = QUERIES[query]
+        for name, word in words.items():
+            text = text.replace(f"{{{name}}}", word)
+        self.fails(what, lambda: self.execute(text.encode(), values))
+
+    def fails(self, what: str, act: Callable[[], object]) -> None:
+        """Do what must fail; in a savepoint, if a transaction is open."""
+        ground = self.ground
+        ground.gone.append(f"refused: {what}")
+        try:
+            with self.connection.transaction():
+                act()
+        except (psycopg.Error, secrets.SealBroken, secrets.KeyRefused) as error:
+            ground.scene.note(places.ERRORS, f"{ground.label}: {what}", error)
+            return
+        if ground.exact:
+            ground.doubts.append(f"not refused: {what}")
+
+    def copy_in(self, query: str, rows: list[tuple[object, ...]]) -> None:
+        """COPY rows in; in the binary format with their types."""
+        try:
+            with self.connection.cursor() as cursor, cursor.copy(QUERIES[query].encode()) as copy:
+                if "binary" in QUERIES[query]:
+                    copy.set_types(["uuid", "uuid", "text", "text", "text", "text", "int4"])
+                for row in rows:
+                    copy.write_row(row)
+        finally:
+            self.ground.scene.look()
+
+    def copy_out(self, query: str) -> None:
+        """COPY out, noted as an answer."""
+        with self.connection.cursor() as cursor, cursor.copy(QUERIES[query].encode()) as copy:
+            self.ground.scene.note(places.ANSWERS, f"{self.ground.label}: COPY", b"".join(bytes(part) for part in copy))
+        self.ground.scene.look()
+
+
+# --- in ---------------------------------------------------------------------------------------------------------------
+
+
+def go(ground: Ground) -> None:
+    """Go every way once."""
+    with ground.session() as session:
+        rows = session.run("project")
+        if not rows:
+            ground.doubts.append("no project is seen, so nothing could be registered")
+            return
+        ground.project = rows[0][0]
+        ids = _in(session)
+        _out(session, ids)
+        _refusals(session, ids)
+        _rolled_back(session)
+        _controls(session)
+    with ground.session(keyed=False) as session:
+        _without_key(session, ids)
+        session.run("delete", {"id": ids.pop()})
+        ground.gone.append("deleted")
+
+
+def _row(ground: Ground, **more: object) -> dict[str, object]:
+    return {"id": uuid4(), "project": ground.project, "name": "canary", "url": ground.url(), "host": HOST} | more
+
+
+def _in(session: Session) -> list[UUID]:
+    ground = session.ground
+    made: list[tuple[UUID, str]] = []
+    url, address = ground.url(), ground.address()
+
+    def added(way: str, row: Mapping[str, object], expected: str, query: str = "insert", *, prepare: bool = False) -> None:
+        session.run(query, row, prepare=prepare)
+        ground.gone.append(way)
+        id_ = row["id"]
+        if not isinstance(id_, UUID):
+            raise TypeError
+        made.append((id_, expected))
+
+    added("registered by a bound parameter", _row(ground), url)
+    added("by a prepared statement", _row(ground), url, prepare=True)
+    added("a long one, kept outside of its row", long := _row(ground, url=url + "?" + "x" * _LONG), str(long["url"]))
+    sealed = uuid4()
+    envelope = secrets.seal(url, row_id=sealed, key=ground.key)
+    form = secrets.sealed_form(envelope, "redis", HOST, 6379)
+    row = _row(ground, id=sealed, envelope=envelope, form=form)
+    if ground.exact:
+        added("sealed by Python", row, url, "insert_sealed")
+    copied = [uuid4(), uuid4()]
+    for query, id_ in zip(("copy_in", "copy_in_binary"), copied, strict=True):
+        session.copy_in(query, [(id_, ground.project, "canary", "redis", url, HOST, 6379)])
+        made.append((id_, url))
+    ground.gone.append("by COPY, as text and binary")
+    again = made[0][0]
+    session.run("upsert", _row(ground, id=again, url=url + "?again"))
+    session.run("update", {"id": again, "url": url})
+    ground.gone.append("by an upsert and by an UPDATE")
+    session.run("set", {"name": "lancio.canary_url", "value": address, "local": False})
+    from_setting = session.run("from_setting", {"project": ground.project, "name": "canary from a setting"})[0][0]
+    made.append((from_setting, address))
+    ground.gone.append("from a setting")
+    session.run("health", {"id": again})
+    ground.gone.append("a health check's outcome")
+    for id_, expected in made:
+        opened = session.opened("open", {"id": id_})[0][0]
+        if opened != expected:
+            ground.doubts.append("what was opened in SQL is not what was put in")
+    return [id_ for id_, _ in made]
+
+
+def _out(session: Session, ids: list[UUID]) -> None:
+    ground = session.ground
+    session.run("read")
+    session.run("read_safe")
+    session.run("read_project", {"project": ground.project})
+    session.copy_out("copy_out")
+    ground.gone.append("read without opening, also by COPY")
+    if session.opened("open_view", {"id": ids[0]}) != [(ground.url(),)]:
+        ground.doubts.append("the view opens something else than was put in")
+    with session.connection.transaction():
+        session.opened("open_all", {"host": HOST})
+        session.execute(b"FETCH ALL FROM lancio_opened")
+    ground.gone.append("opened in SQL: the function, the view, a cursor")
+    if ground.exact:
+        envelope = session.run("envelope", {"id": ids[0]})[0][0]
+        opened = secrets.open_sealed(bytes(envelope), row_id=ids[0], key=ground.key)
+        if opened.reveal() != ground.url():
+            ground.doubts.append("what was opened in Python is not what was put in")
+        ground.scene.note(places.ANSWERS, f"{ground.label}: what a program prints of it", f"{opened!r} {opened} {ground.key!r}")
+        ground.gone.append("opened in Python")
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def _refusals(session: Session, ids: list[UUID]) -> None:
+    ground = session.ground
+    id_, other = ids[0], ids[1]
+    url = ground.url("/refused")
+    session.refused("a duplicate id", "insert", _row(ground, id=id_))
+    session.refused("another row's id", "refused", {"id": other, "url": url, "value": id_}, column="id")
+    for column, value in (("port", 99999), ("type", "oracle"), ("status", "x"), ("project_id", uuid4())):
+        session.refused(f"a {column} that is none", "refused", {"id": id_, "url": url, "value": value}, column=column)
+    for column in ("project_id", "name", "type", "host", "port"):
+        session.refused(f"no {column}", "refused", {"id": id_, "url": url, "value": None}, column=column)
+    session.refused("a port that is no number", "wrong_type", {"id": id_, "url": url, "value": "sixty"})
+    session.fails("a row of a binary COPY", lambda: session.copy_in(
+        "copy_in_binary", [(uuid4(), ground.project, "canary", "redis", url, HOST, 99999)]))  # fmt: skip
+    # RAISE, in every function that is given a secret.
+    userinfo = {"id": id_, "url": url, "value": f"default:{ground.secret.text}@{HOST}"}
+    session.refused("a secret in the host", "refused", userinfo, column="host")
+    password = {"id": id_, "url": f"redis://{HOST}", "value": ground.secret.text}
+    session.refused("a password beside the connection string", "refused", password, column="password")
+    session.refused("an envelope beside it", "both", {"id": id_, "url": url, "envelope": b"\x01" * 101})
+    session.refused("the sealed form of another", "update",
+                    {"id": id_, "url": f"redis://sealed:00000000@{ground.secret.text}"})  # fmt: skip
+    for path in ("/x", "?x", "#x"):
+        broken = f"redis://:{ground.secret.text[:24]}{path}@{HOST}"
+        session.run("set", {"name": "lancio.canary_url", "value": broken, "local": False})
+        session.refused("a setting whose host cannot be told from the password", "from_setting",
+                        {"project": ground.project, "name": "refused"})  # fmt: skip
+    session.run("set", {"name": "lancio.canary_url", "value": ground.secret.text, "local": False})
+    session.refused("a setting that is no address", "from_setting", {"project": ground.project, "name": "refused"})
+    if ground.exact:
+        envelope = bytes(session.run("envelope", {"id": id_})[0][0])
+        session.fails("opening in Python for another row",
+                      lambda: secrets.open_sealed(envelope, row_id=other, key=ground.key))  # fmt: skip
+        session.fails("opening in Python with another key",
+                      lambda: secrets.open_sealed(envelope, row_id=id_, key=secrets.Key.random(2)))  # fmt: skip
+        session.fails("a key that is too short", lambda: secrets.Key(1, ground.key.secret[:40]))
+
+
+def _rolled_back(session: Session) -> None:
+    with contextlib.suppress(_Back), session.connection.transaction():
+        session.run("insert", _row(session.ground))
+        with contextlib.suppress(_Back), session.connection.transaction():
+            session.run("insert", _row(session.ground))
+            raise _Back
+        raise _Back
+    session.ground.gone.append("rolled back: a savepoint and its transaction")
+
+
+class _Back(Exception):  # noqa: N818
+    pass
+
+
+def _without_key(session: Session, ids: list[UUID]) -> None:
+    ground = session.ground
+    values = {"id": ids[0], "url": ground.url()}
+    session.refused("sealing without a key", "update", values)
+    session.refused("opening without a key", "open", values)
+    session.run("set", {"name": "lancio.key_id", "value": "1", "local": False})
+    session.run("set", {"name": "lancio.key", "value": ground.key.secret.hex()[:-2], "local": False})
+    session.refused("sealing with a key that is cut off", "update", values)
+    session.give(secrets.Key.random(2))
+    session.refused("opening with another key", "open", values)
+    if ground.exact:
+        with contextlib.suppress(_Back), session.connection.transaction():
+            session.run("tamper", {"id": ids[0]})
+            session.give(ground.key)
+            session.refused("opening what was tampered with", "open", values)
+            raise _Back
+
+
+# --- as nobody should -------------------------------------------------------------------------------------------------
+
+
+def literally(ground: Ground) -> None:
+    """Write the secret as a literal and by a COPY of text that fails: what shows then is PostgreSQL's doing."""
+    with ground.session() as session:
+        rows = session.run("project")
+        row = _row(ground, project=rows[0][0])
+        session.run("insert", row)
+        literals = {"url": sql.Literal(ground.url()), "id": sql.Literal(str(row["id"]))}
+        session.execute(sql.SQL(QUERIES["literal"]).format(**literals))
+        ground.gone.append("by a literal in the statement")
+        failing = sql.SQL(QUERIES["literal_refused"]).format(**literals)
+        session.fails("a literal in a statement that fails", lambda: session.execute(failing))
+        session.fails("a row of a COPY of text", lambda: session.copy_in(
+            "copy_in", [(uuid4(), rows[0][0], "c", "redis", ground.url(), HOST, 99999)]))  # fmt: skip
+
+
+# --- controls ---------------------------------------------------------------------------------------------------------
+
+
+def _controls(session: Session) -> None:
+    """Let the control pass where the secret must not: through a statement, an error, an answer."""
+    control = session.ground.scene.control
+    named = sql.Identifier(control.text[: -len(control.tail)])
+    for query in ("control_said", "control_logged"):
+        with contextlib.suppress(psycopg.errors.DivisionByZero):
+            session.execute(sql.SQL(QUERIES[query]).format(control=named))
+    try:
+        session.run("control_failing", {"text": control.text})
+    except psycopg.errors.UniqueViolation as error:
+        session.ground.scene.note(places.ERRORS, "control", error)
+    session.run("control_seen")
+
+
+def plant(connection: psycopg.Connection[Any], control: Canary) -> None:
+    """Make tables with the control in each of its forms, and an audit entry with it."""
+    queries = places.QUERIES
+    connection.execute(queries["control_tables"].encode())
+    for number, (form, content) in enumerate(control.forms().items()):
+        shown = control.text if number == 0 else None
+        connection.execute(
+            queries["control_row"].encode(), {"id": number, "form": form, "content": content, "shown": shown}
+        )
+    connection.execute(queries["control_statistics"].encode())
+    connection.execute(queries["control_audit"].encode(), {"text": json.dumps(control.text)})
