@@ -19,6 +19,7 @@
     ├─ RestoreRefused           restore                 1     a restore would lose something else (proof/restore.py)
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
+    ├─ ProofFailed              no-leak                 1     a proof whose steps could not be gone (proof/leaks.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 

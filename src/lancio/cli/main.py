@@ -51,6 +51,10 @@ COMMANDS = {
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
     "baseline": ("lancio.cli.baseline:baseline", "Time chosen queries before and after, and tell which are slower."),
     "report": ("lancio.cli.report:report", "Show what a run did, as text, as JSON or as a page to hand on."),
+    "prove-no-leak": (
+        "lancio.cli.prove_no_leak:prove_no_leak",
+        "Plant a secret and look for it everywhere it could rest or pass.",
+    ),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),

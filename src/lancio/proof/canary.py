@@ -1,9 +1,9 @@
 """Is this secret in these bytes, and in which form?
 
 A canary is a random text that stands for a secret. Nobody else has it, so wherever a part of it is found, it came from
-where it was planted. It is looked for in each form that a text takes on its way through programs: as it is (in UTF-8),
-percent-encoded, JSON-escaped, in hexadecimal, base64 (at each of its three alignments, both alphabets) and UTF-16, and
-with the control bytes that pglz puts between eight literals, PostgreSQL's compression of long values and of page images.
+where it was planted. It is looked for in each form that a text takes on its way through programs: as it is (UTF-8),
+percent-encoded, JSON-escaped, in hexadecimal, base64 (at each of its three alignments, both alphabets), UTF-16, and
+with the control bytes that pglz (PostgreSQL's compression of long values and page images) puts between 8 literals.
 
 What is looked for are pieces, not the whole: a line break in base64, the header of a page of the write-ahead log or a
 limit of length cuts a text in two, and one half of a secret is a leak as well. What is compressed by anything else
@@ -70,13 +70,13 @@ class Canary:
 
     @classmethod
     def of_key(cls, name: str, key: bytes) -> Canary:
-        """What is looked for of a key: its bytes, and the hexadecimal digits that a session's setting holds.
+        """What is looked for of a key: the beginnings of its halves, one to encrypt and one to authenticate with, as
+        bytes and as the hexadecimal digits that a session's setting holds.
 
         `key` is 32 bytes long or more.
         """
-        starts = (0, len(key) // 2 - _PIECE, len(key) // 2, len(key) - _PIECE)
-        pieces = tuple((at, key[at : at + _PIECE]) for at in starts)
-        digits = tuple((2 * at, piece.hex().encode()) for at, piece in pieces[::2])
+        pieces = tuple((at, key[at : at + _PIECE]) for at in (0, len(key) // 2))
+        digits = tuple((2 * at, piece.hex().encode()) for at, piece in pieces)
         besides = tuple((f"{form} of its digits", each) for form, each in _needles(digits) if form in (BASE64, UTF16))
         return cls(name, key.hex(), pieces, (*_needles(pieces), *besides))
 
@@ -84,6 +84,11 @@ class Canary:
     def prefix(self) -> str:
         """As much of it as may be shown."""
         return f"{self.text[:SHOWN]}…"
+
+    @property
+    def bare(self) -> str:
+        """Its letters and digits alone: what can be a name."""
+        return self.text.removesuffix(self.tail)
 
     def __str__(self) -> str:
         return self.prefix
@@ -149,7 +154,7 @@ def find(data: bytes, canaries: Iterable[Canary]) -> list[Hit]:
 
 
 def _in_base64(piece: bytes) -> Iterable[bytes]:
-    """What base64 makes of a text with the piece in it, wherever it begins: the characters that nothing else changes."""
+    """What base64 makes of a text with the piece in it, wherever it begins: the characters that it alone decides."""
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + piece)
         # The first character or two hold bits of what stands before, the last ones of what follows.

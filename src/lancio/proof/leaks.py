@@ -11,6 +11,7 @@ import importlib.resources
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 import lancio
+from lancio import postgres
 from lancio.errors import EmbeddedError, LancioError
 from lancio.postgres import named_queries, redact
 from lancio.proof import places, scratch, ways
@@ -29,8 +31,9 @@ from lancio.proof.places import Scene, Searched
 from lancio.registry import secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from lancio.postgres import Target
     from lancio.proof.scratch import Scratch
 
 QUERIES: Final = named_queries("lancio.proof", "leaks.sql")
@@ -174,10 +177,10 @@ def _round(
         ways.plant(connection, scene.control)
     exact = layout != "plain" and not altered
     ground = ways.Ground(scene, commands.secret, commands.key, lambda: scene.connect(name), label, exact=exact)
-    ways.go(ground)
-    if layout == "literals":
-        ways.literally(ground)
-    commands.others(target, form)
+    with commands.others(target, form):
+        ways.go(ground)
+        if layout == "literals":
+            ways.literally(ground)
     ground.gone.append("by Lancio's commands: apply, status, report, explain, preflight")
     _dump_and_restore(commands, server, name, restored)
     scene.databases.append(restored)
@@ -200,9 +203,7 @@ def _louder(scene: Scene, server: Scratch, connect: Callable[[str], psycopg.Conn
         return places.LOG
     with connect("postgres") as connection:
         for name, value in _LOUD.items():
-            connection.execute(
-                sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
-            )
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
         connection.execute("SELECT pg_reload_conf()")
     deadline = time.monotonic() + _RELOADED_SECONDS
     while True:
@@ -271,6 +272,81 @@ def _settle(scene: Scene, connect: Callable[[str], psycopg.Connection[Any]]) -> 
         connection.execute(QUERIES["written"].encode())
 
 
+# --- on a given server ------------------------------------------------------------------------------------------------
+
+
+def on_given(
+    target: Target,
+    connection: psycopg.Connection[Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    role: str | None = None,
+) -> Report:
+    """Prove it on a given database, as far as can be seen from here, in one transaction that is rolled back.
+
+    `connection` is an idle session on `target`, as `role`. Nothing stays in the database, neither rows nor settings.
+
+    Raises:
+        ProofFailed: the platform is not there, or this role may not work on it.
+    """
+    begun = time.monotonic()
+    environ = os.environ if environ is None else environ
+    secret, control, key = Canary.random("secret"), Canary.random("control"), secrets.Key.random(ways.KEY_ID)
+
+    def connect(_: str) -> psycopg.Connection[Any]:
+        return postgres.connect(target, role=role)
+
+    with tempfile.TemporaryDirectory(prefix="lancio-no-leak-") as folder:
+        kept = Path(folder)
+        scene = Scene(control, (secret, Canary.of_key("key", key.secret)), connect)
+        scene.kept = kept
+        (kept / "control").write_text(control.text, encoding="utf-8")
+        commands = Commands(scene, secret, key, kept, environ, given=True)
+        ground = ways.Ground(scene, secret, key, lambda: connect(""), places.LOG, held=connection)
+        with (
+            places.Watch(scene, lambda: connect("")) as watch,
+            contextlib.suppress(_Back),
+            connection.transaction(),
+        ):
+            scene.given = places.begin(connection)
+            _ready(connection)
+            try:
+                with connection.transaction():
+                    ways.plant(connection, control, temporary=True)
+            except psycopg.Error as error:
+                ground.doubts.append(f"the control could not be planted: {error.diag.message_primary}")
+            else:
+                with commands.others(target.conninfo, ()):
+                    ways.go(ground)
+            _pass_by(watch, control)
+            found = tuple(places.search(place, scene) for place in places.GIVEN)
+            raise _Back
+    return Report(
+        target.display,
+        "platform",
+        secret.prefix,
+        tuple(dict.fromkeys(ground.gone)),
+        found,
+        tuple(dict.fromkeys(ground.doubts)),
+        time.monotonic() - begun,
+    )
+
+
+class _Back(Exception):  # noqa: N818  (nothing of what was done is to stay)
+    pass
+
+
+def _ready(connection: psycopg.Connection[Any]) -> None:
+    row = connection.execute(QUERIES["there"].encode()).fetchone()
+    if row is None or not row[0]:
+        raise ProofFailed(
+            "the platform's registry is not in this database",
+            cause="There is no table platform.databases, so there is nothing that could keep a secret.",
+            remedy="Apply the platform's migrations, or leave --database out: then a server of our own is started.",
+            commands=("lancio apply --platform",),
+        )
+
+
 # --- Lancio's own commands --------------------------------------------------------------------------------------------
 
 
@@ -284,6 +360,8 @@ class Commands:
     kept: Path
     """A folder for the key file, the cache and all that the commands write."""
     environ: Mapping[str, str]
+    given: bool = False
+    """On a given server: PG* variables belong to how it is reached, and no wrong password is tried there."""
 
     def apply(self, target: str, form: Sequence[str]) -> None:
         """Launch the platform with the secret in REDIS_URL and MONGO_URL.
@@ -296,10 +374,10 @@ class Commands:
             text = f"key_id = {self.key.id}\nkey = {self.key.secret.hex()}\n"
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
                 opened.write(text)
-        code, said = self.run(
-            ["apply", "--platform", "--no-backup", "--yes", *form], target, {**self.services(), "LANCIO_KEY_FILE": str(file)}
-        )
-        if code:
+        words = ["apply", "--platform", "--no-backup", "--yes", *form]
+        with self._begun(words, target, {**self.services(), "LANCIO_KEY_FILE": str(file)}) as child:
+            said = self._ended(words, child)
+        if child.returncode:
             raise ProofFailed(
                 "the platform's migrations did not run",
                 cause=self._harmless(said),
@@ -314,48 +392,78 @@ class Commands:
             "MONGO_URL": f"mongodb://mongo:{quoted}@{ways.HOST}:27017/lancio",
         }
 
-    def others(self, target: str, form: Sequence[str]) -> None:
-        """What is asked and what is refused, with the secret in what is given or in what is there."""
-        report = ["report", "--format", "json" if form else "html"]
-        self.run(report, target, {})
-        self.run(["status", "--platform", *form], target, {})
-        self.run(["preflight", "--platform", *form], target, self.services())  # a credential, and no key
-        self.run(["status", "--platform", *form], conninfo.make_conninfo(target, password=self.secret.text), {})
-        row = f"(one, redis, redis://default:{self.secret.text}@{ways.HOST}:6379, 99999)"
+    @contextlib.contextmanager
+    def others(self, target: str, form: Sequence[str]) -> Iterator[None]:
+        """What is asked and what is refused, while the block runs: the secret is in what is given or what is there."""
+        address = f"redis://default:{self.secret.text}@{ways.HOST}:6379"
         error = (
             'ERROR:  new row for relation "databases" violates check constraint "databases_port_check"\n'
-            f"DETAIL:  Failing row contains {row}.\n"
+            f"DETAIL:  Failing row contains (one, redis, {address}, 99999).\n"
         )
-        self.run(["explain", "-", "--offline", *form], target, {}, error)
-        control = self.scene.control.text.removesuffix(self.scene.control.tail)
-        self.run(["explain", "-", "--offline", *form], target, {}, f'ERROR:  relation "{control}" does not exist\n')
+        control = f'ERROR:  relation "{self.scene.control.bare}" does not exist\n'
+        calls: list[tuple[list[str], str, Mapping[str, str], str]] = [
+            (["preflight", "--platform"], target, self.services(), ""),  # a credential, and no key
+            (["explain", "-", "--offline"], target, {}, error),
+        ]
+        if not self.given:
+            wrong = conninfo.make_conninfo(target, password=self.secret.text)
+            calls.append((["status", "--platform"], wrong, {}, ""))
+        if form:
+            calls.append((["report", "--format", "json"], target, {}, ""))
+        else:
+            calls += [
+                (["report", "--format", "html"], target, {}, ""),
+                (["status", "--platform"], target, {}, ""),
+                (["explain", "-", "--offline"], target, {}, control),
+            ]
+        with contextlib.ExitStack() as stack:
+            begun = []
+            for words, where, more, given in calls:
+                asked = words if words[0] == "report" else [*words, *form]
+                begun.append((asked, stack.enter_context(self._begun(asked, where, more, given))))
+            yield
+            for asked, child in begun:
+                self._ended(asked, child)
 
-    def run(self, words: Sequence[str], target: str, more: Mapping[str, str], given: str = "") -> tuple[int, str]:
-        """Run one; its exit status and the end of what it said."""
-        own = {name: value for name, value in self.environ.items() if not name.startswith(("PG", "LANCIO_", "DATABASE_"))}
-        for name in ("LANCIO_HOME", "LANCIO_PGBIN"):
-            if name in self.environ:
-                own[name] = self.environ[name]
+    @contextlib.contextmanager
+    def _begun(
+        self, words: Sequence[str], target: str, more: Mapping[str, str], given: str = ""
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A command that was started, with what it is `given` to read; ended with the block, whatever ends that."""
+        own = {
+            name: value
+            for name, value in self.environ.items()
+            if not name.startswith(("LANCIO_", "DATABASE_URL") if self.given else ("PG", "LANCIO_", "DATABASE_URL"))
+            or name in ("LANCIO_HOME", "LANCIO_PGBIN")
+        }
         cache = self.kept / "cache"
         cache.mkdir(exist_ok=True)
+        reached = {"DATABASE_URL": target} if target else {}  # else PG* variables say it
         source = str(Path(lancio.__file__).parent.parent)
-        environment = {**own, "DATABASE_URL": target, "LANCIO_CACHE": str(cache), "TMPDIR": str(cache), **more}
+        environment = {**own, **reached, "LANCIO_CACHE": str(cache), "TMPDIR": str(cache), **more}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (source, own.get("PYTHONPATH"))))
-        with subprocess.Popen(
-            [sys.executable, "-m", "lancio", *words], env=environment, cwd=self.kept, text=True, errors="surrogateescape",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        ) as child:  # fmt: skip
-            if more:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+            file.write(given)
+            file.seek(0)
+            with subprocess.Popen(
+                [sys.executable, "-m", "lancio", *words], env=environment, cwd=self.kept, text=True,
+                errors="surrogateescape", stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            ) as child:  # fmt: skip
+                # Each is handed the secret in its environment, or may be.
                 self.scene.entitled.add(child.pid)
-            try:
-                out, err = child.communicate(given)
-            except BaseException:
-                child.terminate()
-                child.wait(timeout=30)
-                raise
+                try:
+                    yield child
+                except BaseException:
+                    child.terminate()
+                    child.communicate(timeout=30)
+                    raise
+
+    def _ended(self, words: Sequence[str], child: subprocess.Popen[str]) -> str:
+        """All that it printed, noted; the end of it."""
+        out, err = child.communicate()
         for stream, said in (("stdout", out), ("stderr", err)):
             self.scene.note(places.OUTPUT, f"lancio {' '.join(words)}: {stream}", said)
-        return child.returncode, (err or out)[-600:]
+        return (err or out)[-600:]
 
     def _harmless(self, said: str) -> str:
         """What a command said, unless a canary is in it."""

@@ -9,3 +9,6 @@ ANALYZE;
 
 -- name: written
 CHECKPOINT;
+
+-- name: there
+SELECT pg_catalog.to_regclass('platform.databases') IS NOT NULL;

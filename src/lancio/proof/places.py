@@ -4,21 +4,21 @@ A `Place` gives what there is to search, piece by piece; `search` looks through 
 a text that was put there in clear so that the search is known to find what is there. A place that cannot be searched
 says why (`NotSearched`): it does not count as clean.
 
-To add a place (an API's answers, metrics, a web page), let the ways that pass by it `note` what they saw, and add a line
-to `OWN` and `GIVEN`.
+To add a place (an API's answers, metrics, a web page), let the ways that pass by it `note` what they saw, and add a
+line to `OWN` and `GIVEN`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import threading
+import time
 import traceback
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import psycopg
 
@@ -26,7 +26,7 @@ from lancio.postgres import named_queries
 from lancio.proof import canary as canaries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lancio.proof.canary import Canary
 
@@ -36,8 +36,16 @@ ACTIVITY_SECONDS: Final = 0.01
 PROCESS_SECONDS: Final = 0.05
 LARGEST_TABLE: Final = 64 * 1024 * 1024
 """Bytes of a table whose rows are looked through on a given server."""
+LARGEST_WAL: Final = 256 * 1024 * 1024
+_FLUSHED_SECONDS: Final = 5.0
 SIGHTINGS: Final = 20
 """So many sightings of a place are kept with where they are; the others are counted."""
+
+_BATCH: Final = 2000
+"""So many rows are looked through at once."""
+
+_LARGE: Final = 4096
+"""From so many bytes on it pays to know whether the same was looked through before."""
 
 Control = Literal["found", "missing", "none"]
 
@@ -55,6 +63,8 @@ class Piece:
     data: bytes = field(repr=False)
     base: int = 0
     """What an offset in `data` is counted from."""
+    count: int = 1
+    """So many rows are in it, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,23 @@ class Searched:
         return not self.why_not and self.control == "found"
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What was noted of a given server as the transaction on it began."""
+
+    connection: psycopg.Connection[Any]
+    """In the transaction."""
+    since: int
+    """The transaction's number, of 32 bits."""
+    wal: int
+    """The byte of the write-ahead log; -1 where this role may not know."""
+    log: str
+    """The file of the server's log; "" where there is none to be read."""
+    log_at: int
+    why: Mapping[str, str]
+    """Why places cannot be searched."""
+
+
 @dataclass
 class Scene:
     """What a run plants, where it does so, and what its ways have seen."""
@@ -120,10 +147,12 @@ class Scene:
     """Processes that were handed the secret in their environment, as `lancio apply` is by REDIS_URL."""
     environments: list[tuple[int, bytes, bytes]] = field(default_factory=list, repr=False)
     """Of each process that was seen: its number, its command line and its environment."""
-    look: Callable[[], None] = lambda: None  # noqa: E731
+    given: Given | None = None
+    """The transaction on a given database."""
+    look: Callable[[], None] = lambda: None
     """Look at pg_stat_activity at once; set while a run is on."""
     digests: set[bytes] = field(default_factory=set)
-    """Of large pieces that were looked through and hold nothing: most files of a database are those of its template."""
+    """Of pieces that were looked through and hold nothing: most files of a database are those of its template."""
 
     def note(self, place: str, where: str, said: object) -> None:
         """Keep what was seen at a place: a text, bytes, an exception with all that it says, or a value's `repr`."""
@@ -168,7 +197,7 @@ def search(place: Place, scene: Scene) -> Searched:
     forms: set[str] = set()
     try:
         for piece in place.material(scene):
-            pieces += 1
+            pieces += piece.count
             size += len(piece.data)
             control = control or any(each in piece.data for _, each in scene.control.pieces)
             forms.update(hit.form for hit in _control(piece, scene.control))
@@ -180,7 +209,7 @@ def search(place: Place, scene: Scene) -> Searched:
     except NotSearched as reason:
         return Searched(place.name, place.how, place.unit, why_not=str(reason))
     note = scene.notes.get(place.name, "")
-    if place.name == HEAP and (missed := scene.control.forms().keys() - forms):
+    if place.name == HEAP and place in OWN and (missed := scene.control.forms().keys() - forms):
         control = False
         note = f"the control was not found {', '.join(sorted(missed))}"
     said: Control = "found" if control else "missing"
@@ -188,8 +217,7 @@ def search(place: Place, scene: Scene) -> Searched:
 
 
 def _hits(piece: Piece, scene: Scene) -> list[canaries.Hit]:
-    large = 64 * 1024
-    if len(piece.data) < large:
+    if len(piece.data) < _LARGE:
         return canaries.find(piece.data, scene.canaries)
     digest = hashlib.blake2b(piece.data, digest_size=16).digest()
     if digest in scene.digests:
@@ -267,7 +295,7 @@ def _logged(how: str) -> Callable[[Scene], Iterator[Piece]]:
         ends = [at for _, at in scene.marks[1:]] + [len(content)]
         for (name, begin), end in zip(scene.marks, ends, strict=True):
             if name == how:
-                yield Piece(scene.log.name, content[begin:end], begin)
+                yield Piece("log", content[begin:end], begin)
 
     return material
 
@@ -317,8 +345,9 @@ def _rows(scene: Scene) -> Iterator[Piece]:
             for quoted, table, _ in connection.execute(QUERIES["tables"].encode()).fetchall():
                 if table == "pg_catalog.pg_statistic":  # nothing prints its values; they are in pg_stats
                     continue
-                for (row,) in connection.execute(QUERIES["rows"].replace("{table}", quoted).encode()):
-                    yield Piece(f"{name}: {table}", row.encode())
+                cursor = connection.execute(QUERIES["rows"].replace("{table}", quoted).encode())
+                while rows := cursor.fetchmany(_BATCH):
+                    yield Piece(f"{name}: {table}", "\n".join(row for (row,) in rows).encode(), count=len(rows))
 
 
 def _audit(scene: Scene) -> Iterator[Piece]:
@@ -376,6 +405,147 @@ OWN: Final = (
 """The places of a server of our own, where everything can be searched."""
 
 
+# --- what can be seen of a given server -------------------------------------------------------------------------------
+
+
+def begin(connection: psycopg.Connection[Any]) -> Given:
+    """Note where log and write-ahead log stand; `connection` is in the transaction."""
+    why: dict[str, str] = {}
+    since = _value(connection, "begun")
+    wal, log, log_at = -1, "", 0
+    try:
+        with connection.transaction():
+            wal = _value(connection, "wal_now")
+            _value(connection, "bytes_of", {"file": "PG_VERSION", "begin": 0, "length": 1})
+    except psycopg.Error as error:
+        wal, why[WAL] = -1, f"this role may not read it: {error.diag.message_primary}"
+    try:
+        with connection.transaction():
+            if (log := _value(connection, "log_file") or "") == "":
+                why[LOG] = "the server does not collect its log in a file of its own (logging_collector is off)"
+            else:
+                log_at = _value(connection, "log_size", {"file": log})
+    except psycopg.Error as error:
+        log, why[LOG] = "", f"this role may not read it: {error.diag.message_primary}"
+    return Given(connection, since, wal, log, log_at, why)
+
+
+def _value(connection: psycopg.Connection[Any], query: str, values: Mapping[str, object] | None = None) -> Any:
+    row = connection.execute(QUERIES[query].encode(), values).fetchone()
+    if row is None:
+        raise AssertionError("a SELECT without FROM gives one row")
+    return row[0]
+
+
+def _held(scene: Scene) -> Given:
+    if scene.given is None:
+        raise AssertionError("a place of a given server is searched in its transaction")
+    return scene.given
+
+
+def _given_wal(scene: Scene) -> Iterator[Piece]:
+    given = _held(scene)
+    if given.wal < 0:
+        raise NotSearched(given.why[WAL])
+    end, at = _value(given.connection, "wal_now"), given.wal
+    if end - at > LARGEST_WAL:
+        raise NotSearched(f"{(end - at) >> 20} MB were written to it meanwhile")
+    deadline = time.monotonic() + _FLUSHED_SECONDS
+    while _value(given.connection, "wal_flushed") < end:  # the server's WAL writer does it, without being asked
+        if time.monotonic() > deadline:
+            raise NotSearched("the server has not written it to its disk yet")
+        time.sleep(0.05)
+    while at < end:
+        # One byte into it: PostgreSQL gives a boundary the segment before.
+        place = f"{(at + 1) >> 32:X}/{(at + 1) & 0xFFFFFFFF:X}"
+        row = given.connection.execute(QUERIES["wal_segment"].encode(), {"at": place}).fetchone()
+        if row is None:
+            raise AssertionError("a SELECT without FROM gives one row")
+        name, segment = row
+        begin, until = at % segment, min(segment, at % segment + end - at)
+        values = {"file": f"pg_wal/{name}", "begin": begin, "length": until - begin}
+        yield Piece(f"pg_wal/{name}", bytes(_value(given.connection, "bytes_of", values)), begin)
+        at += until - begin
+
+
+def _given_log(scene: Scene) -> Iterator[Piece]:
+    given = _held(scene)
+    if not given.log:
+        raise NotSearched(given.why[LOG])
+    scene.notes[LOG] = _value(given.connection, "log_by") or ""
+    size = _value(given.connection, "log_size", {"file": given.log})
+    values = {"file": given.log, "begin": given.log_at, "length": size - given.log_at}
+    yield Piece(given.log, bytes(_value(given.connection, "bytes_of", values)), given.log_at)
+
+
+def _given_statements(scene: Scene) -> Iterator[Piece]:
+    return statements(_held(scene).connection)
+
+
+def _given_rows(scene: Scene) -> Iterator[Piece]:
+    given = _held(scene)
+    left: list[str] = []
+    for quoted, table, size in given.connection.execute(QUERIES["tables"].encode()).fetchall():
+        if size > LARGEST_TABLE and table != "platform.databases":
+            left.append(table)
+            continue
+        query = QUERIES["rows_since"].replace("{table}", quoted).encode()
+        try:
+            with given.connection.transaction():
+                rows = given.connection.execute(query, {"since": given.since}).fetchall()
+        except psycopg.Error:
+            left.append(table)
+            continue
+        if rows:
+            yield Piece(table, "\n".join(row for (row,) in rows).encode(), count=len(rows))
+    if left:
+        scene.notes[ROWS] = f"not looked through, since large or closed to this role: {', '.join(left)}"
+
+
+def _given_audit(scene: Scene) -> Iterator[Piece]:
+    given = _held(scene)
+    try:
+        with given.connection.transaction():
+            rows = given.connection.execute(QUERIES["audited_since"].encode(), {"since": given.since}).fetchall()
+    except psycopg.Error as error:
+        raise NotSearched(f"it cannot be read: {error.diag.message_primary}") from None
+    for id_, row in rows:
+        yield Piece(id_, row.encode())
+
+
+def _not_here(why: str) -> Callable[[Scene], Iterable[Piece]]:
+    def material(scene: Scene) -> Iterable[Piece]:
+        del scene
+        raise NotSearched(why)
+
+    return material
+
+
+_FILES = "the server's files are not ours to read"
+_BY_NAME = {place.name: place for place in OWN}
+
+GIVEN: Final = (
+    Place(HEAP, "", "file", _not_here(f"{_FILES}; each change of a page is in the write-ahead log")),
+    Place(WAL, "what was written meanwhile", "file", _given_wal),
+    Place(OTHER, "", "file", _not_here(_FILES)),
+    Place(TEMPORARY, "", "file", _not_here(_FILES)),
+    Place(LOG, "what was written meanwhile, with the settings that the server has", "file", _given_log),
+    _BY_NAME[ACTIVITY],
+    Place(STATEMENTS, "the texts that it keeps", "text", _given_statements),
+    Place(STATISTICS, "", "column", _not_here("rows that are not committed come into no statistics")),
+    Place(ROWS, "the rows of this transaction, in each table and catalog", "row", _given_rows),
+    Place(AUDIT, "the entries of this transaction", "row", _given_audit),
+    _BY_NAME[ANSWERS],
+    _BY_NAME[ERRORS],
+    Place(DUMP, "", "file", _not_here("nothing is committed, so no dump has it; what COPY sends is among the answers")),
+    _BY_NAME[OUTPUT],
+    _BY_NAME[KEPT],
+    Place(COMMANDS, "of every process of this machine, sampled all the while", "text", noted(COMMANDS)),
+    Place(ENVIRONMENTS, "of this machine's processes but those that were handed the secret", "text", _environments),
+)
+"""The places of a given server: what can be seen of it from here, in one transaction that is rolled back."""
+
+
 # --- watched all the while --------------------------------------------------------------------------------------------
 
 
@@ -390,7 +560,7 @@ class Watch:
         self._unreadable: set[int] = set()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._activity, self._processes)]
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._own = self._connect()
         self._scene.look = self._look
         for thread in self._threads:
@@ -446,10 +616,10 @@ class Watch:
             for place in (COMMANDS, ENVIRONMENTS):
                 self._scene.notes[place] = "this system has no /proc"
             return
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit():
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
                 continue
-            pid = int(entry)
+            pid = int(entry.name)
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 if known.get(pid) == line:

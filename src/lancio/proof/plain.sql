@@ -2,7 +2,7 @@
 -- is encrypted by one key of all rows. `lancio prove-no-leak --against plain` must find the secret in it.
 
 CREATE OR REPLACE FUNCTION platform.encrypt_database_connection_string() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 AS $body$
 BEGIN
     IF to_jsonb(NEW) ? 'organization_id' THEN  -- from 007 on
@@ -14,7 +14,7 @@ END
 $body$;
 
 CREATE OR REPLACE FUNCTION platform.decrypt_database_connection_string(database_id uuid) RETURNS text
-    LANGUAGE sql SECURITY DEFINER
+    LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT
 AS $body$
     SELECT pgp_sym_decrypt(d.connection_string_encrypted, 'the key of all') FROM platform.databases d
     WHERE d.id = decrypt_database_connection_string.database_id

@@ -1,7 +1,8 @@
 """By which ways does a secret come into the registry and out of it? Each is gone once, under watch.
 
-What is seen on a way is noted with the place it belongs to (`places`): errors, answers, output. A way that should be
-refused and is not, or that opens something else than was put in, is told: a secret that never was there cannot be missed.
+What is seen on a way is noted with the place it belongs to (`places`): errors, answers, output. A way that cannot be
+gone, is not refused where it should be, or opens something else than was put in, is told: a secret that never was there
+cannot be missed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lancio.proof import places
 from lancio.registry import secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lancio.proof.canary import Canary
     from lancio.proof.places import Scene
@@ -30,6 +31,9 @@ QUERIES: Final = named_queries("lancio.proof", "ways.sql")
 HOST: Final = "canary.invalid"
 """The host of every database that is registered here; the name is one that never resolves (RFC 6761)."""
 
+KEY_ID: Final = 999_999_999
+"""Of a key that is made for a run and forgotten: the last number that a key may have."""
+_LEAST: Final = 2
 _LONG: Final = 100_000
 """Characters of a connection string that PostgreSQL keeps outside of its row."""
 
@@ -46,13 +50,20 @@ class Ground:
     """What the pieces are noted under: the settings of the log at that time."""
     exact: bool = True
     """The platform's own layout: what is opened is what was put in, and what should be refused is."""
-    enter: Callable[[psycopg.Connection[Any]], None] = lambda _: None  # noqa: E731
+    held: psycopg.Connection[Any] | None = None
+    """The one connection of all sessions, in a transaction that is rolled back at the end: a given database's."""
+    enter: Callable[[psycopg.Connection[Any]], None] = lambda _: None
     """What a session does first: the context of an organization, where that is needed."""
     gone: list[str] = field(default_factory=list)
     """The ways that were gone."""
     doubts: list[str] = field(default_factory=list)
     """What did not go as it should, so that the run proves less."""
     project: UUID = field(default_factory=uuid4)
+
+    @property
+    def name(self) -> str:
+        """The name of every database that is registered: the control, which may be seen."""
+        return f"canary {self.scene.control.bare}"
 
     def url(self, path: str = "/0") -> str:
         """The connection string with the secret in it as it is."""
@@ -65,14 +76,23 @@ class Ground:
     @contextlib.contextmanager
     def session(self, *, keyed: bool = True) -> Iterator[Session]:
         """A session under watch, with the key unless it is to have none."""
-        with contextlib.closing(self.connect()) as connection:
-            connection.add_notice_handler(lambda notice: self.scene.note(places.ERRORS, self.label, notice.message_primary))
-            connection.add_notice_handler(lambda notice: self.scene.note(places.ERRORS, self.label, notice.message_detail))
+        with contextlib.ExitStack() as stack:
+            connection = self.held
+            if connection is None:
+                connection = stack.enter_context(contextlib.closing(self.connect()))
+            connection.add_notice_handler(self._noticed)
+            stack.callback(connection.remove_notice_handler, self._noticed)
             self.enter(connection)
             session = Session(self, connection)
             if keyed:
                 session.give(self.key)
+            elif self.held is not None:
+                for name in self.key.SETTINGS:
+                    session.run("set", {"name": name, "value": "", "local": False})
             yield session
+
+    def _noticed(self, notice: psycopg.errors.Diagnostic) -> None:
+        self.scene.note(places.ERRORS, f"{self.label}: notice", f"{notice.message_primary} {notice.message_detail}")
 
 
 def quoted(secret: Canary) -> str:
@@ -99,7 +119,9 @@ class Session:
             self.ground.scene.note(places.ANSWERS, f"{self.ground.label}: {query}", rows)
         return rows
 
-    def opened(self, query: str, values: Mapping[str, object] | None = None, *, prepare: bool | None = None) -> list[Any]:
+    def opened(
+        self, query: str, values: Mapping[str, object] | None = None, *, prepare: bool | None = None
+    ) -> list[Any]:
         """The same for a statement whose answer is the secret itself."""
         return self.execute(QUERIES[query].encode(), values, prepare=prepare)
 
@@ -162,91 +184,108 @@ def go(ground: Ground) -> None:
             ground.doubts.append("no project is seen, so nothing could be registered")
             return
         ground.project = rows[0][0]
-        ids = _in(session)
+        ids = [*_in(session)]
+        if len(ids) < _LEAST:
+            ground.doubts.append("too few databases could be registered to go the other ways")
+            return
         _out(session, ids)
         _refusals(session, ids)
         _rolled_back(session)
         _controls(session)
     with ground.session(keyed=False) as session:
         _without_key(session, ids)
-        session.run("delete", {"id": ids.pop()})
-        ground.gone.append("deleted")
+        with _way(session, "deleted"):
+            session.run("delete", {"id": ids[-1]})
 
 
-def _row(ground: Ground, **more: object) -> dict[str, object]:
-    return {"id": uuid4(), "project": ground.project, "name": "canary", "url": ground.url(), "host": HOST} | more
+def _row(ground: Ground, **more: object) -> dict[str, Any]:
+    return {"id": uuid4(), "project": ground.project, "name": ground.name, "url": ground.url(), "host": HOST} | more
 
 
-def _in(session: Session) -> list[UUID]:
+@contextlib.contextmanager
+def _way(session: Session, name: str) -> Iterator[None]:
+    """What is done in the block is one way, and a transaction; an error that stops it is told, and noted as all are."""
     ground = session.ground
-    made: list[tuple[UUID, str]] = []
-    url, address = ground.url(), ground.address()
-
-    def added(way: str, row: Mapping[str, object], expected: str, query: str = "insert", *, prepare: bool = False) -> None:
-        session.run(query, row, prepare=prepare)
-        ground.gone.append(way)
-        id_ = row["id"]
-        if not isinstance(id_, UUID):
-            raise TypeError
-        made.append((id_, expected))
-
-    added("registered by a bound parameter", _row(ground), url)
-    added("by a prepared statement", _row(ground), url, prepare=True)
-    added("a long one, kept outside of its row", long := _row(ground, url=url + "?" + "x" * _LONG), str(long["url"]))
-    sealed = uuid4()
-    envelope = secrets.seal(url, row_id=sealed, key=ground.key)
-    form = secrets.sealed_form(envelope, "redis", HOST, 6379)
-    row = _row(ground, id=sealed, envelope=envelope, form=form)
-    if ground.exact:
-        added("sealed by Python", row, url, "insert_sealed")
-    copied = [uuid4(), uuid4()]
-    for query, id_ in zip(("copy_in", "copy_in_binary"), copied, strict=True):
-        session.copy_in(query, [(id_, ground.project, "canary", "redis", url, HOST, 6379)])
-        made.append((id_, url))
-    ground.gone.append("by COPY, as text and binary")
-    again = made[0][0]
-    session.run("upsert", _row(ground, id=again, url=url + "?again"))
-    session.run("update", {"id": again, "url": url})
-    ground.gone.append("by an upsert and by an UPDATE")
-    session.run("set", {"name": "lancio.canary_url", "value": address, "local": False})
-    from_setting = session.run("from_setting", {"project": ground.project, "name": "canary from a setting"})[0][0]
-    made.append((from_setting, address))
-    ground.gone.append("from a setting")
-    session.run("health", {"id": again})
-    ground.gone.append("a health check's outcome")
-    for id_, expected in made:
-        opened = session.opened("open", {"id": id_})[0][0]
-        if opened != expected:
-            ground.doubts.append("what was opened in SQL is not what was put in")
-    return [id_ for id_, _ in made]
+    try:
+        with session.connection.transaction():
+            yield
+    except psycopg.Error as error:
+        ground.scene.note(places.ERRORS, f"{ground.label}: {name}", error)
+        ground.doubts.append(f"{name}: refused by the database, SQLSTATE {error.sqlstate or 'unknown'}")
+    else:
+        ground.gone.append(name)
 
 
-def _out(session: Session, ids: list[UUID]) -> None:
+def _in(session: Session) -> dict[UUID, str]:
+    """Register databases by each way; their ids, with what each is to open to."""
     ground = session.ground
-    session.run("read")
-    session.run("read_safe")
-    session.run("read_project", {"project": ground.project})
-    session.copy_out("copy_out")
-    ground.gone.append("read without opening, also by COPY")
-    if session.opened("open_view", {"id": ids[0]}) != [(ground.url(),)]:
-        ground.doubts.append("the view opens something else than was put in")
-    with session.connection.transaction():
-        session.opened("open_all", {"host": HOST})
-        session.execute(b"FETCH ALL FROM lancio_opened")
-    ground.gone.append("opened in SQL: the function, the view, a cursor")
+    url, address, long = ground.url(), ground.address(), ground.url("/?" + "x" * _LONG)
+    made: dict[UUID, str] = {}
+    for way, text, prepare in (
+        ("registered by a bound parameter", url, False),
+        ("by a prepared statement", url, True),
+        ("a long one, kept outside of its row", long, False),
+    ):
+        with _way(session, way):
+            row = _row(ground, url=text)
+            session.run("insert", row, prepare=prepare)
+            made[row["id"]] = text
     if ground.exact:
-        envelope = session.run("envelope", {"id": ids[0]})[0][0]
-        opened = secrets.open_sealed(bytes(envelope), row_id=ids[0], key=ground.key)
-        if opened.reveal() != ground.url():
-            ground.doubts.append("what was opened in Python is not what was put in")
-        ground.scene.note(places.ANSWERS, f"{ground.label}: what a program prints of it", f"{opened!r} {opened} {ground.key!r}")
-        ground.gone.append("opened in Python")
+        with _way(session, "sealed by Python"):
+            id_ = uuid4()
+            envelope = secrets.seal(url, row_id=id_, key=ground.key)
+            form = secrets.sealed_form(envelope, "redis", HOST, 6379)
+            session.run("insert_sealed", _row(ground, id=id_, envelope=envelope, form=form))
+            made[id_] = url
+    for way, query in (("by COPY", "copy_in"), ("by COPY in the binary format", "copy_in_binary")):
+        with _way(session, way):
+            id_ = uuid4()
+            session.copy_in(query, [(id_, ground.project, ground.name, "redis", url, HOST, 6379)])
+            made[id_] = url
+    with _way(session, "by an upsert and by an UPDATE"):
+        again = next(iter(made))
+        session.run("upsert", _row(ground, id=again, url=f"{url}?again"))
+        session.run("update", {"id": again, "url": url})
+    with _way(session, "from a setting"):
+        session.run("set", {"name": "lancio.canary_url", "value": address, "local": False})
+        row = {"project": ground.project, "name": "canary from a setting"}
+        made[session.run("from_setting", row)[0][0]] = address
+    with _way(session, "a health check's outcome"):
+        session.run("health", {"id": next(iter(made))})
+    for id_, expected in made.items():
+        with _way(session, "opened in SQL"):
+            if session.opened("open", {"id": id_}) != [(expected,)]:
+                ground.doubts.append("what was opened in SQL is not what was put in")
+    return made
+
+
+def _out(session: Session, ids: Sequence[UUID]) -> None:
+    ground = session.ground
+    with _way(session, "read without opening, also by COPY"):
+        session.run("read")
+        session.run("read_safe")
+        session.run("read_project", {"project": ground.project})
+        session.copy_out("copy_out")
+    with _way(session, "opened by the view and by a cursor"):
+        if session.opened("open_view", {"id": ids[0]}) != [(ground.url(),)]:
+            ground.doubts.append("the view opens something else than was put in")
+        with session.connection.transaction():
+            session.opened("open_all", {"host": HOST})
+            session.execute(b"FETCH ALL FROM lancio_opened")
+    if ground.exact:
+        with _way(session, "opened in Python"):
+            envelope = bytes(session.run("envelope", {"id": ids[0]})[0][0])
+            opened = secrets.open_sealed(envelope, row_id=ids[0], key=ground.key)
+            if opened.reveal() != ground.url():
+                ground.doubts.append("what was opened in Python is not what was put in")
+            shown = f"{opened!r} {opened} {ground.key!r}"
+            ground.scene.note(places.ANSWERS, f"{ground.label}: what a program prints of it", shown)
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
-def _refusals(session: Session, ids: list[UUID]) -> None:
+def _refusals(session: Session, ids: Sequence[UUID]) -> None:
     ground = session.ground
     id_, other = ids[0], ids[1]
     url = ground.url("/refused")
@@ -258,7 +297,7 @@ def _refusals(session: Session, ids: list[UUID]) -> None:
         session.refused(f"no {column}", "refused", {"id": id_, "url": url, "value": None}, column=column)
     session.refused("a port that is no number", "wrong_type", {"id": id_, "url": url, "value": "sixty"})
     session.fails("a row of a binary COPY", lambda: session.copy_in(
-        "copy_in_binary", [(uuid4(), ground.project, "canary", "redis", url, HOST, 99999)]))  # fmt: skip
+        "copy_in_binary", [(uuid4(), ground.project, ground.name, "redis", url, HOST, 99999)]))  # fmt: skip
     # RAISE, in every function that is given a secret.
     userinfo = {"id": id_, "url": url, "value": f"default:{ground.secret.text}@{HOST}"}
     session.refused("a secret in the host", "refused", userinfo, column="host")
@@ -268,7 +307,7 @@ def _refusals(session: Session, ids: list[UUID]) -> None:
     session.refused("the sealed form of another", "update",
                     {"id": id_, "url": f"redis://sealed:00000000@{ground.secret.text}"})  # fmt: skip
     for path in ("/x", "?x", "#x"):
-        broken = f"redis://:{ground.secret.text[:24]}{path}@{HOST}"
+        broken = f"redis://:{ground.secret.bare}{path}@{HOST}"
         session.run("set", {"name": "lancio.canary_url", "value": broken, "local": False})
         session.refused("a setting whose host cannot be told from the password", "from_setting",
                         {"project": ground.project, "name": "refused"})  # fmt: skip
@@ -297,7 +336,7 @@ class _Back(Exception):  # noqa: N818
     pass
 
 
-def _without_key(session: Session, ids: list[UUID]) -> None:
+def _without_key(session: Session, ids: Sequence[UUID]) -> None:
     ground = session.ground
     values = {"id": ids[0], "url": ground.url()}
     session.refused("sealing without a key", "update", values)
@@ -330,7 +369,7 @@ def literally(ground: Ground) -> None:
         failing = sql.SQL(QUERIES["literal_refused"]).format(**literals)
         session.fails("a literal in a statement that fails", lambda: session.execute(failing))
         session.fails("a row of a COPY of text", lambda: session.copy_in(
-            "copy_in", [(uuid4(), rows[0][0], "c", "redis", ground.url(), HOST, 99999)]))  # fmt: skip
+            "copy_in", [(uuid4(), rows[0][0], ground.name, "redis", ground.url(), HOST, 99999)]))  # fmt: skip
 
 
 # --- controls ---------------------------------------------------------------------------------------------------------
@@ -339,25 +378,27 @@ def literally(ground: Ground) -> None:
 def _controls(session: Session) -> None:
     """Let the control pass where the secret must not: through a statement, an error, an answer."""
     control = session.ground.scene.control
-    named = sql.Identifier(control.text[: -len(control.tail)])
+    named = sql.Identifier(control.bare)
     for query in ("control_said", "control_logged"):
-        with contextlib.suppress(psycopg.errors.DivisionByZero):
+        with contextlib.suppress(psycopg.errors.DivisionByZero), session.connection.transaction():
             session.execute(sql.SQL(QUERIES[query]).format(control=named))
     try:
-        session.run("control_failing", {"text": control.text})
+        with session.connection.transaction():
+            session.run("control_failing", {"text": control.text})
     except psycopg.errors.UniqueViolation as error:
         session.ground.scene.note(places.ERRORS, "control", error)
-    session.run("control_seen")
 
 
-def plant(connection: psycopg.Connection[Any], control: Canary) -> None:
+def plant(connection: psycopg.Connection[Any], control: Canary, *, temporary: bool = False) -> None:
     """Make tables with the control in each of its forms, and an audit entry with it."""
     queries = places.QUERIES
-    connection.execute(queries["control_tables"].encode())
+    made = queries["control_tables"].replace("{temporary}", "TEMPORARY" if temporary else "")
+    connection.execute(made.encode())
     for number, (form, content) in enumerate(control.forms().items()):
         shown = control.text if number == 0 else None
         connection.execute(
             queries["control_row"].encode(), {"id": number, "form": form, "content": content, "shown": shown}
         )
-    connection.execute(queries["control_statistics"].encode())
+    if not temporary:
+        connection.execute(queries["control_statistics"].encode())
     connection.execute(queries["control_audit"].encode(), {"text": json.dumps(control.text)})
