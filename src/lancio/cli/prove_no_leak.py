@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lancio.cli.options import database_options, environment_options, json_option, terminal_of
+from lancio.cli.options import environment_options, json_option, terminal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lancio.proof.places import Searched
 
 AGAINST = ("plain", "literals")
-SHOWN = 5
+SHOWN = 3
 """So many sightings of a place are shown; the JSON has up to twenty."""
 
 _SIZES = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
@@ -40,7 +40,8 @@ Examples:
     type=click.Choice(AGAINST),
     help="Judge something that leaks instead, to see that the search finds it.",
 )
-@database_options
+@click.option("--database", metavar="URL", help="A database to judge from here.  [default: a server of our own]")
+@click.option("--role", metavar="NAME", help="Become this role (SET ROLE) there.")
 @environment_options
 @click.option("-y", "--yes", is_flag=True, help="Go on in a protected environment; nothing is committed there.")
 @json_option

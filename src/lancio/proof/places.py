@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 QUERIES: Final = named_queries("lancio.proof", "places.sql")
 
-ACTIVITY_SECONDS: Final = 0.01
-PROCESS_SECONDS: Final = 0.05
+ACTIVITY_SECONDS: Final = 0.02
+PROCESS_SECONDS: Final = 0.1
 LARGEST_TABLE: Final = 64 * 1024 * 1024
 """Bytes of a table whose rows are looked through on a given server."""
 LARGEST_WAL: Final = 256 * 1024 * 1024
@@ -575,7 +575,9 @@ class Watch:
         self._scene.look = lambda: None
         self._own.close()
         if self._unreadable:
-            self._scene.notes[ENVIRONMENTS] = f"those of {len(self._unreadable)} processes of others are closed to us"
+            self._scene.notes[ENVIRONMENTS] = (
+                f"processes of others whose environment is closed to us: {len(self._unreadable)}"
+            )
 
     def _look(self) -> None:
         self._sample(self._own)

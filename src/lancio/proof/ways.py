@@ -282,6 +282,14 @@ def _out(session: Session, ids: Sequence[UUID]) -> None:
             ground.scene.note(places.ANSWERS, f"{ground.label}: what a program prints of it", shown)
 
 
+def restored(ground: Ground) -> None:
+    """Open what a dump gave back in another database."""
+    with ground.session() as session, _way(session, "dumped and restored"):
+        opened = {row[0] for row in session.opened("open_restored", {"host": HOST})} if ground.exact else set()
+        if ground.exact and not {ground.url(), ground.address()} <= opened:
+            ground.doubts.append("what was restored opens to something else")
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
