@@ -14,6 +14,8 @@
     ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
+    ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
+    ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 
