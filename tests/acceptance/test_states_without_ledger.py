@@ -13,8 +13,10 @@ from outside import (
     AUDIT,
     BILLING,
     FOUNDATION,
+    ISOLATION,
     LANCIO,
     PLATFORM,
+    SIX,
     STEP_1,
     STEP_2,
     STEP_3,
@@ -64,7 +66,19 @@ ON_PLATFORM = {
     "step 1 without step 2": Stand((*FOUNDATION, STEP_1)),
     "step 2 before step 1": Stand((*FOUNDATION, STEP_2)),
     "step 3 without step 2": Stand((*FOUNDATION, STEP_1, STEP_3)),
+    "001 to 006": Stand(SIX),
     "everything": Stand(ALL),
+    "007, a policy and an index dropped": Stand(
+        ALL,
+        ("DROP POLICY organization_credits ON platform.credits", "DROP INDEX platform.idx_databases_organization_id"),
+        {ISOLATION: PARTLY},
+        {
+            ISOLATION: (
+                "index platform.idx_databases_organization_id",
+                "policy organization_credits on platform.credits",
+            )
+        },
+    ),
     "step 1, one index dropped": Stand(
         (*FOUNDATION, STEP_1),
         ("DROP INDEX platform.idx_databases_type",),
@@ -90,6 +104,7 @@ ON_PLATFORM = {
     ),
     "001 to 005, an index of 002 dropped": Stand(
         FOUNDATION,
+        ISOLATION,
         ("DROP INDEX platform.idx_invoices_organization_id",),
         {BILLING: PARTLY},
         {BILLING: ("index platform.idx_invoices_organization_id",)},
@@ -106,13 +121,13 @@ ON_PLATFORM = {
         },
     ),
     "step 2, row level security switched off on one table": Stand(
-        ALL,
+        SIX,
         ("ALTER TABLE platform.users DISABLE ROW LEVEL SECURITY",),
         {STEP_2: PARTLY},
         {STEP_2: ("row level security on of table platform.users",)},
     ),
     "step 2, two policies dropped": Stand(
-        ALL,
+        SIX,
         (
             "DROP POLICY permissive_all_users ON platform.users",
             "DROP POLICY permissive_all_credits ON platform.credits",

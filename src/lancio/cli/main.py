@@ -41,6 +41,7 @@ COMMANDS = {
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
     "backup": ("lancio.cli.backup:backup", "Note a backup that was made, and list those that are known."),
+    "shadow": ("lancio.cli.shadow:shadow", "Note what migration 007 would deny, while every row still passes."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),
@@ -72,7 +73,7 @@ class Commands(click.Group):
 
 EPILOG = """\b
 Examples:
-  lancio demo                       the platform's eight files, launched on the embedded PostgreSQL
+  lancio demo                       the platform's nine files, launched on the embedded PostgreSQL
   lancio graph migrations           what needs what in ./migrations
   lancio preflight migrations       go or no-go against DATABASE_URL
   lancio apply migrations           run what is left to run

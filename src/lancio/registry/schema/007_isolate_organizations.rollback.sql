@@ -33,7 +33,11 @@ BEGIN
     ] LOOP
         EXECUTE format('DROP POLICY IF EXISTS organization_%s ON platform.%I', t, t);
         EXECUTE format('DROP POLICY IF EXISTS owner_%s ON platform.%I', t, t);
-        EXECUTE format('ALTER POLICY permissive_all_%s ON platform.%I TO PUBLIC', t, t);
+        IF EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t AND policyname = 'permissive_all_' || t) THEN
+            EXECUTE format('ALTER POLICY permissive_all_%s ON platform.%I TO PUBLIC', t, t);
+        ELSE
+            EXECUTE format('CREATE POLICY permissive_all_%s ON platform.%I FOR ALL TO PUBLIC USING (true) WITH CHECK (true)', t, t);
+        END IF;
         EXECUTE format('ALTER TABLE platform.%I NO FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('REVOKE ALL ON platform.%I FROM lancio_application, lancio_readonly', t);
         IF t IN ('organizations', 'projects', 'organization_members', 'credentials', 'audit_logs', 'addons', 'feature_flags', 'billing_plans') THEN

@@ -71,6 +71,11 @@ BEGIN
         RAISE EXCEPTION 'relation platform.databases does not exist'
             USING ERRCODE = 'undefined_table', HINT = 'Run 006_add_platform_databases_table.sql first.';
     END IF;
+    IF EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND policyname = 'shadow_' || tablename) THEN
+        RAISE EXCEPTION 'shadow mode is on'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Read its report, then end it: lancio shadow report; lancio shadow off.';
+    END IF;
     FOREACH t IN ARRAY ARRAY[
         'organizations', 'organization_members', 'organization_invitations', 'organization_feature_flags',
         'projects', 'project_members', 'project_addons', 'project_metrics',
@@ -81,11 +86,16 @@ BEGIN
         IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t
                        AND policyname = 'permissive_all_' || t) THEN
             RAISE EXCEPTION 'policy permissive_all_% on table platform.% does not exist', t, t
-                USING ERRCODE = 'undefined_object', HINT = 'Run 006_enable_rls_with_permissive_policies.sql first.';
+                USING ERRCODE = 'undefined_object',
+                      HINT = 'Run 006_enable_rls_with_permissive_policies.sql first. Where 007 was applied already it leaves '
+                             'the table as it is: then run 007_isolate_organizations.rollback.sql, and this file again.';
         END IF;
     END LOOP;
 END
 $$;
+
+-- From here to the mark below, shadow mode runs the same statements: they change nothing for anyone. (lancio shadow)
+-- [context]
 
 -- Roles belong to the whole server, so another database may have made them, perhaps in this very moment.
 DO $$
@@ -156,18 +166,13 @@ BEGIN
 END
 $$;
 
--- The key of contexts, and what this file replaces: out of everyone's reach, in a schema of its own.
+-- The key of contexts: out of everyone's reach, in a schema of its own.
 CREATE SCHEMA IF NOT EXISTS platform_private;
 
 CREATE TABLE IF NOT EXISTS platform_private.context_key (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     key      bytea NOT NULL CHECK (octet_length(key) = 32),
     made_at  timestamptz NOT NULL DEFAULT now()
-);
-
-CREATE TABLE IF NOT EXISTS platform_private.replaced (
-    object     text PRIMARY KEY,
-    definition text NOT NULL
 );
 
 -- pgcrypto is used where it lives. The functions below keep this path as their own (SET search_path FROM CURRENT).
@@ -180,10 +185,6 @@ END
 $$;
 
 INSERT INTO platform_private.context_key (key) VALUES (gen_random_bytes(32)) ON CONFLICT DO NOTHING;
-
-INSERT INTO platform_private.replaced (object, definition)
-SELECT 'owner', tableowner FROM pg_tables WHERE schemaname = 'platform' AND tablename = 'organizations'
-ON CONFLICT DO NOTHING;
 
 -- Who asks, behind any view or definer function: the role that was SET, else that of the session. Neither can be
 -- changed to one that the session is no member of.
@@ -355,6 +356,18 @@ BEGIN
     END IF;
 END
 $$;
+
+-- [/context]
+
+-- What this file replaces, for the way back.
+CREATE TABLE IF NOT EXISTS platform_private.replaced (
+    object     text PRIMARY KEY,
+    definition text NOT NULL
+);
+
+INSERT INTO platform_private.replaced (object, definition)
+SELECT 'owner', tableowner FROM pg_tables WHERE schemaname = 'platform' AND tablename = 'organizations'
+ON CONFLICT DO NOTHING;
 
 -- The bounds of the organizations that lancio_owner sees: one, or all of them for who would see them anyway. A range is
 -- something an index can answer, which "this one, or all" is not.
