@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Pool
-
     from servers import TestServer
 
 PASSWORD = "Pr0be-of-the-shadow"

@@ -94,12 +94,11 @@ def report(context: click.Context, database: str | None, role: str | None, json_
                 rows.append(
                     (each.relation, each.kind, "set" if each.context else "none", str(each.sessions), last)
                 )  # fmt: skip
-            for line, each in zip(text.table(rows).splitlines(), [None, *denials], strict=True):
-                terminal.data(f"  {line}\n")
-                if each is not None:
-                    terminal.data(
-                        "".join(f"{said}\n" for said in wrap(clean(each.query), terminal.cells, first="      "))
-                    )
+            head, *lines = text.table(rows).splitlines()
+            terminal.data(f"  {head}\n")
+            for line, denial in zip(lines, denials, strict=True):
+                query = wrap(clean(denial.query), terminal.cells, first="      ")
+                terminal.data("".join(f"{said}\n" for said in (f"  {line}", *query)))
         terminal.data(f"007 would deny {counted(len(found.denials), 'statement')}.\n")
     if found.full:
         terminal.talk("The notes have reached 64 MiB, and no more are taken: read them, end it, begin anew.")
