@@ -331,7 +331,7 @@ def test_without_a_right_over_the_key_nobody_makes_a_context(peopled: str) -> No
             with connection.transaction():
                 work_as(connection, role)
                 for statement in (
-                    "SELECT * FROM platform_private.context_key",
+                    "SELECT last_value FROM platform_private.context_key_1",
                     "SELECT platform_private.write_context(NULL, NULL)",
                     f"SELECT platform.enter_organization('{OTHER.id}')",
                 ):
@@ -585,7 +585,7 @@ def test_databases_that_share_a_server_share_the_roles_and_nothing_else(
 ) -> None:
     launch(platform, ISOLATION)
     with psycopg.connect(isolated, autocommit=True) as one, psycopg.connect(platform, autocommit=True) as two:
-        key = "SELECT key FROM platform_private.context_key"
+        key = "SELECT last_value FROM platform_private.context_key_1"
         assert one.execute(key).fetchone() != two.execute(key).fetchone()
         launch(platform, BACK)
         assert [row[1] for row in one.execute("SELECT * FROM platform.test_rls_policies()")] == ["PASS"] * 5

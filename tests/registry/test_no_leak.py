@@ -380,7 +380,18 @@ class Asker:
             found = (error.sqlstate, error.diag.message_primary, error.diag.message_detail)
         finally:
             connection.execute("ROLLBACK")
-        return found, sorted(self.notices)
+        # How often a function is asked depends on the plan; what it is asked about must not.
+        return found, sorted(set(self.notices))
+
+    def answers(self, statement: str, answer: object) -> bool:
+        """Whether some plan gives this answer: of two errors, which is met first depends on the plan."""
+        for off in ("hashjoin", "nestloop", "mergejoin", "seqscan", "material", "hashagg", "sort"):
+            self.connection.execute(f"SET enable_{off} = off")
+            found = self.ask(statement)
+            self.connection.execute(f"RESET enable_{off}")
+            if found == answer:
+                return True
+        return False
 
 
 FOREIGN = [str(made(kind, each.name)) for each in (OTHER, THIRD) for kind in ("organization", "user", "project")]
@@ -425,7 +436,7 @@ def different(server: TestServer, urls: tuple[str, str], login: str, queries: in
         for number in range(queries):
             statement = generator.statement()
             one, other = full.ask(statement), solo.ask(statement)
-            if one != other:
+            if one != other and not solo.answers(statement, one):
                 return f"{number}: {statement}\n{one}\n{other}", 0, 0
             result = one[0]
             answered += not (isinstance(result, tuple) and len(result) == 3)

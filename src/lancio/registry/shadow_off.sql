@@ -21,7 +21,8 @@ BEGIN
         platform.current_user_id(), platform_private.caller_bypasses(), platform_private.write_context(uuid, uuid),
         platform_private.shadow_note(text, text, text), platform_private.shadow_text(text), platform_private.shadow_served(),
         platform_private.shadow_projects();
-    DROP TABLE platform_private.denials, platform_private.shadow_kept, platform_private.context_key;
+    DROP TABLE platform_private.denials, platform_private.shadow_kept;
+    DROP SEQUENCE platform_private.context_key_1, platform_private.context_key_2;
     DROP SCHEMA platform_private;
     REVOKE ALL ON SCHEMA platform FROM lancio_owner;
     REVOKE ALL ON platform.databases FROM lancio_owner;

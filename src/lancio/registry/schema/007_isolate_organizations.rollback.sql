@@ -58,7 +58,8 @@ BEGIN
     COMMENT ON FUNCTION platform.test_rls_policies() IS
         'Five tests that the policies of 006 are there and change nothing, asked as the calling role.';
 
-    DROP INDEX IF EXISTS platform.idx_databases_organization_id, platform.idx_databases_type_organization_id,
+    DROP INDEX IF EXISTS platform.idx_databases_organization_id, platform.idx_databases_type_organization_id, platform.idx_databases_project_id_organization_id,
+        platform.idx_databases_project_type_status_organization_id,
         platform.idx_databases_health_check_organization_id, platform.idx_organization_invitations_organization_id;
     ALTER TABLE platform.databases DROP COLUMN IF EXISTS organization_id;
     ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
@@ -95,7 +96,8 @@ BEGIN
         END IF;
     END LOOP;
     EXECUTE format('ALTER SCHEMA platform OWNER TO %I', v_owner);
-    DROP TABLE platform_private.replaced, platform_private.context_key;
+    DROP TABLE platform_private.replaced;
+    DROP SEQUENCE platform_private.context_key_1, platform_private.context_key_2;
     DROP SCHEMA platform_private CASCADE;
     RAISE NOTICE 'migration 007 is taken back: the policies let all rows pass';
 END

@@ -169,11 +169,9 @@ $$;
 -- The key of contexts: out of everyone's reach, in a schema of its own.
 CREATE SCHEMA IF NOT EXISTS platform_private;
 
-CREATE TABLE IF NOT EXISTS platform_private.context_key (
-    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-    key      bytea NOT NULL CHECK (octet_length(key) = 32),
-    made_at  timestamptz NOT NULL DEFAULT now()
-);
+-- Two numbers of 63 bits. Sequences, since their value can be read without a query, which the policies would pay for.
+CREATE SEQUENCE IF NOT EXISTS platform_private.context_key_1;
+CREATE SEQUENCE IF NOT EXISTS platform_private.context_key_2;
 
 -- pgcrypto is used where it lives. The functions below keep this path as their own (SET search_path FROM CURRENT).
 DO $$
@@ -184,7 +182,9 @@ BEGIN
 END
 $$;
 
-INSERT INTO platform_private.context_key (key) VALUES (gen_random_bytes(32)) ON CONFLICT DO NOTHING;
+SELECT setval('platform_private.context_key_1', greatest(('x' || encode(gen_random_bytes(8), 'hex'))::bit(64)::bigint & 9223372036854775807, 1)),
+       setval('platform_private.context_key_2', greatest(('x' || encode(gen_random_bytes(8), 'hex'))::bit(64)::bigint & 9223372036854775807, 1))
+WHERE NOT (SELECT is_called FROM platform_private.context_key_1);
 
 -- Who asks, behind any view or definer function: the role that was SET, else that of the session. Neither can be
 -- changed to one that the session is no member of.
@@ -206,7 +206,7 @@ END
 $$;
 
 -- lancio.context is <user>:<organization>:<MAC>, 16, 16 and 32 bytes in hexadecimal digits; sixteen zero bytes stand for
--- nobody and none.
+-- nobody and none. The MAC is verified before anything else is made of the text, once for each table of a query.
 DO $$
 BEGIN
     IF to_regprocedure('platform_private.write_context(uuid, uuid)') IS NULL THEN
@@ -216,13 +216,14 @@ BEGIN
         AS $body$
         DECLARE
             nobody uuid := '00000000-0000-0000-0000-000000000000';
-            named  bytea := uuid_send(coalesce(write_context.user_id, nobody)) || uuid_send(coalesce(write_context.organization_id, nobody));
-            key    bytea;
+            named  text := encode(uuid_send(coalesce(write_context.user_id, nobody)), 'hex'::text) || ':'::text
+                           || encode(uuid_send(coalesce(write_context.organization_id, nobody)), 'hex'::text);
         BEGIN
-            SELECT k.key INTO STRICT key FROM platform_private.context_key k;
-            PERFORM set_config('lancio.context',
-                encode(substring(named, 1, 16), 'hex'::text) || ':'::text || encode(substring(named, 17, 16), 'hex'::text) || ':'::text
-                || encode(hmac(int4send(pg_backend_pid()) || timestamptz_send(now()) || named, key, 'sha256'::text), 'hex'::text), true);
+            PERFORM set_config('lancio.context', named || ':'::text
+                || encode(hmac(int4send(pg_backend_pid()) || timestamptz_send(now()) || convert_to(named, 'UTF8'::name),
+                               int8send(pg_sequence_last_value('platform_private.context_key_1'::regclass))
+                               || int8send(pg_sequence_last_value('platform_private.context_key_2'::regclass)),
+                               'sha256'::text), 'hex'::text), true);
         END
         $body$;
         COMMENT ON FUNCTION platform_private.write_context(uuid, uuid) IS
@@ -239,19 +240,15 @@ BEGIN
             SET search_path FROM CURRENT
         AS $body$
         DECLARE
+            -- Not set it is NULL, and the empty string once a transaction that had set it is over.
             context text := current_setting('lancio.context'::text, true);
-            key     bytea;
         BEGIN
-            -- Not set reads as NULL, and as the empty string once a transaction that had set it is over.
-            IF (context ~ '^[0-9a-f]{32}:[0-9a-f]{32}:[0-9a-f]{64}$'::text) IS NOT TRUE THEN
-                RETURN NULL;
-            END IF;
-            SELECT k.key INTO STRICT key FROM platform_private.context_key k;
-            IF (hmac(int4send(pg_backend_pid()) || timestamptz_send(now()) || decode(substr(context, 1, 32) || substr(context, 34, 32), 'hex'::text),
-                     key, 'sha256'::text) = decode(substr(context, 67), 'hex'::text)) IS NOT TRUE THEN
-                RETURN NULL;
-            END IF;
-            RETURN nullif(substr(context, 34, 32)::uuid, '00000000-0000-0000-0000-000000000000'::uuid);
+            RETURN CASE WHEN length(context) = 130 AND
+                encode(hmac(int4send(pg_backend_pid()) || timestamptz_send(now()) || convert_to(substr(context, 1, 65), 'UTF8'::name),
+                            int8send(pg_sequence_last_value('platform_private.context_key_1'::regclass))
+                            || int8send(pg_sequence_last_value('platform_private.context_key_2'::regclass)),
+                            'sha256'::text), 'hex'::text) = substr(context, 67)
+                THEN nullif(substr(context, 34, 32)::uuid, '00000000-0000-0000-0000-000000000000'::uuid) END;
         END
         $body$;
         REVOKE ALL ON FUNCTION platform.current_organization_id() FROM PUBLIC;
@@ -269,18 +266,15 @@ BEGIN
             SET search_path FROM CURRENT
         AS $body$
         DECLARE
+            -- Not set it is NULL, and the empty string once a transaction that had set it is over.
             context text := current_setting('lancio.context'::text, true);
-            key     bytea;
         BEGIN
-            IF (context ~ '^[0-9a-f]{32}:[0-9a-f]{32}:[0-9a-f]{64}$'::text) IS NOT TRUE THEN
-                RETURN NULL;
-            END IF;
-            SELECT k.key INTO STRICT key FROM platform_private.context_key k;
-            IF (hmac(int4send(pg_backend_pid()) || timestamptz_send(now()) || decode(substr(context, 1, 32) || substr(context, 34, 32), 'hex'::text),
-                     key, 'sha256'::text) = decode(substr(context, 67), 'hex'::text)) IS NOT TRUE THEN
-                RETURN NULL;
-            END IF;
-            RETURN nullif(substr(context, 1, 32)::uuid, '00000000-0000-0000-0000-000000000000'::uuid);
+            RETURN CASE WHEN length(context) = 130 AND
+                encode(hmac(int4send(pg_backend_pid()) || timestamptz_send(now()) || convert_to(substr(context, 1, 65), 'UTF8'::name),
+                            int8send(pg_sequence_last_value('platform_private.context_key_1'::regclass))
+                            || int8send(pg_sequence_last_value('platform_private.context_key_2'::regclass)),
+                            'sha256'::text), 'hex'::text) = substr(context, 67)
+                THEN nullif(substr(context, 1, 32)::uuid, '00000000-0000-0000-0000-000000000000'::uuid) END;
         END
         $body$;
         REVOKE ALL ON FUNCTION platform.current_user_id() FROM PUBLIC;
@@ -425,8 +419,12 @@ BEGIN
 END
 $$;
 
--- What policies ask for first. Those of the specification stay; two get a sister with the organization in it.
+-- What policies ask for first. Those of the specification stay; each gets a sister with the organization in it, since
+-- PostgreSQL would otherwise look into two indexes for one row.
 CREATE INDEX IF NOT EXISTS idx_databases_organization_id ON platform.databases (organization_id, created_at DESC, id);
+CREATE INDEX IF NOT EXISTS idx_databases_project_id_organization_id ON platform.databases (project_id, organization_id, name);
+CREATE INDEX IF NOT EXISTS idx_databases_project_type_status_organization_id
+    ON platform.databases (project_id, type, status, organization_id);
 CREATE INDEX IF NOT EXISTS idx_databases_type_organization_id ON platform.databases (type, organization_id);
 CREATE INDEX IF NOT EXISTS idx_databases_health_check_organization_id
     ON platform.databases (health_check_status, organization_id, last_health_check_at) WHERE health_check_status IS NOT NULL;
@@ -886,7 +884,8 @@ DECLARE
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'platform_private' AND nspowner = 'lancio_owner'::regrole) THEN
         ALTER SCHEMA platform_private OWNER TO lancio_owner;
-        ALTER TABLE platform_private.context_key OWNER TO lancio_owner;
+        ALTER SEQUENCE platform_private.context_key_1 OWNER TO lancio_owner;
+        ALTER SEQUENCE platform_private.context_key_2 OWNER TO lancio_owner;
         ALTER TABLE platform_private.replaced OWNER TO lancio_owner;
     END IF;
     IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'platform' AND nspowner = 'lancio_owner'::regrole) THEN
@@ -1131,9 +1130,10 @@ $$;
 
 DO $$
 BEGIN
-    IF obj_description('platform_private.context_key'::regclass, 'pg_class') IS NULL THEN
+    IF obj_description('platform_private.context_key_1'::regclass, 'pg_class') IS NULL THEN
         COMMENT ON SCHEMA platform_private IS 'What nobody but lancio_owner sees.';
-        COMMENT ON TABLE platform_private.context_key IS 'What contexts are signed with. It may be replaced at any time: a context lives for one transaction.';
+        COMMENT ON SEQUENCE platform_private.context_key_1 IS 'Half of what contexts are signed with, as its last value; another may be set at any time.';
+        COMMENT ON SEQUENCE platform_private.context_key_2 IS 'The other half.';
         COMMENT ON TABLE platform_private.replaced IS 'What 007 replaced, as it was, for the way back.';
     END IF;
 END
