@@ -74,8 +74,9 @@ SET session_replication_role = origin;
 
 ASKED = {
     "lookup by project": "SELECT * FROM platform.databases_safe WHERE project_id = %(project)s",
-    "list of an organization": "SELECT d.* FROM platform.databases_safe d JOIN platform.projects p ON p.id = d.project_id"
-    " WHERE p.organization_id = %(organization)s ORDER BY d.created_at DESC, d.id LIMIT 50",
+    "list of an organization": "SELECT d.* FROM platform.databases_safe d"
+    " JOIN platform.projects p ON p.id = d.project_id WHERE p.organization_id = %(organization)s"
+    " ORDER BY d.created_at DESC, d.id LIMIT 50",
     "newest 50 of it": "SELECT * FROM platform.databases WHERE organization_id = %(organization)s"
     " ORDER BY created_at DESC, id LIMIT 50",
     "count of an organization": "SELECT count(*) FROM platform.databases WHERE organization_id = %(organization)s",
@@ -122,6 +123,15 @@ def timed(connection: psycopg.Connection, user: UUID, organization: UUID, query:
         return time.perf_counter() - began
 
 
+def grow(connection: psycopg.Connection, databases: int, organizations: int) -> None:
+    """Fill a platform: ten projects an organization, databases spread over them, two users that see each of them."""
+    text = FILL.format(
+        databases=databases, organizations=organizations, projects=organizations * 10, heavy=min(HEAVY, organizations)
+    )
+    connection.execute(text.encode())
+    connection.execute("VACUUM ANALYZE")
+
+
 def fill(url: str, databases: int, organizations: int) -> None:
     folder = resources.files("lancio.registry") / "schema"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -129,14 +139,7 @@ def fill(url: str, databases: int, organizations: int) -> None:
             if ".rollback." not in file:
                 connection.execute((folder / file).read_bytes())
         began = time.perf_counter()
-        text = FILL.format(
-            databases=databases,
-            organizations=organizations,
-            projects=organizations * 10,
-            heavy=min(HEAVY, organizations),
-        )
-        connection.execute(text.encode())
-        connection.execute("VACUUM ANALYZE")
+        grow(connection, databases, organizations)
         print(f"{databases:,} databases in {time.perf_counter() - began:.0f} s", flush=True)
 
 
@@ -178,14 +181,15 @@ def context_cost(closed: psycopg.Connection, pairs: int) -> None:
     print(f"{'set_context() itself':40}{statistics.median(times) * 1000:>10.3f}")
 
 
-def plans(closed: psycopg.Connection) -> list[str]:
+def plans(closed: psycopg.Connection, organizations: int) -> list[str]:
+    """The plans of the specification's queries; those that do not use their index."""
     wrong = []
     print()
     with closed.transaction():
         closed.execute("SELECT platform.set_context(%s, %s)", (uuid_of("user", 1), uuid_of("organization", 1)))
         for name, (query, wanted) in PLANS.items():
             rows = psycopg.ClientCursor(closed).execute(
-                f"EXPLAIN (COSTS OFF) {query}", {"project": uuid_of("project", 10000)}
+                f"EXPLAIN (COSTS OFF) {query}", {"project": uuid_of("project", organizations)}
             )
             text = "\n".join(row[0] for row in rows)
             used = [word for line in text.splitlines() for word in line.split() if word.startswith("idx_databases")]
@@ -211,7 +215,7 @@ def run(url_of: Callable[..., str], url: str, arguments: argparse.Namespace) -> 
             print(f"PostgreSQL {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
             above = measure(open_, closed, arguments.pairs, arguments.organizations)
             context_cost(closed, arguments.pairs)
-            wrong = plans(closed)
+            wrong = plans(closed, arguments.organizations)
             print(f"\nload {os.getloadavg()[0]:.1f}")
     finally:
         with psycopg.connect(url, autocommit=True) as connection:

@@ -12,7 +12,7 @@ import pytest
 
 from lancio.cli.main import COMMANDS, cli
 from lancio.errors import LancioError
-from lancio.registry import secrets
+from lancio.registry import context, secrets, shadow
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -56,7 +56,7 @@ def test_no_section_is_about_a_command_that_is_not_there() -> None:
 
 
 def test_every_error_code_is_documented_with_its_exit_status() -> None:
-    assert secrets.KeyRefused in errors()
+    assert {secrets.KeyRefused, context.ContextRefused, shadow.ShadowRefused} <= set(errors())
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))
     assert rows == {each.code: str(each.exit_status) for each in errors()}
 

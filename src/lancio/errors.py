@@ -16,6 +16,7 @@
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
     ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
+    ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 

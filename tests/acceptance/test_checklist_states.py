@@ -234,7 +234,7 @@ def test_after_lancios_own_run_the_moments_and_the_errors_are_known(server: Test
     said = lancio("checklist", "--platform", "--database", url, "--json").json
     monitor = said["phases"][2]["lines"][2]
     assert monitor["ticked"] is False
-    assert "26 tables have row level security" in monitor["reason"]
+    assert "WHERE rls_enabled AND policy_count >= 3" in monitor["reason"]
 
 
 def test_a_role_that_may_not_read_the_rows_is_told_so(server: TestServer, stage: Stage) -> None:

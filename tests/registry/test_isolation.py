@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from psycopg import sql
 from schema_files import ALL, BACK, ISOLATION, NINE, give_key, launch, objects, psql, rows, run, state
 
 from lancio.registry.context import BypassRefused, ContextRefused, context, refuse_bypass
+from servers import PROJECT as PROJECT_FOLDER
 from servers import database_of
 
 if TYPE_CHECKING:
@@ -542,6 +544,19 @@ def test_python_opens_a_context_and_leaves_none(peopled: str) -> None:
                 pass
         finally:
             connection.execute("RESET ROLE; DROP ROLE nobody_in_particular")
+
+
+def test_the_specifications_queries_use_their_indexes(isolated: str) -> None:
+    """On 20,000 databases of 200 organizations; bench/isolation.py asks the same of a million."""
+    spec = importlib.util.spec_from_file_location("isolation_bench", PROJECT_FOLDER / "bench" / "isolation.py")
+    assert spec is not None
+    assert spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        bench.grow(connection, databases=20_000, organizations=200)
+        connection.execute("SET ROLE lancio_application")
+        assert bench.plans(connection, 200) == []
 
 
 def test_a_sealed_row_is_taken_over_untouched(platform: str) -> None:
