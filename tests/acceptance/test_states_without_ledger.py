@@ -104,7 +104,6 @@ ON_PLATFORM = {
     ),
     "001 to 005, an index of 002 dropped": Stand(
         FOUNDATION,
-        ISOLATION,
         ("DROP INDEX platform.idx_invoices_organization_id",),
         {BILLING: PARTLY},
         {BILLING: ("index platform.idx_invoices_organization_id",)},
