@@ -236,6 +236,25 @@ def test_views_and_functions_isolate_on_every_version(every_server: TestServer) 
     every_server.drop_database(url)
 
 
+def test_a_session_that_wants_no_filtered_answers_is_served(peopled: str) -> None:
+    """As pg_restore and the runner say it: what runs as lancio_owner is bound by policies, and answers all the same."""
+    with psycopg.connect(peopled, autocommit=True) as connection:
+        give_key(connection)
+        connection.execute("SET row_security = off")
+        row = dict(values("databases", OWN, "x")) | {"connection_string": "redis://:pw@cache.test:6379"}
+        connection.execute(insert("databases", row), row)
+        assert connection.execute(
+            "SELECT organization_id, platform.decrypt_database_connection_string(id) FROM platform.databases WHERE id = %s",
+            (row["id"],),
+        ).fetchone() == (OWN.id, "redis://:pw@cache.test:6379")
+        with connection.transaction():
+            set_context(connection, OWN.user, OWN.id)
+            connection.execute("SELECT platform.enter_organization(%s)", (OTHER.id,))
+            work_as(connection, "lancio_application")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="would be affected"):
+                connection.execute("SELECT id FROM platform.projects")
+
+
 def test_the_organization_of_a_database_is_that_of_its_project_and_stays(peopled: str) -> None:
     with psycopg.connect(peopled, autocommit=True) as connection:
         loose = connection.execute(

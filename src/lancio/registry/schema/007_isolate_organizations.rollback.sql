@@ -58,6 +58,9 @@ BEGIN
     COMMENT ON FUNCTION platform.test_rls_policies() IS
         'Five tests that the policies of 006 are there and change nothing, asked as the calling role.';
 
+    IF to_regprocedure('platform.decrypt_database_connection_string(uuid)') IS NOT NULL THEN
+        ALTER FUNCTION platform.decrypt_database_connection_string(uuid) RESET row_security;
+    END IF;
     DROP INDEX IF EXISTS platform.idx_databases_organization_id, platform.idx_databases_type_organization_id, platform.idx_databases_project_id_organization_id,
         platform.idx_databases_project_type_status_organization_id,
         platform.idx_databases_health_check_organization_id, platform.idx_organization_invitations_organization_id;

@@ -291,6 +291,7 @@ BEGIN
         CREATE FUNCTION platform.set_context(user_id uuid, organization_id uuid DEFAULT NULL) RETURNS text
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path FROM CURRENT
+            SET row_security = on
         AS $body$
         DECLARE
             v_role text;
@@ -334,6 +335,7 @@ BEGIN
         CREATE FUNCTION platform.enter_organization(organization_id uuid) RETURNS void
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path FROM CURRENT
+            SET row_security = on
         AS $body$
         BEGIN
             PERFORM platform_private.write_context(NULL, enter_organization.organization_id);
@@ -443,6 +445,7 @@ BEGIN
             SECURITY DEFINER
             SET search_path FROM CURRENT
             SET standard_conforming_strings = on
+            SET row_security = on
         AS $body$
         DECLARE
             envelope      bytea := NEW.connection_string_encrypted;
@@ -920,6 +923,16 @@ BEGIN
             EXECUTE 'ALTER FUNCTION ' || t || ' OWNER TO lancio_owner';
         END IF;
     END LOOP;
+END
+$$;
+
+-- It is bound by policies, and a session of pg_restore or of Lancio says row_security = off, which makes an error of that:
+-- in the functions that run in its name it is on. (The three that 007 writes say so themselves.)
+DO $$
+BEGIN
+    IF to_regprocedure('platform.decrypt_database_connection_string(uuid)') IS NOT NULL THEN
+        ALTER FUNCTION platform.decrypt_database_connection_string(uuid) SET row_security = on;
+    END IF;
 END
 $$;
 
