@@ -244,7 +244,8 @@ def test_a_session_that_wants_no_filtered_answers_is_served(peopled: str) -> Non
         row = dict(values("databases", OWN, "x")) | {"connection_string": "redis://:pw@cache.test:6379"}
         connection.execute(insert("databases", row), row)
         assert connection.execute(
-            "SELECT organization_id, platform.decrypt_database_connection_string(id) FROM platform.databases WHERE id = %s",
+            "SELECT organization_id, platform.decrypt_database_connection_string(id) FROM platform.databases"
+            " WHERE id = %s",
             (row["id"],),
         ).fetchone() == (OWN.id, "redis://:pw@cache.test:6379")
         with connection.transaction():
