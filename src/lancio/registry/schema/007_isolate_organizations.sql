@@ -2,6 +2,7 @@
 -- lancio: impact rows of other organizations are hidden; a session without a context sees none
 -- lancio: risk high
 -- lancio: requires server >= 10
+-- lancio: requires policy permissive_all_organizations on platform.organizations
 -- lancio: verify SELECT count(*) = 26 FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE' AND policyname = 'organization_' || tablename
 -- lancio: verify SELECT count(*) = 26 FROM platform.verify_rls_enabled() WHERE rls_enabled AND policy_count >= 3
 --
@@ -91,6 +92,10 @@ BEGIN
                              'the table as it is: then run 007_isolate_organizations.rollback.sql, and this file again.';
         END IF;
     END LOOP;
+    IF to_regprocedure('platform.register_database_from_setting(uuid, text, text, text, text, text, integer)') IS NULL THEN
+        RAISE EXCEPTION 'function platform.register_database_from_setting(uuid, text, text, text, text, text, integer) does not exist'
+            USING ERRCODE = 'undefined_function', HINT = 'Run 006_register_railway_databases.sql first.';
+    END IF;
 END
 $$;
 
