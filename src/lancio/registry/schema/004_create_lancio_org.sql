@@ -3,8 +3,7 @@
 --
 -- 004: Lancio's own organization and its first project, Lancio Studio, to which 006 registers databases.
 --
--- Safe to run again: rows that are there are not written. After 007, which asks for these rows, a session that policies
--- bind does not see them, and nothing is done in it.
+-- Safe to run again: rows that are there are not written. After 007, in a session that policies bind, nothing is done.
 
 BEGIN;
 
@@ -32,17 +31,18 @@ $$;
 
 DO $$
 BEGIN
-    IF row_security_active('platform.organizations') AND EXISTS (
-        SELECT 1 FROM pg_policies
-        WHERE schemaname = 'platform' AND tablename = 'organizations' AND policyname = 'organization_organizations'
-    ) THEN
-        RAISE NOTICE 'organizations are isolated and this session sees none without a context: nothing is done'
-            USING HINT = 'A superuser, or a role with BYPASSRLS, sees them all.';
-        RETURN;
-    END IF;
     INSERT INTO platform.organizations (slug, name, kind)
     VALUES ('lancio', 'Lancio', 'company')
     ON CONFLICT DO NOTHING;
+EXCEPTION WHEN insufficient_privilege THEN
+    IF NOT (has_table_privilege('platform.organizations', 'INSERT') AND row_security_active('platform.organizations') AND EXISTS (
+        SELECT 1 FROM pg_policies
+        WHERE schemaname = 'platform' AND tablename = 'organizations' AND policyname = 'organization_organizations'
+    )) THEN
+        RAISE;
+    END IF;
+    RAISE NOTICE 'organizations are isolated, and this session may not make one: nothing is done'
+        USING HINT = 'A superuser, or a role with BYPASSRLS, may.';
 END
 $$;
 

@@ -16,8 +16,7 @@
 -- Lancio fills them from MONGO_URL and REDIS_URL by bound parameter; with psql, PGOPTIONS keeps them out of every
 -- statement, and so out of the server's log.
 --
--- Safe to run again: a record that is there, by its project and name, is not written. After 007 a session that policies
--- bind does not see the project without a context, and nothing is done in it.
+-- Safe to run again: a record that is there, by its project and name, is not written.
 
 BEGIN;
 
@@ -29,20 +28,22 @@ BEGIN
         RAISE EXCEPTION 'relation platform.databases does not exist'
             USING ERRCODE = 'undefined_table', HINT = 'Run 006_add_platform_databases_table.sql first.';
     END IF;
-    IF row_security_active('platform.projects')
-       AND EXISTS (SELECT 1 FROM pg_policies
-                   WHERE schemaname = 'platform' AND tablename = 'projects' AND policyname = 'organization_projects')
-       AND NOT EXISTS (SELECT 1 FROM platform.projects p WHERE p.slug = 'lancio-studio') THEN
-        RAISE NOTICE 'organizations are isolated and this session does not see the Lancio project: nothing is done'
-            USING HINT = 'A superuser, or a role with BYPASSRLS, sees it.';
-        RETURN;
-    END IF;
     -- Locked, so that two runs at once wait for each other and make each record once.
     SELECT p.id INTO v_project_id FROM platform.projects p WHERE p.slug = 'lancio-studio' FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Lancio project not found'
             USING ERRCODE = 'no_data_found', HINT = 'Run 004_create_lancio_org.sql first.';
     END IF;
+EXCEPTION WHEN no_data_found THEN
+    -- After 007 a session that policies bind does not see the project, which is there.
+    IF NOT (row_security_active('platform.projects') AND EXISTS (
+        SELECT 1 FROM pg_policies
+        WHERE schemaname = 'platform' AND tablename = 'projects' AND policyname = 'organization_projects'
+    )) THEN
+        RAISE;
+    END IF;
+    RAISE NOTICE 'organizations are isolated, and this session does not see the Lancio project: nothing is done'
+        USING HINT = 'A superuser, or a role with BYPASSRLS, sees it.';
 END
 $$;
 
@@ -156,12 +157,6 @@ DECLARE
     v_mongodb_url text;
     v_redis_url   text;
 BEGIN
-    IF row_security_active('platform.projects')
-       AND EXISTS (SELECT 1 FROM pg_policies
-                   WHERE schemaname = 'platform' AND tablename = 'projects' AND policyname = 'organization_projects')
-       AND NOT EXISTS (SELECT 1 FROM platform.projects p WHERE p.slug = 'lancio-studio') THEN
-        RETURN;  -- which was said above
-    END IF;
     SELECT p.id INTO v_project_id FROM platform.projects p WHERE p.slug = 'lancio-studio';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Lancio project not found'
@@ -215,6 +210,13 @@ BEGIN
         PERFORM platform.register_database_from_setting(
             v_project_id, 'Railway Redis', 'redis', 'lancio.redis_url');
     END IF;
+EXCEPTION WHEN no_data_found THEN
+    IF NOT (row_security_active('platform.projects') AND EXISTS (
+        SELECT 1 FROM pg_policies
+        WHERE schemaname = 'platform' AND tablename = 'projects' AND policyname = 'organization_projects'
+    )) THEN
+        RAISE;
+    END IF;  -- else it was said above
 END
 $$;
 
