@@ -414,7 +414,12 @@ def test_everything_belongs_to_the_owner(isolated: str) -> None:
     for name, settings, public, text in definers:
         if name in ("current_organization_id", "current_user_id"):  # whose names all say where they are from
             assert settings is None
-            assert re.findall(r"(?<![.\w])(?!CASE|AND|OPERATOR|RETURN)\w+\s*\(|[^(.]\s(?:=|<>|[|]{2})\s|::(?!pg_catalog)", text) == []
+            assert (
+                re.findall(
+                    r"(?<![.\w])(?!CASE|AND|OPERATOR|RETURN)\w+\s*\(|[^(.]\s(?:=|<>|[|]{2})\s|::(?!pg_catalog)", text
+                )
+                == []
+            )
             continue
         assert any(each.startswith("search_path=pg_catalog, ") and each.endswith("pg_temp") for each in settings), name
         # The bounds of what lancio_owner sees are asked by its views for whoever reads them; they say what is known.
