@@ -18,6 +18,9 @@
     ├─ BackupFailed             backup                  1     no backup, or none that restores (proof/programs.py)
     ├─ RestoreRefused           restore                 1     a restore would lose something else (proof/restore.py)
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
+    ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
+    ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
+    ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ ProofFailed              no-leak                 1     a proof whose steps could not be gone (proof/leaks.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)

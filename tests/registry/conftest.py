@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from schema_files import ALL, give_key, launch
+from schema_files import ALL, NINE, give_key, launch
 
 from servers import TestServer, database_of
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def template(server: TestServer) -> str:
-    """A database with all eight files applied; nobody connects to it."""
+    """A database with 001 to 006 applied; nobody connects to it."""
     url = server.create_database()
     launch(url, *ALL)
     return database_of(url)
@@ -30,9 +30,26 @@ def platform(server: TestServer, template: str) -> Iterator[str]:
     server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def isolated_template(server: TestServer) -> str:
+    """A database with all nine files applied; nobody connects to it."""
+    url = server.create_database()
+    launch(url, *NINE)
+    return database_of(url)
+
+
 @pytest.fixture
-def keyed(platform: str) -> Iterator[psycopg.Connection]:
-    """A session that has the key, on a database with the platform in it."""
-    with psycopg.connect(platform, autocommit=True) as connection:
+def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
+    """The URL of a database in which organizations are isolated."""
+    url = server.create_database(template=isolated_template)
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture(params=["006", "007"])
+def keyed(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
+    """A superuser's session that has the key, on a database with the platform in it, before 007 and after."""
+    url = request.getfixturevalue("platform" if request.param == "006" else "isolated")
+    with psycopg.connect(url, autocommit=True) as connection:
         give_key(connection)
         yield connection

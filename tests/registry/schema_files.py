@@ -1,4 +1,4 @@
-"""The eight packaged files, and what a database holds after them: a fingerprint by definition, without OIDs."""
+"""The nine packaged files, and what a database holds after them: a fingerprint by definition, without OIDs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ DATABASES, POLICIES, RAILWAY = (
     "006_register_railway_databases.sql",
 )
 ALL = (PLATFORM, BILLING, USERS, LANCIO, AUDIT, DATABASES, POLICIES, RAILWAY)
+"""001 to 006, after which policies let all rows pass."""
+ISOLATION = "007_isolate_organizations.sql"
+BACK = "007_isolate_organizations.rollback.sql"
+NINE = (*ALL, ISOLATION)
 
 LISTED = [
     "organizations",
@@ -116,6 +120,13 @@ def launch(url: str, *names: str, env: dict[str, str] | None = None) -> None:
     for name in names:
         done = psql(url, name, env)
         assert "ERROR" not in done.stderr, done.stderr
+
+
+def run(url: str, *names: str) -> None:
+    """Some of the files, each sent whole through one connection: as `launch`, without a process for each."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in names:
+            connection.execute((FOLDER / name).read_bytes())
 
 
 def objects(url: str) -> set[tuple[str, str, str, str]]:

@@ -313,14 +313,17 @@ def test_a_placeholder_that_gets_a_credential_is_one_no_longer(keyed: psycopg.Co
 
 
 def test_a_data_only_restore_keeps_every_credential(
-    server: TestServer, keyed: psycopg.Connection, template: str
+    server: TestServer, keyed: psycopg.Connection, template: str, isolated_template: str
 ) -> None:
     ids = [add(keyed), add(keyed, "redis://cache.example:6379")]
     dump = _dump(server, keyed.info.dbname, "--data-only")
     assert "s3cret" not in dump
-    target = server.create_database(template=template)
+    with_007 = keyed.execute("SELECT to_regclass('platform_private.replaced') IS NOT NULL").fetchone() == (True,)
+    target = server.create_database(template=isolated_template if with_007 else template)
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("TRUNCATE platform.organizations, platform.databases CASCADE")
+        if with_007:
+            connection.execute("TRUNCATE platform_private.replaced")
     done = run_psql(target, sql=dump, stop_on_error=True)  # a session without a key
     assert done.returncode == 0, done.stderr
     with psycopg.connect(target, autocommit=True) as connection:
@@ -385,6 +388,7 @@ def test_the_specifications_literal_insert(platform: str) -> None:
     assert "mongodb://mongo:s3cret@mongodb.railway.internal:27017" in done.stdout
 
 
+@pytest.mark.parametrize("keyed", ["006"], indirect=True)  # test_isolation.py has the roles of 007
 def test_three_roles(server: TestServer, keyed: psycopg.Connection) -> None:
     id_ = add(keyed)
     assert opened(keyed, id_) == REAL  # the owner

@@ -46,6 +46,7 @@ COMMANDS = {
         "lancio.cli.adopt:adopt",
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
+    "shadow": ("lancio.cli.shadow:shadow", "Note what migration 007 would deny, while every row still passes."),
     "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
@@ -86,7 +87,7 @@ class Commands(click.Group):
 
 EPILOG = """\b
 Examples:
-  lancio demo                       the platform's eight files, launched on the embedded PostgreSQL
+  lancio demo                       the platform's nine files, launched on the embedded PostgreSQL
   lancio graph migrations           what needs what in ./migrations
   lancio preflight migrations       go or no-go against DATABASE_URL
   lancio apply migrations           run what is left to run
