@@ -50,7 +50,11 @@ _CONFIGURED: Final = {
     "min_wal_size": "512MB",  # a segment that was written is kept until it is searched
     "max_wal_size": "1GB",
 }
-_STATEMENTS: Final = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "all"}
+_STATEMENTS: Final = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track": "all",
+    "pg_stat_statements.max": "20000",  # none is to be dropped for another one
+}
 _LOUD: Final = {
     "log_statement": "all",
     "log_parameter_max_length": "0",
@@ -179,6 +183,7 @@ def _round(
     ground = ways.Ground(scene, commands.secret, commands.key, lambda: scene.connect(name), label, exact=exact)
     with commands.others(target, form):
         ways.go(ground)
+        ways.by_a_member(ground)
         if layout == "literals":
             ways.literally(ground)
     ground.gone.append("by Lancio's commands: apply, status, report, explain, preflight")

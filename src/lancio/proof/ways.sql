@@ -1,6 +1,26 @@
 -- name: project
 SELECT p.id FROM platform.projects p ORDER BY p.slug <> 'lancio-studio', p.id LIMIT 1;
 
+-- name: isolated
+SELECT to_regprocedure('platform.set_context(uuid, uuid)') IS NOT NULL;
+
+-- name: member
+-- A user of the organization whose project is used.
+WITH someone AS (
+    INSERT INTO platform.users (id, primary_email)
+    VALUES (%(user)s, 'canary-' || %(user)s || '@canary.invalid') RETURNING id
+)
+INSERT INTO platform.organization_members (id, organization_id, user_id, role)
+SELECT someone.id, p.organization_id, someone.id, 'admin'
+FROM someone, (SELECT organization_id FROM platform.projects ORDER BY slug <> 'lancio-studio', id LIMIT 1) p
+RETURNING organization_id AS organization, user_id AS "user";
+
+-- name: broker
+SET LOCAL ROLE lancio_service;
+
+-- name: context
+SELECT platform.set_context(%(user)s, %(organization)s);
+
 -- name: set
 SELECT set_config(%(name)s, %(value)s, %(local)s) IS NOT NULL;
 
