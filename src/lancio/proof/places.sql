@@ -63,6 +63,10 @@ SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_catalog.pg_lsn)::pg_c
 -- name: wal_flushed
 SELECT (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8;
 
+-- name: flush
+-- A transaction with something to commit, so that the log is written to the disk up to here.
+SELECT pg_catalog.pg_logical_emit_message(true, 'lancio', '');
+
 -- name: wal_segment
 SELECT pg_catalog.pg_walfile_name(%(at)s::pg_catalog.text::pg_catalog.pg_lsn),
        pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'));

@@ -213,6 +213,9 @@ def _way(session: Session, name: str) -> Iterator[None]:
     except psycopg.Error as error:
         ground.scene.note(places.ERRORS, f"{ground.label}: {name}", error)
         ground.doubts.append(f"{name}: refused by the database, SQLSTATE {error.sqlstate or 'unknown'}")
+    except secrets.SealBroken as error:
+        ground.scene.note(places.ERRORS, f"{ground.label}: {name}", error)
+        ground.doubts.append(f"{name}: {error.message}")
     else:
         ground.gone.append(name)
 
@@ -276,12 +279,18 @@ def _out(session: Session, ids: Sequence[UUID]) -> None:
             session.execute(b"FETCH ALL FROM lancio_opened")
     if ground.exact:
         with _way(session, "opened in Python"):
-            envelope = bytes(session.run("envelope", {"id": ids[0]})[0][0])
+            envelope = _envelope(session, ids[0])
             opened = secrets.open_sealed(envelope, row_id=ids[0], key=ground.key)
             if opened.reveal() != ground.url():
                 ground.doubts.append("what was opened in Python is not what was put in")
             shown = f"{opened!r} {opened} {ground.key!r}"
             ground.scene.note(places.ANSWERS, f"{ground.label}: what a program prints of it", shown)
+
+
+def _envelope(session: Session, id_: UUID) -> bytes:
+    """What is sealed in a row; empty, and so refused by who opens it, where nothing is."""
+    rows = session.run("envelope", {"id": id_})
+    return bytes(rows[0][0] or b"") if rows else b""
 
 
 def by_a_member(ground: Ground) -> None:
@@ -342,7 +351,7 @@ def _refusals(session: Session, ids: Sequence[UUID]) -> None:
     session.run("set", {"name": "lancio.canary_url", "value": ground.secret.text, "local": False})
     session.refused("a setting that is no address", "from_setting", {"project": ground.project, "name": "refused"})
     if ground.exact:
-        envelope = bytes(session.run("envelope", {"id": id_})[0][0])
+        envelope = _envelope(session, id_)
         session.fails("opening in Python for another row",
                       lambda: secrets.open_sealed(envelope, row_id=other, key=ground.key))  # fmt: skip
         session.fails("opening in Python with another key",
@@ -376,7 +385,8 @@ def _without_key(session: Session, ids: Sequence[UUID]) -> None:
     session.refused("opening with another key", "open", values)
     if ground.exact:
         with contextlib.suppress(_Back), session.connection.transaction():
-            session.run("tamper", {"id": ids[0]})
+            with _way(session, "tampered with"):
+                session.run("tamper", {"id": ids[0]})
             session.give(ground.key)
             session.refused("opening what was tampered with", "open", values)
             raise _Back
@@ -396,8 +406,8 @@ def literally(ground: Ground) -> None:
         ground.gone.append("by a literal in the statement")
         failing = sql.SQL(QUERIES["literal_refused"]).format(**literals)
         session.fails("a literal in a statement that fails", lambda: session.execute(failing))
-        session.fails("a row of a COPY of text", lambda: session.copy_in(
-            "copy_in", [(uuid4(), rows[0][0], ground.name, "redis", ground.url(), HOST, 99999)]))  # fmt: skip
+        line = (ground.url(), rows[0][0], ground.name, "redis", HOST, 99999)
+        session.fails("a row of a COPY of text", lambda: session.copy_in("literal_copy", [line]))
 
 
 # --- controls ---------------------------------------------------------------------------------------------------------

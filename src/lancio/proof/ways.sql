@@ -108,6 +108,10 @@ UPDATE platform.databases SET connection_string = {url} WHERE id = {id};
 -- name: literal_refused
 UPDATE platform.databases SET connection_string = {url}, port = 99999 WHERE id = {id};
 
+-- name: literal_copy
+-- PostgreSQL shows the first hundred characters of a line that fails.
+COPY platform.databases (connection_string, project_id, name, type, host, port) FROM STDIN;
+
 -- name: control_said
 -- A name that is a part of what the statement does: others are dropped where statements are told apart by that.
 DROP TABLE IF EXISTS {control};

@@ -1,0 +1,184 @@
+"""The platform gives no secret away; and where it is made to, it is seen, each time where and in which form."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from schema_files import NINE, launch
+
+from lancio import postgres
+from lancio.errors import LancioError
+from lancio.proof import canary, leaks, places, ways
+from lancio.registry import secrets
+from servers import database_of
+
+if TYPE_CHECKING:
+    from conftest import Pool
+
+    from servers import TestServer
+
+
+def proved(url: str, *, by_commands: bool = False) -> leaks.Report:
+    target = postgres.resolve(url)
+    with postgres.connect(target) as connection:
+        return leaks.on_given(target, connection, by_commands=by_commands)
+
+
+def found(report: leaks.Report) -> dict[str, set[str]]:
+    """Which canary in which form, by the place."""
+    return {each.name: {f"{sighting.what} {sighting.form}" for sighting in each.sightings} for each in report.leaking}
+
+
+def searched(report: leaks.Report) -> set[str]:
+    return {each.name for each in report.places if each.proved}
+
+
+@pytest.mark.parametrize("version", [10, 12, 15, 18])
+def test_a_given_database_gives_nothing_away_and_keeps_nothing(pool: Pool, version: int) -> None:
+    server = pool.get(version)
+    url = server.create_database()
+    launch(url, *NINE)
+    count = "SELECT (SELECT count(*) FROM platform.databases), (SELECT count(*) FROM platform.audit_logs)"
+    try:
+        with server.connect(database_of(url)) as connection:
+            before = connection.execute(count).fetchone()
+        report = proved(url)
+        assert (found(report), report.doubts) == ({}, ())
+        assert report.sound
+        assert searched(report) >= {
+            places.WAL, places.ACTIVITY, places.ROWS, places.AUDIT, places.ANSWERS, places.ERRORS, places.COMMANDS,
+            places.ENVIRONMENTS,
+        }  # fmt: skip
+        assert len(report.gone) > 30
+        # What cannot be searched from here is told, with its reason, and is not among what is clean.
+        assert {each.name for each in report.places if each.why_not} >= {places.HEAP, places.DUMP, places.STATISTICS}
+        with server.connect(database_of(url)) as connection:
+            assert connection.execute(count).fetchone() == before
+            assert connection.execute("SELECT to_regclass('lancio_control')").fetchone() == (None,)
+    finally:
+        server.drop_database(url)
+
+
+KEEP = """
+CREATE TABLE kept (content text);
+CREATE FUNCTION leak() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;
+CREATE TRIGGER a_leak BEFORE INSERT OR UPDATE ON platform.databases FOR EACH ROW EXECUTE PROCEDURE leak();
+"""
+KEPT = "INSERT INTO kept VALUES ({value});"
+CLEAR, KEY_HEX = "secret in clear", "key hexadecimal"
+
+
+@pytest.mark.parametrize(
+    ("body", "place", "form"),
+    [
+        (KEPT.format(value="NEW.connection_string"), places.ROWS, CLEAR),
+        (KEPT.format(value="NEW.connection_string"), places.WAL, CLEAR),
+        (KEPT.format(value="encode(convert_to(NEW.connection_string, 'UTF8'), 'base64')"), places.ROWS, "secret base64"),
+        (KEPT.format(value="encode(convert_to(NEW.connection_string, 'UTF8'), 'hex')"), places.WAL, "secret hexadecimal"),
+        (KEPT.format(value="current_setting('lancio.key', true)"), places.ROWS, KEY_HEX),
+        ("INSERT INTO platform.audit_logs (actor_type, action, after) VALUES ('system', 'x', to_jsonb(NEW));",
+         places.AUDIT, CLEAR),
+        ("NEW.metadata := jsonb_build_object('was', NEW.connection_string);", places.ANSWERS, CLEAR),
+        ("IF NEW.port > 65535 THEN RAISE EXCEPTION 'no such port' USING DETAIL = NEW.connection_string; END IF;",
+         places.ERRORS, CLEAR),
+        ("IF NEW.port > 65535 THEN RAISE EXCEPTION 'the key is %', current_setting('lancio.key'); END IF;",
+         places.ERRORS, KEY_HEX),
+        ("RAISE NOTICE 'sealing %', NEW.connection_string;", places.ERRORS, CLEAR),
+        ("PERFORM set_config('application_name', NEW.connection_string, false);", places.ACTIVITY, CLEAR),
+    ],
+)  # fmt: skip
+def test_a_trigger_that_gives_it_away_is_seen(isolated: str, body: str, place: str, form: str) -> None:
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        connection.execute(KEEP.replace("{body}", body).encode())
+    assert form in found(proved(isolated))[place]
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("ALTER TABLE platform.databases DISABLE TRIGGER encrypt_database_connection_string_trigger;"
+         "ALTER TABLE platform.databases ALTER organization_id DROP NOT NULL;", places.ANSWERS),
+        ("CREATE OR REPLACE FUNCTION platform.update_database_health(database_id uuid, status text, error text)"
+         " RETURNS boolean LANGUAGE sql AS $$ UPDATE platform.databases d SET health_check_error ="
+         " platform.decrypt_database_connection_string(d.id) WHERE d.id = database_id RETURNING true $$", places.ANSWERS),
+    ],
+)  # fmt: skip
+def test_a_broken_platform_is_seen(isolated: str, sql: str, place: str) -> None:
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        connection.execute(sql.encode())
+    assert CLEAR in found(proved(isolated))[place]
+
+
+def test_a_platform_that_does_not_seal_what_it_says_proves_nothing(isolated: str) -> None:
+    """Nothing is found where the secret never was, so that must not pass for clean."""
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        connection.execute(
+            KEEP.replace("{body}", "NEW.connection_string := regexp_replace(NEW.connection_string, ':[^:]*@', ':x@');"
+                                   "NEW.password := NULL;").encode()
+        )  # fmt: skip
+    report = proved(isolated)
+    assert "what was opened in SQL is not what was put in" in report.doubts
+    assert not report.sound
+
+
+def test_a_literal_is_seen_in_the_activity_and_the_error(isolated: str) -> None:
+    control, secret = canary.Canary.random("control"), canary.Canary.random("secret")
+    key = secrets.Key.random()
+
+    def connect(_: str = "") -> psycopg.Connection:
+        return psycopg.connect(isolated, autocommit=True)
+
+    scene = places.Scene(control, (secret,), connect)
+    with places.Watch(scene, connect):
+        ways.literally(ways.Ground(scene, secret, key, connect, "here"))
+    names = {each.name: each for each in places.OWN}
+    for name in (places.ACTIVITY, places.ERRORS):
+        assert canary.CLEAR in {hit.form for hit in places.search(names[name], scene).sightings}
+
+
+def test_a_search_that_does_not_find_its_control_proves_nothing(isolated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = replace(next(each for each in places.GIVEN if each.name == places.ROWS), material=lambda _: [])
+    monkeypatch.setattr(places, "GIVEN", (*(each for each in places.GIVEN if each.name != places.ROWS), blind))
+    report = proved(isolated)
+    assert found(report) == {}
+    assert not report.sound
+    assert places.ROWS not in searched(report)
+
+
+def test_a_process_that_is_handed_the_secret_and_one_that_takes_it(isolated: str) -> None:
+    control, secret = canary.Canary.random("control"), canary.Canary.random("secret")
+    scene = places.Scene(control, (secret,), lambda _: psycopg.connect(isolated))
+    lines = [(1, b"lancio\0apply\0", f"REDIS_URL={secret.text}".encode()), (2, b"sh\0", b"HOME=/")]
+    scene.environments += lines
+    scene.entitled.add(1)
+    place = next(each for each in places.OWN if each.name == places.ENVIRONMENTS)
+    assert places.search(place, scene).found == 0
+    # A child that has not become another program yet is its parent's likeness; one that has is not.
+    scene.environments.append((3, *lines[0][1:]))
+    assert places.search(place, scene).found == 0
+    scene.environments.append((4, b"git\0log\0", lines[0][2]))
+    assert [each.where for each in places.search(place, scene).sightings] == ["process 4"]
+
+
+def test_a_database_without_the_platform_is_refused(database: str) -> None:
+    with pytest.raises(LancioError) as caught:
+        proved(database)
+    assert caught.value.code == "no-leak"
+    assert caught.value.commands == ("lancio apply --platform",)
+
+
+def test_a_role_without_rights_proves_nothing(server: TestServer, isolated: str) -> None:
+    role = f"stranger_{os.getpid()}"
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'Pr0be-of-a-stranger'".encode())
+    try:
+        report = proved(server.url(database_of(isolated), user=role, password="Pr0be-of-a-stranger"))
+        assert report.doubts
+        assert not report.sound
+    finally:
+        with psycopg.connect(isolated, autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
