@@ -18,7 +18,6 @@ from servers import database_of
 
 if TYPE_CHECKING:
     from conftest import Pool
-
     from servers import TestServer
 
 
@@ -68,58 +67,64 @@ CREATE TABLE kept (content text);
 CREATE FUNCTION leak() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;
 CREATE TRIGGER a_leak BEFORE INSERT OR UPDATE ON platform.databases FOR EACH ROW EXECUTE PROCEDURE leak();
 """
-KEPT = "INSERT INTO kept VALUES ({value});"
-CLEAR, KEY_HEX = "secret in clear", "key hexadecimal"
+CLEAR, BASE64, HEX, KEY_HEX = "secret in clear", "secret base64", "secret hexadecimal", "key hexadecimal"
+STORED = """
+INSERT INTO kept VALUES (NEW.connection_string), (encode(convert_to(NEW.connection_string, 'UTF8'), 'hex')),
+    (encode(convert_to(NEW.connection_string, 'UTF8'), 'base64')), (current_setting('lancio.key', true));
+"""
+SHOWN = """
+INSERT INTO platform.audit_logs (actor_type, action, after) VALUES ('system', 'x', to_jsonb(NEW));
+NEW.metadata := jsonb_build_object('was', NEW.connection_string);
+PERFORM set_config('application_name', NEW.connection_string, false);
+RAISE NOTICE 'sealing %', NEW.connection_string;
+"""
+RAISED = """
+IF NEW.port > 65535 THEN
+    RAISE EXCEPTION 'no such port' USING DETAIL = NEW.connection_string, HINT = current_setting('lancio.key');
+END IF;
+"""
 
 
 @pytest.mark.parametrize(
-    ("body", "place", "form"),
+    ("body", "seen"),
     [
-        (KEPT.format(value="NEW.connection_string"), places.ROWS, CLEAR),
-        (KEPT.format(value="NEW.connection_string"), places.WAL, CLEAR),
-        (KEPT.format(value="encode(convert_to(NEW.connection_string, 'UTF8'), 'base64')"), places.ROWS, "secret base64"),
-        (KEPT.format(value="encode(convert_to(NEW.connection_string, 'UTF8'), 'hex')"), places.WAL, "secret hexadecimal"),
-        (KEPT.format(value="current_setting('lancio.key', true)"), places.ROWS, KEY_HEX),
-        ("INSERT INTO platform.audit_logs (actor_type, action, after) VALUES ('system', 'x', to_jsonb(NEW));",
-         places.AUDIT, CLEAR),
-        ("NEW.metadata := jsonb_build_object('was', NEW.connection_string);", places.ANSWERS, CLEAR),
-        ("IF NEW.port > 65535 THEN RAISE EXCEPTION 'no such port' USING DETAIL = NEW.connection_string; END IF;",
-         places.ERRORS, CLEAR),
-        ("IF NEW.port > 65535 THEN RAISE EXCEPTION 'the key is %', current_setting('lancio.key'); END IF;",
-         places.ERRORS, KEY_HEX),
-        ("RAISE NOTICE 'sealing %', NEW.connection_string;", places.ERRORS, CLEAR),
-        ("PERFORM set_config('application_name', NEW.connection_string, false);", places.ACTIVITY, CLEAR),
+        (STORED, {places.ROWS: {CLEAR, BASE64, HEX, KEY_HEX}, places.WAL: {CLEAR, BASE64, HEX, KEY_HEX}}),
+        (SHOWN, {key: {CLEAR} for key in (places.AUDIT, places.ANSWERS, places.ACTIVITY, places.ERRORS)}),
+        (RAISED, {places.ERRORS: {CLEAR, KEY_HEX}}),
     ],
-)  # fmt: skip
-def test_a_trigger_that_gives_it_away_is_seen(isolated: str, body: str, place: str, form: str) -> None:
+    ids=["stored", "shown", "raised"],
+)
+def test_a_trigger_that_gives_it_away_is_seen(isolated: str, body: str, seen: dict[str, set[str]]) -> None:
     with psycopg.connect(isolated, autocommit=True) as connection:
         connection.execute(KEEP.replace("{body}", body).encode())
-    assert form in found(proved(isolated))[place]
+    leaking = found(proved(isolated))
+    assert {place: leaking.get(place, set()) & forms for place, forms in seen.items()} == seen
 
 
-@pytest.mark.parametrize(
-    ("sql", "place"),
-    [
-        ("ALTER TABLE platform.databases DISABLE TRIGGER encrypt_database_connection_string_trigger;"
-         "ALTER TABLE platform.databases ALTER organization_id DROP NOT NULL;", places.ANSWERS),
-        ("CREATE OR REPLACE FUNCTION platform.update_database_health(database_id uuid, status text, error text)"
-         " RETURNS boolean LANGUAGE sql AS $$ UPDATE platform.databases d SET health_check_error ="
-         " platform.decrypt_database_connection_string(d.id) WHERE d.id = database_id RETURNING true $$", places.ANSWERS),
-    ],
-)  # fmt: skip
-def test_a_broken_platform_is_seen(isolated: str, sql: str, place: str) -> None:
+NOT_SEALED = """
+ALTER TABLE platform.databases DISABLE TRIGGER encrypt_database_connection_string_trigger;
+ALTER TABLE platform.databases ALTER organization_id DROP NOT NULL;
+"""
+OPENED_BY_HEALTH = """
+CREATE OR REPLACE FUNCTION platform.update_database_health(database_id uuid, status text, error text) RETURNS boolean
+    LANGUAGE sql AS $$
+UPDATE platform.databases d SET health_check_error = platform.decrypt_database_connection_string(d.id)
+WHERE d.id = database_id RETURNING true $$;
+"""
+
+
+@pytest.mark.parametrize("sql", [NOT_SEALED, OPENED_BY_HEALTH], ids=["not sealed", "opened by health"])
+def test_a_broken_platform_is_seen(isolated: str, sql: str) -> None:
     with psycopg.connect(isolated, autocommit=True) as connection:
         connection.execute(sql.encode())
-    assert CLEAR in found(proved(isolated))[place]
+    assert CLEAR in found(proved(isolated))[places.ANSWERS]
 
 
 def test_a_platform_that_does_not_seal_what_it_says_proves_nothing(isolated: str) -> None:
     """Nothing is found where the secret never was, so that must not pass for clean."""
     with psycopg.connect(isolated, autocommit=True) as connection:
-        connection.execute(
-            KEEP.replace("{body}", "NEW.connection_string := regexp_replace(NEW.connection_string, ':[^:]*@', ':x@');"
-                                   "NEW.password := NULL;").encode()
-        )  # fmt: skip
+        cut = "NEW.connection_string := regexp_replace(NEW.connection_string, ':[^:]*@', ':x@');"
+        connection.execute(KEEP.replace("{body}", cut).encode())
     report = proved(isolated)
     assert "what was opened in SQL is not what was put in" in report.doubts
     assert not report.sound

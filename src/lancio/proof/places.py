@@ -39,7 +39,7 @@ LARGEST_TABLE: Final = 64 * 1024 * 1024
 LARGEST_WAL: Final = 256 * 1024 * 1024
 _FLUSHED_SECONDS: Final = 5.0
 SIGHTINGS: Final = 20
-"""So many sightings of a place are kept with where they are; the others are counted."""
+"""So many sightings of a place are kept with where they are, and the first in each form; the others are counted."""
 
 _BATCH: Final = 2000
 """So many rows are looked through at once."""
@@ -195,6 +195,7 @@ def search(place: Place, scene: Scene) -> Searched:
     control = False
     sightings: list[Sighting] = []
     forms: set[str] = set()
+    kinds: set[tuple[str, str]] = set()
     try:
         for piece in place.material(scene):
             pieces += piece.count
@@ -202,7 +203,9 @@ def search(place: Place, scene: Scene) -> Searched:
             control = control or any(each in piece.data for _, each in scene.control.pieces)
             forms.update(hit.form for hit in _control(piece, scene.control))
             for hit in _hits(piece, scene):
-                if len(sightings) < SIGHTINGS:
+                kind = (hit.canary, hit.form)
+                if len(sightings) < SIGHTINGS or kind not in kinds:
+                    kinds.add(kind)
                     sightings.append(Sighting(piece.where, piece.base + hit.offset, hit.canary, hit.form))
                 else:
                     more += 1
