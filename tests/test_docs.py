@@ -13,7 +13,7 @@ import pytest
 from lancio.cli.main import COMMANDS, cli
 from lancio.errors import LancioError
 from lancio.executor import planfile
-from lancio.proof import programs, restore
+from lancio.proof import leaks, programs, restore
 from lancio.registry import context, secrets, shadow
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +63,7 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         planfile.PlanChanged,
         programs.BackupFailed,
         restore.RestoreRefused,
+        leaks.ProofFailed,
         context.ContextRefused,
         shadow.ShadowRefused,
     ):
