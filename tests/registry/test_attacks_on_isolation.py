@@ -237,12 +237,8 @@ def test_what_is_not_reading_and_writing_rows_is_refused(urls: dict[str, str], p
                 ):
                     refused(connection, statement)
                 if role == "lancio_application" and table in TENANTS:
-                    with (
-                        pytest.raises(psycopg.Error) as caught,
-                        connection.transaction(),
-                        connection.cursor() as cursor,
-                    ):
-                        to.copy(f"COPY platform.{table} FROM STDIN".encode()).__enter__()
+                    with pytest.raises(psycopg.Error) as caught, connection.transaction():
+                        connection.cursor().copy(f"COPY platform.{table} FROM STDIN".encode()).__enter__()
                     assert caught.value.sqlstate in ("0A000", "42501"), table  # not with row level security
             for statement in (
                 "CREATE FUNCTION platform.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
