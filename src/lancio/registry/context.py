@@ -103,8 +103,8 @@ def context(connection: psycopg.Connection[Any], *, user: UUID, organization: UU
 def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
     """Return if the policies of 007 are in force and bind this session; to be called as a program starts.
 
-    Asked are the current role, the one that logged in, since RESET ROLE leads back to it, and all of which that one is a
-    member, since SET ROLE leads there.
+    Asked are the current role, the one that logged in, since RESET ROLE leads back to it, and all of which that one is
+    a member, since SET ROLE leads there.
 
     Raises:
         BypassRefused: with every reason.
