@@ -130,6 +130,27 @@ def test_a_platform_that_does_not_seal_what_it_says_proves_nothing(isolated: str
     assert not report.sound
 
 
+def test_a_platform_that_takes_nothing_is_told_without_its_words(isolated: str) -> None:
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        connection.execute(KEEP.replace("{body}", "RAISE EXCEPTION 'no: %', NEW.connection_string;").encode())
+    report = proved(isolated)
+    assert CLEAR in found(report)[places.ERRORS]
+    assert any("SQLSTATE P0001" in doubt for doubt in report.doubts)
+    assert not [doubt for doubt in report.doubts if "redis://" in doubt]
+
+
+def test_an_error_that_nobody_expected_is_told_by_its_number(isolated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(ground: ways.Ground) -> None:
+        assert ground.held is not None
+        ground.held.execute("SELECT %s::text::integer", (ground.url(),))
+
+    monkeypatch.setattr(ways, "go", fail)
+    with pytest.raises(LancioError) as caught:
+        proved(isolated)
+    assert "22P02" in caught.value.cause
+    assert "redis" not in places.told(caught.value)
+
+
 def test_a_literal_is_seen_in_the_activity_and_the_error(isolated: str) -> None:
     control, secret = canary.Canary.random("control"), canary.Canary.random("secret")
     key = secrets.Key.random()

@@ -118,6 +118,7 @@ def on_our_own(layout: Layout = "platform", *, altered: str = "", environ: Mappi
     environ = os.environ if environ is None else environ
     with contextlib.ExitStack() as stack:
         server = _server(stack, environ)
+        stack.enter_context(_without_words())
         if server.folder is None:
             raise AssertionError("a server of our own has a folder")
         kept = server.folder / "ours"
@@ -307,6 +308,7 @@ def on_given(
         commands = Commands(scene, secret, key, kept, environ, given=True)
         ground = ways.Ground(scene, secret, key, lambda: connect(""), places.LOG, held=connection)
         with (
+            _without_words(),
             places.Watch(scene, lambda: connect("")) as watch,
             contextlib.suppress(_Back),
             connection.transaction(),
@@ -333,6 +335,23 @@ def on_given(
         tuple(dict.fromkeys(ground.doubts)),
         time.monotonic() - begun,
     )
+
+
+@contextlib.contextmanager
+def _without_words() -> Iterator[None]:
+    """An error of PostgreSQL's that nobody expected is told by its number: its words may have the secret in them."""
+    number = ""
+    try:
+        yield
+        return
+    except psycopg.Error as error:
+        number = error.sqlstate or "unknown: the connection ended"
+    raise ProofFailed(
+        "the proof could not be brought to its end",
+        cause=f"PostgreSQL refused a statement that has to succeed, SQLSTATE {number}. "
+        "(Its words are not shown, for the secret may be in them.)",
+        remedy="Look into the server's log.",
+    ) from None
 
 
 class _Back(Exception):  # noqa: N818  (nothing of what was done is to stay)

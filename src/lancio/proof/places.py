@@ -176,7 +176,7 @@ class Place:
 
 
 def told(error: BaseException) -> str:
-    """All that an error says: its text, PostgreSQL's fields, its traceback, and those of its causes."""
+    """All that an error says: its text, PostgreSQL's fields, its traceback, and those of the errors behind it."""
     said = ["".join(traceback.format_exception(error))]
     at: BaseException | None = error
     while at is not None:
@@ -185,7 +185,7 @@ def told(error: BaseException) -> str:
             said += [str(value) for name in names if (value := getattr(at.diag, name)) is not None]
         if (as_dict := getattr(at, "as_dict", None)) is not None:
             said.append(repr(as_dict()))
-        at = at.__cause__ or at.__context__
+        at = at.__cause__ if at.__suppress_context__ else at.__context__
     return "\n".join(said)
 
 

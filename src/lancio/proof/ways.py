@@ -248,7 +248,7 @@ def _in(session: Session) -> dict[UUID, str]:
             session.copy_in(query, [(id_, ground.project, ground.name, "redis", url, HOST, 6379)])
             made[id_] = url
     with _way(session, "by an upsert and by an UPDATE"):
-        again = next(iter(made))
+        again = next(iter(made), uuid4())
         session.run("upsert", _row(ground, id=again, url=f"{url}?again"))
         session.run("update", {"id": again, "url": url})
     with _way(session, "from a setting"):
@@ -256,7 +256,7 @@ def _in(session: Session) -> dict[UUID, str]:
         row = {"project": ground.project, "name": "canary from a setting"}
         made[session.run("from_setting", row)[0][0]] = address
     with _way(session, "a health check's outcome"):
-        session.run("health", {"id": next(iter(made))})
+        session.run("health", {"id": next(iter(made), uuid4())})
     for id_, expected in made.items():
         with _way(session, "opened in SQL"):
             if session.opened("open", {"id": id_}) != [(expected,)]:
@@ -360,13 +360,13 @@ def _refusals(session: Session, ids: Sequence[UUID]) -> None:
 
 
 def _rolled_back(session: Session) -> None:
-    with contextlib.suppress(_Back), session.connection.transaction():
+    way = _way(session, "rolled back: a savepoint and its transaction")
+    with way, contextlib.suppress(_Back), session.connection.transaction():
         session.run("insert", _row(session.ground))
         with contextlib.suppress(_Back), session.connection.transaction():
             session.run("insert", _row(session.ground))
             raise _Back
         raise _Back
-    session.ground.gone.append("rolled back: a savepoint and its transaction")
 
 
 class _Back(Exception):  # noqa: N818
