@@ -150,7 +150,8 @@ def test_the_forms_of_a_key(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "\n# nothing\n", CANARY[:-1], CANARY + "0", f"kek = {CANARY}\nkek = {CANARY}\n", f"key = {CANARY}\n",
-     "x" * 64, "00" * 32, "changeme" * 8, f"kek = {CANARY} # ours", "A" * 43 + "=", f"{CANARY}\n{CANARY}", "\x00" * 64, "é" * 70],
+     "x" * 64, "00" * 32, "changeme" * 8, f"kek = {CANARY} # ours", "A" * 43 + "=", f"{CANARY}\n{CANARY}", "\x00" * 64,
+     "é" * 70],
 )  # fmt: skip
 def test_what_is_no_key_is_refused_and_not_quoted(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeyRefused, match="holds no key-encryption key") as caught:

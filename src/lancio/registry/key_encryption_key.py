@@ -247,10 +247,10 @@ def missing() -> KeyRefused:
     """The refusal where a KEK is needed and none is named."""
     return KeyRefused(
         "there is no key-encryption key",
-        cause="Neither --kek-file nor --kek-command, LANCIO_KEK_FILE, LANCIO_KEK, LANCIO_KEK_COMMAND nor lancio.toml names "
-        "one, and there is no default.",
-        remedy="Name the one that the data keys are wrapped with. On a new platform make one, and keep a copy where the "
-        "backups of the database are not.",
+        cause="Neither --kek-file nor --kek-command, LANCIO_KEK_FILE, LANCIO_KEK, LANCIO_KEK_COMMAND nor lancio.toml "
+        "names one, and there is no default.",
+        remedy="Name the one that the data keys are wrapped with. On a new platform make one, and keep a copy where "
+        "the backups of the database are not.",
         commands=("export LANCIO_KEK_FILE=lancio.kek", _MAKE),
     )
 
