@@ -61,9 +61,10 @@ servers: | $(BIN)/python
 
 packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && { [ ! -x /usr/lib/postgresql/15/bin/initdb ] || ! command -v redis-server >/dev/null; }; then \
+	    && { [ ! -x /usr/lib/postgresql/15/bin/initdb ] || ! command -v redis-server >/dev/null \
+	        || ! command -v pgbouncer >/dev/null || ! command -v chromium >/dev/null; }; then \
 	    apt-get update -qq; \
-	    for package in postgresql-15 redis-server; do \
+	    for package in postgresql-15 redis-server pgbouncer chromium; do \
 	        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null \
 	            || echo "Debian's $$package could not be installed: its tests will be skipped." >&2; \
 	    done; \

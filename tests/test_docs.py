@@ -12,6 +12,8 @@ import pytest
 
 from lancio.cli.main import COMMANDS, cli
 from lancio.errors import LancioError
+from lancio.executor import planfile
+from lancio.proof import programs, restore
 from lancio.registry import context, secrets, shadow
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +58,15 @@ def test_no_section_is_about_a_command_that_is_not_there() -> None:
 
 
 def test_every_error_code_is_documented_with_its_exit_status() -> None:
-    assert {secrets.KeyRefused, context.ContextRefused, shadow.ShadowRefused} <= set(errors())
+    for raised in (
+        secrets.KeyRefused,
+        planfile.PlanChanged,
+        programs.BackupFailed,
+        restore.RestoreRefused,
+        context.ContextRefused,
+        shadow.ShadowRefused,
+    ):
+        assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))
     assert rows == {each.code: str(each.exit_status) for each in errors()}
 

@@ -148,6 +148,15 @@ def test_a_role_is_taken_on_and_a_wrong_one_is_named(server: TestServer, person:
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
+def test_a_connection_is_kept_alive_unless_its_string_says_how(server: TestServer) -> None:
+    with postgres.connect(postgres.resolve(server.url(), {})) as connection:
+        found = connection.info.get_parameters()
+        assert (found["keepalives_idle"], found["tcp_user_timeout"]) == ("30", "60000")
+    with postgres.connect(postgres.resolve(f"{server.url()}?keepalives_idle=7&keepalives=0", {})) as connection:
+        found = connection.info.get_parameters()
+        assert (found["keepalives_idle"], found["keepalives"], found["keepalives_count"]) == ("7", "0", "3")
+
+
 def test_an_unreachable_server_is_said_so() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -11,12 +11,17 @@
     ├─ EditedFile               edited                  3     a file that was changed after it was applied
     ├─ LockHeld                 lock                    1     another runner is at work
     ├─ StepFailed               step                    1     a statement or a verification of a step failed
+    ├─ Slower                   baseline                1     applied, and queries are slower than before
     ├─ Unexplained              unexplained             1     a text in which no error of PostgreSQL's was recognized
     ├─ Interrupted              interrupted             130   Ctrl-C
+    ├─ PlanChanged              plan-changed            3     a kept plan of what has changed (executor/planfile.py)
+    ├─ BackupFailed             backup                  1     no backup, or none that restores (proof/programs.py)
+    ├─ RestoreRefused           restore                 1     a restore would lose something else (proof/restore.py)
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
     ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
     ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
+    ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
 
@@ -123,6 +128,12 @@ class StepFailed(LancioError):
     code = "step"
 
 
+class Slower(LancioError):
+    """A run that is committed, and queries that take longer than before it."""
+
+    code = "baseline"
+
+
 class Unexplained(LancioError):
     """A text that was to be explained, and in which no error, object or file was recognized."""
 
@@ -140,3 +151,9 @@ class HistoryRefused(LancioError):
     """Another tool's history says that something is not as it should be, or contradicts the catalog."""
 
     code = "history"
+
+
+class NotEqual(LancioError):
+    """A baseline that would not make what the history makes that it stands for; it is not written."""
+
+    code = "squash"

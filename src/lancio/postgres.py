@@ -28,6 +28,10 @@ Origin = Literal["--database", "DATABASE_URL", "environment", "embedded"]
 CONNECT_SECONDS = 10
 """How long a connection may take when neither the string nor PGCONNECT_TIMEOUT says so."""
 
+_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""How a connection finds out that the other end is gone, where the string does not say (seconds; ms): a statement may
+be silent for hours, and a firewall in between forgets who is silent. libpq takes no notice of it on a Unix socket."""
+
 _NAMES_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE")
 _SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?|[/@][^\s]*|")
@@ -315,6 +319,8 @@ def _with_defaults(text: str, application_name: str) -> str:
     extra: dict[str, str | int] = {"application_name": application_name}
     if not options.get("connect_timeout") and "PGCONNECT_TIMEOUT" not in os.environ and not options.get("service"):
         extra["connect_timeout"] = CONNECT_SECONDS
+    if not options.get("service"):
+        extra |= {name: value for name, value in _ALIVE.items() if options.get(name) is None}
     return make_conninfo(text, **extra)
 
 

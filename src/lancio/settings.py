@@ -50,6 +50,13 @@ class Settings:
                 raise UsageError(
                     f"{flag} is empty", cause="An empty value names nothing.", remedy=f"Give it a value or omit {flag}."
                 )
+        if role is not None and "://" in role:
+            # It would be sent, refused, and be in the server's log with whatever is in it.
+            raise UsageError(
+                "--role is no name of a role",
+                cause="It looks like an address. (It is not shown, for a password may be in it.)",
+                remedy="Give the address as --database, and the role's bare name as --role.",
+            )
         if key_file is None and (named := environ.get("LANCIO_KEY_FILE")):
             key_file = Path(named).expanduser()
         return cls(home(environ), database, role, key_file)

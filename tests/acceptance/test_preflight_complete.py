@@ -311,9 +311,10 @@ def test_rows_without_a_known_backup_are_a_no_go_until_one_is_noted(database: st
     assert "no backup of the last 24 hours is known" in said.text
     assert "public.t" in said.text
     commands = outside.lancio("preflight", where, "--database", database, "--json").json["missing"][0]["commands"]
-    assert [command.split()[0] for command in commands] == ["pg_dump", "lancio", "lancio"]
+    assert [command.split()[0] for command in commands] == ["lancio", "pg_dump", "lancio", "lancio"]
+    assert commands[0].startswith("lancio backup make ")
     password = str(psycopg.conninfo.conninfo_to_dict(database)["password"])
-    assert outside.shell(commands[1], password).status == 0
+    assert outside.shell(commands[2], password).status == 0
     assert outside.lancio("preflight", where, "--database", database).status == 0
     listed = outside.lancio("backup", "list", "--database", database, "--json").json["backups"]
     assert [(each["place"], each["origin"], each["who"]) for each in listed] == [("backup.dump", "noted", "postgres")]

@@ -36,6 +36,13 @@ INSERT INTO t VALUES (1, '$verify$'), (2, '$verify$') -- the last one
     "003_index.sql": 'CREATE INDEX CONCURRENTLY by_name ON t ("odd; name");\n',
     "004_array.sql": "SET search_path = nowhere;\nCREATE VIEW public.part AS SELECT (ARRAY[1, 2, 3])[1:2] AS a;\n",
     "005_unset.sql": "CREATE TABLE plain (id int);\n",
+    "006_mixed.sql": """SET search_path = aside, public;
+CREATE SCHEMA aside; CREATE TABLE mixed (id int);
+CREATE INDEX CONCURRENTLY mixed_id ON mixed (id); VACUUM mixed;
+CREATE TYPE kind AS ENUM ('a');
+BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO mixed VALUES (1); COMMIT;
+CREATE INDEX CONCURRENTLY ON mixed (id);
+""",
 }
 
 

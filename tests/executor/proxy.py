@@ -27,6 +27,12 @@ class Proxy:
         self._ends = [self._listener]
         self._threads[0].start()
 
+    def cut(self) -> None:
+        """End the connections there are; new ones go through."""
+        for end in self._ends[1:]:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End every connection and wait for the threads: nothing may outlive the test."""
         for end in self._ends:

@@ -49,7 +49,7 @@ def test_noting_a_backup_brings_the_ledger_up_to_date_and_keeps_its_rows(connect
     first_format(connection)
     made = backups.note(connection, NOW, "nightly.dump")
     assert (made.place, made.origin, made.taken_at) == ("nightly.dump", "noted", NOW)
-    assert formats(connection) == list(range(1, ledger.FORMAT + 1))
+    assert formats(connection) == [number for number, _ in ledger._formats()]
     assert len(ledger.runs(connection)) == 1
     found = backups.latest(connection)
     assert found is not None
@@ -60,11 +60,11 @@ def test_noting_a_backup_brings_the_ledger_up_to_date_and_keeps_its_rows(connect
 def test_applying_brings_the_ledger_up_to_date_too(connection):
     first_format(connection)
     list(runner.apply(plan(facts("001.sql", "SELECT 1;")), connection))
-    assert formats(connection) == list(range(1, ledger.FORMAT + 1))
+    assert formats(connection) == [number for number, _ in ledger._formats()]
     assert ledger.read(connection).keys() == {"001.sql"}
     backups.note(connection, NOW, "a")
     list(runner.apply(plan(facts("002.sql", "SELECT 1;")), connection))
-    assert formats(connection) == list(range(1, ledger.FORMAT + 1))
+    assert formats(connection) == [number for number, _ in ledger._formats()]
 
 
 def test_the_youngest_state_counts_whatever_was_noted_last(connection):

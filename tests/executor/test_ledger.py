@@ -49,7 +49,12 @@ def test_a_ledger_of_a_newer_lancio_is_refused(connection):
 
 def test_a_ledger_of_the_first_format_is_read_as_it_is_and_brought_up_to_date_by_the_next_run(connection):
     list(runner.apply(plan(facts("001.sql", "SELECT 1;")), connection))
-    connection.execute("ALTER TABLE lancio.step DROP COLUMN origin; DROP TABLE lancio.backups, lancio.counters")
+    connection.execute(
+        "ALTER TABLE lancio.step DROP COLUMN origin; DROP TABLE lancio.backups, lancio.counters, lancio.begun"
+    )
+    connection.execute(
+        "ALTER TABLE lancio.run DROP fingerprint_before, DROP fingerprint_after, DROP foreseen, DROP backend_pid"
+    )
     connection.execute("DELETE FROM lancio.ledger_format WHERE version > 1")
     assert {name: row.origin for name, row in ledger.read(connection).items()} == {"001.sql": "lancio"}
     adopted = [ledger.Adopted(migration("002.sql", "SELECT 2;"), 2, "facts")]

@@ -221,7 +221,7 @@ def test_nothing_of_a_file_reaches_the_next_one(every_database):
         seen = connection.execute("SELECT * FROM seen").fetchone()
         assert seen == {
             "who": "postgres", "login": "postgres", "path": '"$user", public', "thing": "", "zone": True,
-            "temp": True, "listening": 0, "strings": "on", "lock": "5s", "rows": "off",
+            "temp": True, "listening": 0, "strings": "on", "lock": "2s", "rows": "off",
         }  # fmt: skip
 
 
@@ -386,7 +386,7 @@ def test_a_lock_that_never_comes_ends_the_step_with_a_command_to_try_again(datab
         other.execute("BEGIN")
         other.execute("LOCK TABLE a")
         _, error = run_failing(
-            database, StepFailed, facts("002.sql", "ALTER TABLE a ADD COLUMN b int;"), lock_timeout_ms=100, attempts=2
+            database, StepFailed, facts("002.sql", "ALTER TABLE a ADD COLUMN b int;"), lock_timeout_ms=100, retries=1
         )
         pid = other.info.backend_pid
     assert error.commands == (
@@ -599,4 +599,4 @@ def test_a_run_that_nobody_reads_to_its_end_tells_the_truth_in_the_ledger(databa
             "SELECT array_agg(substr(relname, 2)::int ORDER BY 1) FROM pg_class WHERE relname ~ '^t[0-9]+$'"
         ).fetchone()[0]
     assert [f"{number:03}.sql" for number in sorted(made)] == recorded
-    assert 1 <= len(recorded) <= 2
+    assert 1 <= len(recorded) < 20

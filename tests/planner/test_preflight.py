@@ -129,7 +129,7 @@ def test_a_timeout_that_the_run_does_not_lift_is_a_warning(one_step: Plan) -> No
     judged = preflight.judge(one_step, Asked(), replace(AROUND, settings=settings), preflight.Terms())
     assert judged.go
     assert {says: mark for mark, says, _ in said(judged, "settings")} == {
-        "statement_timeout": "note", "transaction_timeout": "warning", "session_replication_role": "warning",
+        "statement_timeout": "note", "transaction_timeout": "note", "session_replication_role": "warning",
     }  # fmt: skip
 
 

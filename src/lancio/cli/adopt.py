@@ -103,13 +103,14 @@ def adopt(
             _edited(terminal, where, session, way, edited, dry_run=dry_run, json_=json_)
             return
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         _known(graph, only)
         proposed = proposal(
             plan, session, where.words, origin,
             implied=implied, by_order=by_order, trust=trust_history, only=only, besides=False,
         )  # fmt: skip
         if not dry_run:
+            stand(plan, session)
             write(graph, session, proposed)
         words = where.words
         then = _then(plan, proposed, words)
@@ -199,6 +200,24 @@ def write(graph: Graph, session: work.Session, proposed: Adoption) -> tuple[str,
     return ledger.adopt(session.connection, rows)
 
 
+def stand(plan: Plan, session: work.Session) -> tuple[str, ...]:
+    """Record the baselines all of whose files ran here; the names that were new in the ledger.
+
+    Raises:
+        ServerError, LockHeld: as when applying.
+    """
+    from lancio.executor import ledger
+    from lancio.planner import squashed
+
+    recorded = {each.name for each in plan.states if each.recorded}
+    rows = [
+        ledger.Adopted(facts.migration, position, squashed.ORIGIN)
+        for position, facts in enumerate(plan.graph.files, 1)
+        if facts.migration.replaces and facts.name in plan.done and facts.name not in recorded
+    ]
+    return ledger.adopt(session.connection, rows)
+
+
 def tell(terminal: Terminal, proposed: Adoption, then: Sequence[str], *, dry_run: bool, json_: bool) -> None:
     """What was, or would be, written, what is left, and what comes next."""
     from lancio.render import json, states
@@ -280,7 +299,7 @@ def _edited(
     known = ledger.read(session.connection).get(name)
     if known is None:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         position, state = next((at, each) for at, each in enumerate(plan.states, 1) if each.name == name)
         if state.state != "changed since":
             raise UsageError(

@@ -34,7 +34,7 @@ def complete(
     --no-backup and --backup-age are taken from the command line's context. With `wanted=False` services that are only
     wanted are not asked.
     """
-    from lancio.executor import surroundings
+    from lancio.executor import backups, surroundings
     from lancio.planner import asked, preflight
 
     context = click.get_current_context(silent=True)
@@ -43,6 +43,8 @@ def complete(
     around = surroundings.take(
         session.connection, needs, os.environ if environ is None else environ, wanted=wanted
     )  # fmt: skip
+    # A backup of what some files touch counts for these files alone.
+    around = replace(around, backup=backups.latest(session.connection, [step.facts.name for step in plan.steps]))
     terms = preflight.Terms(
         backup=not given.get(NO_BACKUP, False),
         backup_age_s=given.get(AGE) or preflight.BACKUP_AGE_S,

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli.options import DATA, database_options, json_option, terminal_of
+from lancio.cli.options import (
+    DATA,
+    choice_options,
+    database_options,
+    folder_options,
+    json_option,
+    source,
+    terminal_of,
+)
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from lancio.executor.backups import Known
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,15 +86,122 @@ def terms() -> str:
 @click.group(
     epilog="""\b
 Examples:
+  lancio backup make migrations
+  lancio backup make --whole
   lancio backup note --at now --where 'nightly.dump on backup-1'
   lancio backup list
 """
 )
 def backup() -> None:
-    """Note a backup that was made, and list those that are known.
+    """Make a backup and prove that it restores, note one that was made elsewhere, list those that are known.
 
     A preflight on a database with rows is a no-go unless a backup of the last 24 hours is known.
     """
+
+
+@backup.command(
+    epilog="""\b
+Examples:
+  lancio backup make migrations
+  lancio backup make migrations --to 005_create_audit_logs.sql --out before-005.dump
+  lancio backup make --whole --out app.dump
+  lancio backup make --whole --scratch postgresql://postgres@replica/postgres
+""",
+)
+@folder_options
+@choice_options
+@click.option("--whole", is_flag=True, help="All of the database: the same as --scope whole.")
+@click.option(
+    "--scope",
+    type=click.Choice(("plan", "whole")),
+    default="plan",
+    help="What it is of: what the plan touches, or all.  [default: plan]",
+)
+@click.option("--out", metavar="PATH", help="The file that is written.  [default: a new one in lancio-backups]")
+@click.option("--scratch", metavar="URL", help="The server to check it on, not one of our own.")
+@click.option("--no-check", is_flag=True, help="Don't restore it to compare; the record says so.")
+@database_options
+@json_option
+@click.pass_context
+def make(
+    context: click.Context,
+    folder: str | None,
+    platform: bool,
+    order: str,
+    to: str | None,
+    only: tuple[str, ...],
+    whole: bool,
+    scope: str,
+    out: str | None,
+    scratch: str | None,
+    no_check: bool,
+    database: str | None,
+    role: str | None,
+    json_: bool,
+) -> int:
+    """Back up the database, or the rows that the plan puts at risk with all definitions; then prove that it restores.
+
+    The proof is a scratch database that it is restored into: each table's rows and every definition have to be equal.
+    What is proved is recorded, and counts for the preflight as a noted backup does; one of what a plan touches counts
+    for that plan's files alone.
+    """
+    from pathlib import Path
+
+    from lancio.cli import backing, work
+    from lancio.planner import scope as scopes
+    from lancio.render import json
+    from lancio.render.lines import counted
+
+    terminal = terminal_of(context)
+    whole = whole or scope == "whole"
+    if scratch is not None and no_check:
+        raise UsageError(
+            "--scratch and --no-check are both given",
+            cause="The scratch server is what it is checked on.",
+            remedy="Give one of them.",
+        )
+    if whole and (folder is not None or platform or to is not None or only):
+        raise UsageError(
+            "--whole and files are both given",
+            cause="All of the database is more than what files touch.",
+            remedy="Leave the folder and its files away, or --whole.",
+        )
+    way: work.Order = "graph" if order == "graph" else "name"
+    where = None if whole else source(folder, platform=platform)
+    with work.session(database, role) as session:
+        wanted = None
+        if where is not None:
+            graph = work.graph_of(where, order=way, major=session.major)
+            wanted = scopes.of(work.plan_of(graph, session, where, work.Choice(to, only)))
+            if not wanted.steps:
+                if json_:
+                    terminal.data(json.document({"made": None}))
+                else:
+                    terminal.data("Nothing is left to run, so nothing is at risk. --whole backs up all of it.\n")
+                return 0
+            if wanted.opaque:
+                terminal.talk(f"Not all of it can be seen ({wanted.opaque[0]}): the whole database is backed up.")
+                wanted = None
+        name = session.connection.info.dbname
+        path = Path(out) if out is not None else backing.path_in(None, name, whole=wanted is None)
+        manifest, known = backing.make(session, wanted, path, scratch, terminal, check=not no_check)
+    if json_:
+        terminal.data(json.document({"made": json.plain(known), "tables": json.plain(manifest.tables)}))
+        return 0
+    tables = f"{counted(len(manifest.tables), 'table')} with {counted(sum(t.rows for t in manifest.tables), 'row')}"
+    proof = "restored and compared: equal" if manifest.checked else "not checked"
+    of = "the whole database" if manifest.whole else f"what {counted(len(manifest.steps), 'file')} will touch"
+    terminal.data(f"Made: {path} ({_bytes(manifest.size)}), {of}: all definitions, {tables}; {proof}.\n")
+    return 0
+
+
+def _bytes(size: int) -> str:
+    amount = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 10 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
 
 
 @backup.command(
@@ -143,11 +260,19 @@ def list_(context: click.Context, database: str | None, role: str | None, json_:
     elif not found:
         terminal.data("No backup is known. `lancio backup note` records one.\n")
     else:
-        rows = [("BACKUP OF", "AGE", "WHERE", "NOTED BY")]
+        rows = [("BACKUP OF", "AGE", "WHAT", "WHERE", "BY")]
         for each in found:
             taken = each.taken_at.isoformat(sep=" ", timespec="seconds")
-            rows.append((taken, lasted(each.age_s * 1000), clean(each.place), each.who))
+            rows.append((taken, lasted(each.age_s * 1000), _what(each), clean(each.place), each.who))
         terminal.data(text.table(rows))
+
+
+def _what(known: Known) -> str:
+    """`whole, noted`; `plan of 2 files, checked`."""
+    from lancio.render.lines import counted
+
+    of = "whole" if known.scope == "whole" else f"plan of {counted(len(known.files), 'file')}"
+    return f"{of}, {known.origin if known.origin == 'noted' else 'checked' if known.checked else 'not checked'}"
 
 
 def _moment(given: str) -> datetime:

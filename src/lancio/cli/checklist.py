@@ -72,7 +72,7 @@ def checklist(
                 cause="--step takes a file's path relative to the folder.",
                 remedy=f"Name one of: {', '.join(facts.name for facts in graph.files[:12])}",
             )
-        made = checklist_of(graph, work.plan_of(graph, session, where, order=way), session, steps)
+        made = checklist_of(graph, work.plan_of(graph, session, where), session, steps)
         said = session.said
     if json_ or format_ == "json":
         terminal.data(json.document(rendered.data(made)))

@@ -41,20 +41,23 @@ KEK = "lancio.kek"
 
 READING = frozenset(
     ("graph", "history", "commute", "check", "plan", "preflight", "verify", "status", "explain", "checklist", "new",
-     "backup")
+     "backup", "drift", "squash", "baseline", "report")
 )  # fmt: skip
 """Commands that change no database (the note of a backup is the ledger's alone); whatever is not among them asks before
 it touches a protected one."""
 
 _FOLDER_KEYS: Mapping[str, type] = {"folder": str, "layout": str, "order": str, "vars": dict}
+_WAITING: Mapping[str, type] = {"lock_timeout": str, "lock_wait": str, "retries": int}
+_SHARED: Mapping[str, type] = {**_FOLDER_KEYS, **_WAITING}
 _KEK_KEYS: Mapping[str, type] = {"kek_file": str, "kek_env": str, "kek_command": list}
 _KEYS: Mapping[str, type] = {
-    "database": str, "database_env": str, "role": str, "protected": bool, **_KEK_KEYS, **_FOLDER_KEYS,
+    "database": str, "database_env": str, "role": str, "protected": bool, "pooler": str, **_KEK_KEYS, **_SHARED
 }  # fmt: skip
-_TOP: Mapping[str, type] = {"default": str, "environments": dict, "check": dict, **_FOLDER_KEYS}
+_TOP: Mapping[str, type] = {"default": str, "environments": dict, "check": dict, "drift": dict, **_SHARED}
 _CHECK: Mapping[str, type] = {"base": str, "select": list, "ignore": list, "severity": dict}
-_CHOICES = {"order": ("name", "graph")}
-_SAID = {str: "a string", bool: "true or false", dict: "a table", list: "a list of strings"}
+_DRIFT: Mapping[str, type] = {"ignore": list}
+_CHOICES = {"order": ("name", "graph"), "pooler": ("session",)}
+_SAID = {str: "a string", int: "a whole number", bool: "true or false", dict: "a table", list: "a list of strings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +102,15 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A `lancio.toml`, understood: `shared` is what all environments go by, `check` what `lancio check` does."""
+    """A `lancio.toml`, understood: `shared` is what all environments go by, `check` and `drift` what those
+    commands do."""
 
     path: Path
     default: str | None
     environments: Mapping[str, Mapping[str, Any]]
     shared: Mapping[str, Any]
     check: Mapping[str, Any]
+    drift: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find(folder: str | None) -> Path | None:
@@ -167,13 +172,15 @@ def read(path: Path) -> Config:
             _no_password(path, _line(text, "database", table), name, values["database"])
         environments[name] = values
     _known(path, text, found.get("check", {}), _CHECK, ("check",))
+    _known(path, text, found.get("drift", {}), _DRIFT, ("drift",))
     default = found.get("default")
     if default is not None and default not in environments:
         line = _line(text, "default", ())
         raise _wrong(path, line, f"has no environment {default}", _there(environments), "Mend the name behind default.")
     return Config(
-        path, default, environments, {key: found[key] for key in _FOLDER_KEYS if key in found}, found.get("check", {})
-    )
+        path, default, environments, {key: found[key] for key in _SHARED if key in found},
+        found.get("check", {}), found.get("drift", {}),
+    )  # fmt: skip
 
 
 def _known(path: Path, text: str, values: Mapping[str, Any], keys: Mapping[str, type], table: tuple[str, ...]) -> None:
@@ -186,8 +193,9 @@ def _known(path: Path, text: str, values: Mapping[str, Any], keys: Mapping[str, 
             raise _wrong(path, line, f"has the unknown key {key}", cause,
                          hint if "pass" in key.lower() else "Mend or remove the line.")  # fmt: skip
         wanted = keys[key]
-        fits = isinstance(value, wanted) and value not in ("", " ")
-        if wanted in (list, dict) and key not in ("environments", "check") and fits:
+        # To Python, true is a number as well.
+        fits = isinstance(value, wanted) and value not in ("", " ") and isinstance(value, bool) == (wanted is bool)
+        if wanted in (list, dict) and key not in ("environments", "check", "drift") and fits:
             fits = all(isinstance(each, str) for each in (value.values() if isinstance(value, dict) else value))
         if not fits:
             cause = f"{key} is {_SAID[wanted]}{' of strings' if wanted is dict and key == 'vars' else ''}."
@@ -309,13 +317,16 @@ def _use(ctx: click.Context, name: str | None, opts: Mapping[str, Any]) -> None:
     if "folder" in values:
         ctx.meta[FOLDER] = os.path.relpath(path.absolute().parent / values["folder"])
     ctx.meta[FOLDER_VARIABLES] = dict(values.get("vars", {}))
-    ctx.default_map = _defaults(ctx, values, found.check, ctx.meta.get(ENVIRONMENT))
+    ctx.default_map = _defaults(ctx, values, found, ctx.meta.get(ENVIRONMENT))
 
 
 def _defaults(
-    ctx: click.Context, values: Mapping[str, Any], check: Mapping[str, Any], environment: Environment | None
+    ctx: click.Context, values: Mapping[str, Any], found: Config, environment: Environment | None
 ) -> dict[str, Any]:
-    defaults: dict[str, Any] = {key: values[key] for key in ("layout", "order") if key in values}
+    defaults: dict[str, Any] = {key: values[key] for key in ("layout", "order", "pooler", *_WAITING) if key in values}
+    check = found.check
+    if ctx.command.name == "drift":
+        defaults |= found.drift
     if ctx.command.name == "check":
         defaults |= {key: check[key] for key in ("base", "select", "ignore") if key in check}
         defaults["severity"] = [f"{rule}={level}" for rule, level in check.get("severity", {}).items()]

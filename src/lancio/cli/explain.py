@@ -297,19 +297,22 @@ class _Asked:
         major = self.session.major if self.session is not None else self.graph.server_version
         told = chronicle.of(self.graph, profile.load(major))
         try:
-            return account.of_object(told, word, live=self._live(), way=self.way), ""
+            live, invalid = self._live()
+            return account.of_object(told, word, live=live, way=self.way, invalid=invalid), ""
         except UsageError as error:
             if error.message.startswith("no file makes"):
                 return None, error.remedy if len(word.split()) == 1 and "Did you mean" in error.remedy else ""
             raise  # several are called so: which one is for the user to say
 
-    def _live(self) -> frozenset[str] | None:
+    def _live(self) -> tuple[frozenset[str] | None, frozenset[str]]:
+        """The names of all that the database has, and of its indexes that were left invalid."""
         from lancio.executor import snapshot
 
         if self.session is None:
-            return None
-        live = snapshot.take(self.session.connection, self.graph)
-        return frozenset(name.full for name in live.catalog.names)
+            return None, frozenset()
+        objects = snapshot.take(self.session.connection, self.graph).catalog.objects.values()
+        invalid = frozenset(each.name.full for each in objects if each.facts.get("valid") == "no")
+        return frozenset(each.name.full for each in objects), invalid
 
 
 def _guard(message: str, graph: Graph, text: str) -> Requirement | None:

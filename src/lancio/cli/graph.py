@@ -86,7 +86,7 @@ def graph(
     if database is not None:
         with work.session(database, role) as session:
             found = work.graph_of(where, order=way, major=server_version or session.major)
-            plan = work.plan_of(found, session, where, order=way)
+            plan = work.plan_of(found, session, where)
     else:
         found = work.graph_of(where, order=way, major=server_version or work.NEWEST)
     if witness:

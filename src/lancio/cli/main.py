@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lancio import __version__
+from lancio.cli import credentials
 from lancio.cli.terminal import Terminal
 from lancio.errors import LancioError
 
@@ -32,7 +33,12 @@ COMMANDS = {
     "plan": ("lancio.cli.plan:plan", "Show what would run here, in which order, at which risk."),
     "preflight": ("lancio.cli.plan:preflight", "Tell go from no-go, with every unmet requirement at once."),
     "apply": ("lancio.cli.apply:apply", "Run the migrations, each step with its verification and its ledger row."),
+    "rollback": (
+        "lancio.cli.rollback:rollback",
+        "Take applied steps back, rehearsed first, with what would be lost counted.",
+    ),
     "verify": ("lancio.cli.verify:verify", "Prove that what was applied still stands."),
+    "drift": ("lancio.cli.drift:drift", "Name what in the database is not as its files make it, and whose it is."),
     "status": ("lancio.cli.verify:status", "Show where the database stands: files, state diagram, checklist."),
     "checklist": ("lancio.cli.checklist:checklist", "Print what is to be verified, run and done, ticked from facts."),
     "explain": ("lancio.cli.explain:explain", "Turn an error text or SQLSTATE into cause and solution."),
@@ -40,8 +46,12 @@ COMMANDS = {
         "lancio.cli.adopt:adopt",
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
-    "backup": ("lancio.cli.backup:backup", "Note a backup that was made, and list those that are known."),
     "shadow": ("lancio.cli.shadow:shadow", "Note what migration 007 would deny, while every row still passes."),
+    "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
+    "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
+    "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
+    "baseline": ("lancio.cli.baseline:baseline", "Time chosen queries before and after, and tell which are slower."),
+    "report": ("lancio.cli.report:report", "Show what a run did, as text, as JSON or as a page to hand on."),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),
@@ -98,6 +108,7 @@ def run(arguments: Sequence[str] | None = None, terminal: Terminal | None = None
     words = sys.argv[1:] if arguments is None else list(arguments)
     # Known before anything is parsed, so that a mistake in another word is told as JSON too.
     terminal.json = "--json" in words[: words.index("--") if "--" in words else None]
+    terminal.secrets = credentials.secrets_of(words, os.environ)
     try:
         result = cli.main(args=words, prog_name="lancio", standalone_mode=False, obj=terminal)
     except click.exceptions.Exit as end:

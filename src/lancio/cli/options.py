@@ -68,6 +68,17 @@ class Source:
         return folder
 
 
+def jobs_option(function: Callable[P, R]) -> Callable[P, R]:
+    """--jobs N."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=1,
+        metavar="N",
+        help="So many steps at once, where the graph proves them independent.",
+    )(function)
+
+
 LAYOUT, VARIABLES = "lancio.layout", "lancio.variables"
 """Where a command line's --layout and --var are kept until `source` asks for them."""
 
@@ -160,6 +171,29 @@ def layout_options(command: Callable[P, R]) -> Callable[P, R]:
     return command
 
 
+def _environment(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def decorate(command: Callable[P, R]) -> Callable[P, R]:
+        config = click.option(
+            "--config", metavar="FILE", expose_value=False, help="The lancio.toml.  [default: looked for]"
+        )
+        env = click.option(
+            "--env",
+            metavar="NAME",
+            cls=environments.EnvironmentOption,
+            is_eager=True,
+            expose_value=False,
+            help=f"The {what} that lancio.toml has under this name.",
+        )
+        return env(config(command))
+
+    return decorate
+
+
+def environment_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`--env` and `--config`, for commands without a folder."""
+    return _environment("database and role")(command)
+
+
 def folder_options(command: Callable[P, R]) -> Callable[P, R]:
     """`[DIR]`, `--platform`, `--order`, `--layout` and `--var`."""
     for decorate in reversed(
@@ -174,17 +208,7 @@ def folder_options(command: Callable[P, R]) -> Callable[P, R]:
                 help="Keep the order of the files' names, or take the one their needs give.",
             ),
             layout_options,
-            click.option(
-                "--env",
-                metavar="NAME",
-                cls=environments.EnvironmentOption,
-                is_eager=True,
-                expose_value=False,
-                help="The database, folder and role that lancio.toml has under this name.",
-            ),
-            click.option(
-                "--config", metavar="FILE", expose_value=False, help="The lancio.toml.  [default: looked for]"
-            ),
+            _environment("database, folder and role"),
             click.option(
                 "--no-cache",
                 is_flag=True,
@@ -204,11 +228,18 @@ def _no_cache(_context: click.Context, _parameter: click.Parameter, given: bool)
 
 
 def database_options(command: Callable[P, R]) -> Callable[P, R]:
-    """`--database` and `--role`."""
+    """`--database`, `--role` and `--pooler`."""
     for decorate in reversed(
         (
             click.option("--database", metavar="URL", help="The database; else DATABASE_URL, PG*, the embedded one."),
             click.option("--role", metavar="NAME", help="Become this role (SET ROLE) once connected."),
+            click.option(
+                "--pooler",
+                type=click.Choice(["session"]),
+                expose_value=False,
+                callback=_pooler,
+                help="The pooler between is in session mode; that is proved first.",
+            ),
         )
     ):
         command = decorate(command)
@@ -225,6 +256,108 @@ def choice_options(command: Callable[P, R]) -> Callable[P, R]:
     ):
         command = decorate(command)
     return command
+
+
+WAITING = "lancio.waiting"
+"""Where --lock-timeout, --lock-wait and --retries are kept until `patience` asks for them."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|)")
+_LONGEST_S = 7 * 86_400.0
+
+
+def duration(option: str, text: str) -> float:
+    """Seconds that a person wrote as `500ms`, `10s`, `10m` or `2h`; a number alone is seconds.
+
+    Raises:
+        UsageError: it is none, or longer than a week.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    seconds = float(found[1]) * _UNITS[found[2]] if found else -1.0
+    if not 0 <= seconds <= _LONGEST_S:
+        raise UsageError(
+            f"{option} {text[:40]!r} is no time",
+            cause="It takes a number with ms, s, m or h behind it, up to a week.",
+            remedy=f"Write it as {option} 500ms, 10s or 10m.",
+        )
+    return seconds
+
+
+def _lock_timeout(context: click.Context, _: click.Parameter, given: str) -> None:
+    seconds = duration("--lock-timeout", given)
+    if not 0.01 <= seconds <= 3600:
+        raise UsageError(
+            f"--lock-timeout {given} is out of bounds",
+            cause="Below 10 ms no lock is got on a busy table; above an hour all others stand still for as long.",
+            remedy="Write it as --lock-timeout 500ms or 2s.",
+        )
+    context.meta.setdefault(WAITING, {})["lock_timeout_ms"] = round(seconds * 1000)
+
+
+def _lock_wait(context: click.Context, _: click.Parameter, given: str) -> None:
+    context.meta.setdefault(WAITING, {})["lock_wait_s"] = duration("--lock-wait", given)
+
+
+def _retries(context: click.Context, _: click.Parameter, given: int | None) -> None:
+    context.meta.setdefault(WAITING, {})["retries"] = given
+
+
+def waiting_options(command: Callable[P, R]) -> Callable[P, R]:
+    """`--lock-timeout`, `--lock-wait` and `--retries`; `patience` takes them from the context."""
+    for decorate in reversed(
+        (
+            click.option(
+                "--lock-timeout",
+                metavar="TIME",
+                default="2s",
+                show_default=True,
+                expose_value=False,
+                callback=_lock_timeout,
+                help="How long one try of a step waits for locks, and others behind it.",
+            ),
+            click.option(
+                "--lock-wait",
+                metavar="TIME",
+                default="10m",
+                show_default=True,
+                expose_value=False,
+                callback=_lock_wait,
+                help="How long it is tried again in all, and another runner waited for.",
+            ),
+            click.option(
+                "--retries",
+                metavar="N",
+                type=click.IntRange(min=0),
+                default=None,
+                expose_value=False,
+                callback=_retries,
+                help="Try a step again so often at most.  [default: as --lock-wait allows]",
+            ),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def patience() -> Mapping[str, Any]:
+    """How the run of this command line waits, as `runner.apply` takes it."""
+    context = click.get_current_context(silent=True)
+    return context.meta.get(WAITING, {}) if context is not None else {}
+
+
+POOLER = "lancio.pooler"
+"""Where --pooler is kept until a session is opened."""
+
+
+def _pooler(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    context.meta[POOLER] = given
+
+
+def pooler() -> str | None:
+    """The mode that the command line says the pooler is in."""
+    context = click.get_current_context(silent=True)
+    found = context.meta.get(POOLER) if context is not None else None
+    return found if isinstance(found, str) else None
 
 
 DATA = "lancio.data"

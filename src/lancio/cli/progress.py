@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lancio.cli.terminal import Terminal
     from lancio.executor.events import Event
 
+LOST = ("08006", "57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04")
+"""SQLSTATEs of a connection that ended: what became of the step is told behind it."""
+
 LOUD = ("WARNING", "ERROR")
 """Server messages that a person has to see; a NOTICE is only told where somebody watches for it."""
 
@@ -58,7 +61,8 @@ class Live(Lines):
     def __init__(self, terminal: Terminal, progress: Any) -> None:
         super().__init__(terminal)
         self.progress = progress
-        self.task: Any = None
+        self.tasks: dict[str, Any] = {}
+        """The bars, by the file that each is of: several steps may be at work at once."""
 
     def show(self, event: Event) -> None:
         """Move the bar, then print as without one."""
@@ -66,18 +70,26 @@ class Live(Lines):
 
         match event:
             case events.StepStarted():
-                self.task = self.progress.add_task(
+                self.tasks[event.migration] = self.progress.add_task(
                     f"[{event.position}/{event.of}] {event.migration}", total=max(1, event.statements), summary=""
                 )
-            case events.Progress() if self.task is not None:
-                self.progress.update(self.task, completed=event.ordinal, summary=event.summary[:40])
-            case events.StepApplied() | events.StepSkipped() | events.StepFailed() | events.Interrupted():
-                if self.task is not None:
-                    self.progress.remove_task(self.task)
-                    self.task = None
+            case events.Progress() if event.migration in self.tasks:
+                self.progress.update(self.tasks[event.migration], completed=event.ordinal, summary=event.summary[:40])
+            case events.Underway() if event.migration in self.tasks:
+                self.progress.update(self.tasks[event.migration], summary=underway(event))
+            case events.StepApplied() | events.StepSkipped() | events.StepFailed():
+                self._gone(event.migration)
+            case events.Interrupted():
+                for each in tuple(self.tasks):
+                    self._gone(each)
             case _:
                 pass
         super().show(event)
+
+    def _gone(self, migration: str) -> None:
+        task = self.tasks.pop(migration, None)
+        if task is not None:
+            self.progress.remove_task(task)
 
     def step(self, line: str) -> None:
         """Above the bar."""
@@ -139,12 +151,16 @@ def notice(event: Any) -> str:
 
 def waiting(event: Any) -> str:
     """Who keeps us from going on."""
-    what = "another runner of Lancio" if event.what == "runner" else f"a lock on {event.what}"
+    what = {"runner": "another runner of Lancio", "a lock": "a lock"}.get(event.what, f"a lock on {event.what}")
+    if event.why and event.retry_in_s is not None:
+        what = f"{what} ({event.why})"
     said = f"waiting for {what}, {lasted(event.waited_s * 1000)} so far"
     if event.holders:
         said += f": held by {listed([str(holder) for holder in event.holders], 3)}"
     if event.retry_in_s is not None:
         said += f"; the step was rolled back and is tried again in {lasted(event.retry_in_s * 1000)}"
+    elif event.why:
+        said += f"; {event.why}"
     return said
 
 
@@ -153,8 +169,15 @@ def undone(event: Any) -> str:
     if getattr(event, "committed", False):
         return f"✓ {event.migration}  committed just before the run was stopped"
     place = f"[{event.position}/{event.of}] " if hasattr(event, "position") else ""
-    in_doubt = getattr(event, "sqlstate", "") == "08006"
-    return f"{place}✗ {event.migration}  {'lost' if in_doubt else 'rolled back, nothing of it is left'}"
+    in_doubt = getattr(event, "sqlstate", "") in LOST
+    left = getattr(event, "kept", "") or "rolled back, nothing of it is left"
+    return f"{place}✗ {event.migration}  {'lost' if in_doubt else left}"
+
+
+def underway(event: Any) -> str:
+    """`CREATE INDEX CONCURRENTLY by_email: scanning table 45 %`."""
+    percent = "" if event.percent is None else f" {event.percent:.0f} %"
+    return f"{event.summary[:40]}: {event.phase}{percent}"
 
 
 def finished(event: Any) -> str:

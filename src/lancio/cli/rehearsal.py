@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -9,31 +10,33 @@ from lancio.errors import NoGo, StepFailed
 from lancio.render import json, lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lancio.cli.terminal import Terminal
     from lancio.cli.work import Session
     from lancio.planner.model import Lock, Plan
     from lancio.proof.rehearse import Rehearsed, Start
+    from lancio.proof.scratch import Scratch
 
 SHOWN = 8
 """So many differences and locks of a file are shown; all are in the JSON."""
 
 
-def rehearse(terminal: Terminal, plan: Plan, session: Session, url: str | None, *, json_: bool) -> int:
+def rehearse(
+    terminal: Terminal, plan: Plan, session: Session, url: str | None, *, json_: bool, copy: bool = False
+) -> int:
     """Run the plan's steps on a scratch server and tell of each; the exit status.
 
+    With `copy` they run on a copy of the database with its rows, where `session`'s connection may be closed for it.
+
     Raises:
-        ServerError: there is no scratch server to be had.
+        ServerError, BackupFailed: there is no scratch server or no copy to be had.
     """
+    from lancio.cli.signals import cleaning
     from lancio.proof import rehearse as rehearsing
-    from lancio.proof import scratch
 
     told: list[Rehearsed] = []
-    with (
-        scratch.server(url) as server,
-        rehearsing.begun(server, session.target, session.connection) as begin,
-    ):
+    with cleaning(), _place(session, url, copy=copy) as (server, begin):
         if not json_:
             title = f"REHEARSAL: {lines.counted(len(plan.steps), 'step')} on {server.said}"
             terminal.data("\n".join([*lines.heading(title, terminal.cells), "", *_begins(begin, terminal.cells), ""]))
@@ -50,6 +53,23 @@ def rehearse(terminal: Terminal, plan: Plan, session: Session, url: str | None, 
     if failed:
         return StepFailed.exit_status
     return 0 if plan.go else NoGo.exit_status
+
+
+@contextlib.contextmanager
+def _place(session: Session, url: str | None, *, copy: bool) -> Iterator[tuple[Scratch, Start]]:
+    from lancio.proof import copy as copies
+    from lancio.proof import rehearse as rehearsing
+    from lancio.proof import scratch
+
+    if copy:
+        with copies.made(session.target, session.connection, url) as found:
+            yield found
+    else:
+        with (
+            scratch.server(url) as server,
+            rehearsing.begun(server, session.target, session.connection) as begin,
+        ):
+            yield server, begin
 
 
 def _begins(begin: Start, cells: int) -> list[str]:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from lancio.cli import credentials
 from lancio.render import lines
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Terminal:
         self._out, self._err = out, err
         self._environ = os.environ if environ is None else environ
         self.json = False
+        self.secrets: tuple[str, ...] = ()
+        """What is shown of nothing: the passwords of the command line and its environment."""
 
     @property
     def out(self) -> TextIO:
@@ -61,6 +64,7 @@ class Terminal:
 
     def refuse(self, error: LancioError) -> None:
         """Show a refusal: as data for `--json`, else as message, place, cause, solution and commands."""
+        self._mask(error)
         if self.json:
             from lancio.render import json
 
@@ -70,6 +74,14 @@ class Terminal:
 
             self.talk(text.refusal(error, lines.fit(shutil.get_terminal_size().columns if self.err.isatty() else None)))
 
+    def _mask(self, error: LancioError) -> None:
+        """Take out what may be a secret before lines are broken; afterwards it could not be found any more."""
+        for name in ("message", "cause", "remedy", "where"):
+            said = credentials.masked(getattr(error, name), self.secrets)
+            setattr(error, name, credentials.masked_address(said))
+        error.commands = tuple(credentials.masked(each, self.secrets) for each in error.commands)
+
     def _write(self, stream: TextIO, text: str) -> None:
+        text = credentials.masked(text, self.secrets)
         stream.write(lines.paint(text) if self.colours(stream) else text)
         stream.flush()

@@ -50,15 +50,19 @@ def verify(
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
         found = asked(graph, session)
+        begun = half_way(graph, session)
     failed = [each for each in found if not each.held]
     if json_:
-        terminal.data(json.document({"holds": not failed, "checks": found}))
+        terminal.data(json.document({"holds": not failed, "checks": found, "begun": begun}))
         return 1 if failed else 0
     for each in found:
         mark = "✓" if each.held else "✗"
         for line in wrap(f"{each.migration}: {each.says}", terminal.cells, first=f"{mark} "):
             terminal.data(f"{line}\n")
         for line in wrap(each.why, terminal.cells, first="    ") if each.why else []:
+            terminal.data(f"{line}\n")
+    for name, says in begun.items():
+        for line in wrap(f"{name} is begun: {says}; it is verified at its end", terminal.cells, first="· "):
             terminal.data(f"{line}\n")
     if not found:
         terminal.data("Nothing of this folder is in the ledger of this database, so there is nothing to verify.\n")
@@ -67,6 +71,16 @@ def verify(
     else:
         terminal.data(f"All {counted(len(found), 'check')} hold.\n")
     return 1 if failed else 0
+
+
+def half_way(graph: Graph, session: work.Session) -> dict[str, str]:
+    """How far the files are that were begun and are not applied whole, by their names."""
+    from lancio.executor import ledger, remains
+    from lancio.planner import segments
+
+    files = {facts.name: facts for facts in graph.files}
+    rows = remains.settled(session.connection, files, ledger.in_progress(session.connection), {})
+    return {name: segments.begun(files[name], ran).says for name, ran in rows.items() if name in files}
 
 
 def asked(graph: Graph, session: work.Session) -> list[Result]:
@@ -112,23 +126,24 @@ def status(
     from lancio.cli import adopt as adopting
     from lancio.cli import work
     from lancio.cli.checklist import checklist_of
-    from lancio.executor import counters
+    from lancio.executor import counters, doubt, ledger
     from lancio.registry import state as states
     from lancio.render import checklist as checklists
     from lancio.render import json, text
     from lancio.render import states as drawn
-    from lancio.render.lines import counted
+    from lancio.render.lines import counted, wrap
 
     terminal = terminal_of(context)
     way: work.Order = "graph" if order == "graph" else "name"
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        plan = work.plan_of(graph, session, where, order=way)
+        plan = work.plan_of(graph, session, where)
         of_platform = any(facts.name == states.STEP_1 for facts in graph.files)
         state = state_of(session) if of_platform else None
         listed = checklist_of(graph, plan, session) if of_platform else None
         since = counters.since_run(session.connection) if since_run_ else None
+        without_end = doubt.unfinished(session.connection) if ledger.exists(session.connection) else []
         failed = [each for each in asked(graph, session) if not each.held] if since_run_ else []
         command, doubts = adopting.command(plan, session, where.words)
         command = "".join(session.here((command,))) if command else ""
@@ -140,6 +155,7 @@ def status(
             "go": plan.go,
             "finish": command,
             "doubts": list(doubts),
+            "unfinished_runs": [json.plain(each) for each in without_end],
         }
         if state is not None:
             shown |= {"stands": state.stands, "ready": state.ready, "to_do": state.to_do}
@@ -157,6 +173,8 @@ def status(
     if since is not None:
         lost = [f"{each.migration}: {each.says}{f' ({each.why})' if each.why else ''}" for each in failed]
         terminal.data(f"{checklists.since(since, lost, counters.SAYS_NOT, terminal.cells)}\n")
+    for each in without_end:
+        terminal.data(f"{text.joined(wrap(f'{each}.', terminal.cells, first='! '))}")
     if plan.steps:
         terminal.data(
             f"To run: {counted(len(plan.steps), 'file')}. {'GO.' if plan.go else 'NO-GO: see lancio preflight.'}\n"

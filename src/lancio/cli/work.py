@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lancio.errors import UsageError
@@ -84,7 +84,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     import psycopg
 
     from lancio import postgres
-    from lancio.cli import environments
+    from lancio.cli import environments, options
+    from lancio.executor import pooler
     from lancio.settings import Settings
 
     serving = environments.serving(database, os.environ) if target is None else None
@@ -103,29 +104,49 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     if not named:
         environments.permit()
     connection = postgres.connect(target, role=settings.role)
+    process = connection.info.backend_pid
     try:
+        if options.pooler() is not None:
+            pooler.prove(connection, lambda: postgres.connect(target))
+        else:
+            process = pooler.process(connection)
         yield Session(target, connection, settings.role, flags)
     except psycopg.Error as error:
+        if process != connection.info.backend_pid and error.sqlstate in pooler.ITS_ERRORS:
+            raise pooler.refusal(connection, process) from None
         raise postgres.interrupted(target, error) from None
     finally:
         connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which files of a folder are to run, as the command line says it.
+
+    `to` ends the plan at a file, `only` names the files, `minimal` leaves out what `to` does not need. `decided` says
+    of statements in doubt, by file and line, whether they were done.
+    """
+
+    to: str | None = None
+    only: tuple[str, ...] = ()
+    minimal: bool = False
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] = field(default_factory=dict)
 
 
 def plan_of(
     graph: Graph,
     session: Session,
     source: Source,
+    choice: Choice | None = None,
     *,
-    to: str | None = None,
-    only: Sequence[str] = (),
-    minimal: bool = False,
-    order: Order = "name",
     environ: Mapping[str, str] | None = None,
     data: float | Literal[False] | None = False,
     adopted: Sequence[str] = (),
     look: Literal["", "required", "all"] = "",
 ) -> Plan:
-    """Ask the live database and make the plan; nothing is changed there. Files in `adopted` count as recorded.
+    """Ask the live database and make the plan of what is chosen, or of all files; nothing is changed there.
+
+    Files in `adopted` count as recorded.
 
     `data` is how many seconds one question about the rows may take; None leaves them alone and says so, False leaves
     them alone.
@@ -134,14 +155,15 @@ def plan_of(
     them, or only the required ones.
 
     Raises:
-        UsageError: `to` or `only` names a file that the folder does not have.
+        UsageError: the choice names a file that the folder does not have.
     """
     from lancio.catalog import profile
-    from lancio.executor import ledger, snapshot
+    from lancio.executor import ledger, remains, snapshot
     from lancio.planner import outcomes, plan
     from lancio.reading import cache
 
-    for name in (*only, *((to,) if to is not None else ())):
+    choice = choice or Choice()
+    for name in (*choice.only, *((choice.to,) if choice.to is not None else ())):
         if name not in {facts.name for facts in graph.files}:
             raise UsageError(
                 f"there is no file {name} in {graph.folder}",
@@ -150,19 +172,23 @@ def plan_of(
             )
     live = snapshot.take(session.connection, graph)
     recorded = ledger.read(session.connection)
+    begun = ledger.in_progress(session.connection)
+    if begun:
+        files = {facts.name: facts for facts in graph.files}
+        begun = remains.settled(session.connection, files, begun, choice.decided)
     made = plan.make(
         graph,
         live,
+        in_progress=begun,
         ledger={name: applied.checksum for name, applied in recorded.items()},
         origins={name: applied.origin for name, applied in recorded.items()},
         outcomes=outcomes.kept(graph, profile.load(graph.server_version), cache.usual()),
         begun=ledger.begun(session.connection),
         durations={name: round(took) for name, took in ledger.durations(session.connection).items()},
         environ=os.environ if environ is None else environ,
-        to=to,
-        only=tuple(only),
-        minimal=minimal,
-        order=order,
+        to=choice.to,
+        only=choice.only,
+        minimal=choice.minimal,
         adopted=tuple(adopted),
         folder=source.words,
         psql=session.target.psql,

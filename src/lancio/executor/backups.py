@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import psycopg
 from psycopg.rows import dict_row
 
@@ -15,6 +16,7 @@ from lancio.planner.surroundings import Backup
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from lancio.executor.session import Connection
@@ -35,6 +37,13 @@ class Known:
     host: str
     origin: str
     age_s: float
+    scope: str = "whole"
+    files: Sequence[str] = ()
+    checked: bool = False
+    size: int | None = None
+    sha256: str | None = None
+    """`scope` is `plan` for one of what `files` touch; `checked`, `size` (bytes) and `sha256` are known of those that
+    Lancio made."""
 
 
 def known(connection: Connection, limit: int = 20) -> list[Known]:
@@ -48,14 +57,33 @@ def known(connection: Connection, limit: int = 20) -> list[Known]:
     return [Known(**row) for row in _all(connection, "latest", str(limit))]
 
 
-def latest(connection: Connection) -> Backup | None:
-    """The youngest known backup.
+def latest(connection: Connection, files: Collection[str] = ()) -> Backup | None:
+    """The youngest known backup: of the whole database, or of all that these files touch.
 
     Raises:
         ServerError: as `known`.
     """
-    found = known(connection, 1)
-    return Backup(found[0].taken_at, found[0].place, found[0].who, found[0].age_s) if found else None
+    for each in known(connection):
+        if each.scope == "whole" or (files and set(files) <= set(each.files)):
+            return Backup(each.taken_at, each.place, each.who, each.age_s)
+    return None
+
+
+def record(connection: Connection, at: datetime, place: str, details: Mapping[str, Any]) -> Known:
+    """Record a backup that Lancio made; `details` are the columns of 009 by their names.
+
+    Raises:
+        ServerError, LockHeld: as when applying.
+    """
+    with ledger.writing(connection, "lancio backup") as work:
+        ledger.ensure(work)
+        made = work.ask(
+            QUERIES["made"], at.isoformat(), place, ledger.operator(), socket.gethostname(), details["scope"],
+            orjson.dumps(details["files"]).decode(), str(details["checked"]).lower(), str(details["size"]),
+            details["sha256"], orjson.dumps(details["tables"]).decode(),
+        )  # fmt: skip
+    number = int(made[0][0] or 0)
+    return next(each for each in known(connection, 1000) if each.id == number)
 
 
 def note(connection: Connection, at: datetime, place: str, *, origin: str = "noted") -> Known:

@@ -2,9 +2,19 @@
 SELECT pg_catalog.to_regclass('lancio.backups') IS NOT NULL AS found
 
 -- name: latest
-SELECT id, taken_at, place, noted_at, who, operator, host, origin,
-       extract(epoch FROM pg_catalog.clock_timestamp() - taken_at)::double precision AS age_s
-FROM lancio.backups ORDER BY taken_at DESC, id DESC LIMIT $1::integer
+-- The row as JSON, because an older ledger lacks what came later.
+SELECT b.id, b.taken_at, b.place, b.noted_at, b.who, b.operator, b.host, b.origin,
+       extract(epoch FROM pg_catalog.clock_timestamp() - b.taken_at)::double precision AS age_s,
+       coalesce(pg_catalog.to_jsonb(b) ->> 'scope', 'whole') AS scope,
+       coalesce(pg_catalog.to_jsonb(b) -> 'files', '[]') AS files,
+       coalesce((pg_catalog.to_jsonb(b) ->> 'checked')::boolean, false) AS checked,
+       (pg_catalog.to_jsonb(b) ->> 'size')::bigint AS size, pg_catalog.to_jsonb(b) ->> 'sha256' AS sha256
+FROM lancio.backups AS b ORDER BY b.taken_at DESC, b.id DESC LIMIT $1::integer
+
+-- name: made
+INSERT INTO lancio.backups (taken_at, place, who, operator, host, origin, scope, files, checked, size, sha256, tables)
+VALUES ($1::timestamptz, $2, session_user, $3, $4, 'made', $5, $6::jsonb, $7::boolean, $8::bigint, $9, $10::jsonb)
+RETURNING id
 
 -- name: note
 INSERT INTO lancio.backups (taken_at, place, who, operator, host, origin)

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
     from lancio.executor.session import Session
     from lancio.planner.model import Check, FileFacts, Step
+    from lancio.planner.segments import Cut
     from lancio.reading.model import Statement
 
 CHECKS_AT_ONCE = 400
 """PostgreSQL counts an array's elements without limit, but each check is a subquery to plan."""
 
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
-_DROPS = re.compile(rb"drop", re.IGNORECASE)
+_DROPS = re.compile(
+    rb"cascade|drop(?!\s+(?:not\s+null|default|expression|function|procedure|routine|aggregate|trigger|policy|rule)\b)",
+    re.IGNORECASE,
+)
+"""What may drop a relation; the rest of what is dropped is not in the lock table, or is there by its table."""
 _EARLY = re.compile(r"(?i)set\s+transaction\b")
 _ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
@@ -45,6 +50,7 @@ class Composed:
     written: int = 0  # how many of the pending events its ledger row carries
     durable: bool = True  # its commit waits for the disk
     alone: bool = False  # one statement outside of a transaction, and nothing else
+    kept: str = ""  # of a file that is not one transaction: what stays where this fails
 
     def add(self, command: Command) -> int:
         """One more command; its index."""
@@ -52,34 +58,43 @@ class Composed:
         return len(self.commands) - 1
 
 
-def refuse_unsendable(facts: FileFacts) -> None:
-    """Refuse what would end or escape the step's transaction; a statement that is alone in its file is sent by itself.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment of a file that is not one transaction: its statements, with their ordinals in the file from 1.
+
+    The `last` one is the step's own transaction, whose row tells of all the file's `lines`; `spent_ms` is what those
+    before took. `of` is how many statements the file has.
+    """
+
+    statements: tuple[tuple[int, Statement], ...]
+    begin: Statement | None
+    alone: str
+    of: int
+    last: bool = False
+    spent_ms: float = 0.0
+    lines: tuple[Statement, ...] = ()
+
+
+def refuse_unsendable(facts: FileFacts, cut: Cut) -> None:
+    """Refuse what would end or escape a transaction that the file is cut into.
 
     Raises:
         NoGo: with the place of the statement.
     """
-    for statement in body(facts.statements):
-        where = f"{facts.name}:{statement.span.line}"
-        if statement.alone and facts.lone is None:
-            raise NoGo(
-                f"{statement.summary} cannot run in a transaction",
-                cause=statement.alone,
-                remedy="Each step is one transaction. Put this statement into a file of its own.",
-                where=where,
-            )
-        if statement.control and statement.control != "savepoint":
-            raise NoGo(
-                f"{statement.summary} stands in the middle of the file",
-                cause="It would end the step's transaction, and what came before could not be taken back.",
-                remedy="Let the file be one transaction: BEGIN first and COMMIT last, or neither.",
-                where=where,
-            )
+    for problem in cut.problems:
+        raise NoGo(
+            problem.message,
+            cause=problem.cause,
+            remedy=problem.remedy,
+            where=f"{facts.name}:{problem.statement.span.line}",
+        )
+    for statement in facts.statements:
         if _copies(statement.sql):
             raise NoGo(
                 "COPY from or to the client cannot run in a migration",
                 cause="Its data would have to come through the connection that the statements go through.",
                 remedy="Write the rows as INSERT, or copy from a file on the server.",
-                where=where,
+                where=f"{facts.name}:{statement.span.line}",
             )
 
 
@@ -93,45 +108,37 @@ def compose(
     token: str,
     durable: bool,
     guarded: bool = False,
-    spent_ms: float = 0.0,
+    part: Part | None = None,
 ) -> Composed:
     """The commands of a step, all but the events that its ledger row is to carry (`ledger.with_events`).
 
     `token` names the run and `position` the step in it: `guarded` refuses all unless the step before ended well in
-    this session. `spent_ms` is what the statement of a file took that ran by itself.
+    this session. `part` is the last segment of a file that is not one transaction.
     """
     sent = Composed(guarded=guarded, durable=durable)
     if guarded:
         sent.add(work.guard(f"{token}:{position - 1}"))
     facts = step.facts
-    statements = () if facts.lone is not None else body(facts.statements)
-    own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
-    # The file's BEGIN may ask for an isolation level.
-    sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
-    # PostgreSQL takes SET TRANSACTION before any query only, ours among them.
-    early = next((at for at, each in enumerate(statements) if not _EARLY.match(each.sql)), len(statements))
-    for ordinal, statement in enumerate(statements[:early]):
-        sent.statements[sent.add(Command(statement.sql, keep=False))] = (ordinal, statement)
-    first = len(sent.commands)
-    for setting in facts.settings:
-        if setting in settings:
-            sent.add(Command(QUERIES["setting"], (setting, settings[setting])))
-    sent.settings = range(first, len(sent.commands))
-    if facts.lone is not None:
-        sent.add(Command(QUERIES["spent"], (str(spent_ms),)))
+    if part is not None:
+        statements = tuple((ordinal - 1, each) for ordinal, each in part.statements)
+        own, whole = part.begin, part.lines
+    else:
+        whole = body(facts.statements)
+        statements = tuple(enumerate(whole))
+        own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
+    rest = _open(sent, facts, statements, own, settings)
+    if part is not None:
+        sent.add(Command(QUERIES["spent"], (str(part.spent_ms),)))
     if _DROPS.search(facts.migration.text):
         sent.add(Command(QUERIES["relations"], name="lancio_relations"))
-    for ordinal, statement in enumerate(statements[early:], early):
-        # The last one's result comes soon enough with what stands behind it.
-        flush = ordinal < len(statements) - 1
-        sent.statements[sent.add(Command(statement.sql, flush=flush, keep=False))] = (ordinal, statement)
-    # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
-    sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
+    _send(sent, rest)
     lookups = not any(check.declared for check in facts.checks)
     sent.add(work.settle(durable=sent.durable, lookups=lookups))
-    lines = [(statement.span.line, statement.summary) for statement in body(facts.statements)]
+    lines = [(statement.span.line, statement.summary) for statement in whole]
     says = [check.says for check in facts.checks]
     sent.ledger = sent.add(ledger.add_step(work, run, facts.migration, position, says, lines))
+    if part is not None:
+        sent.add(ledger.end_file(facts.name))
     for start in range(0, len(facts.checks), CHECKS_AT_ONCE):
         checks = facts.checks[start : start + CHECKS_AT_ONCE]
         sent.checks[sent.add(verification(checks))] = checks
@@ -140,6 +147,50 @@ def compose(
     if deallocates(step):
         sent.commands = [replace(command, name="") for command in sent.commands]
     return sent
+
+
+def open_part(work: Session, run: int, step: Step, part: Part, *, settings: Mapping[str, str]) -> Composed:
+    """The commands of a transaction in the middle of a file, with the rows of its statements."""
+    sent = Composed()
+    statements = tuple((ordinal - 1, each) for ordinal, each in part.statements)
+    _send(sent, _open(sent, step.facts, statements, part.begin, settings))
+    sent.add(work.settle(durable=True, lookups=False))
+    sent.ledger = sent.add(ledger.add_statements(work, run, step.facts.name, part.statements))
+    sent.commit = sent.add(Command("COMMIT", name="lancio_commit", keep=False))
+    if deallocates(step):
+        sent.commands = [replace(command, name="") for command in sent.commands]
+    return sent
+
+
+_Numbered = tuple[tuple[int, "Statement"], ...]
+"""Statements with their ordinals from 0."""
+
+
+def _open(
+    sent: Composed, facts: FileFacts, statements: _Numbered, own: Statement | None, settings: Mapping[str, str]
+) -> _Numbered:
+    """From BEGIN to the settings; the statements that stand behind them."""
+    # The file's BEGIN may ask for an isolation level.
+    sent.add(Command(own.sql) if own else Command("BEGIN", name="lancio_begin"))
+    # PostgreSQL takes SET TRANSACTION before any query only, ours among them.
+    early = next((at for at, (_, each) in enumerate(statements) if not _EARLY.match(each.sql)), len(statements))
+    for ordinal, statement in statements[:early]:
+        sent.statements[sent.add(Command(statement.sql, keep=False))] = (ordinal, statement)
+    first = len(sent.commands)
+    for setting in facts.settings:
+        if setting in settings:
+            sent.add(Command(QUERIES["setting"], (setting, settings[setting])))
+    sent.settings = range(first, len(sent.commands))
+    return statements[early:]
+
+
+def _send(sent: Composed, statements: _Numbered) -> None:
+    for at, (ordinal, statement) in enumerate(statements, 1):
+        # The last one's result comes soon enough with what stands behind it.
+        flush = at < len(statements)
+        sent.statements[sent.add(Command(statement.sql, flush=flush, keep=False))] = (ordinal, statement)
+    # A deferred failure would otherwise come at COMMIT, where no statement is to blame.
+    sent.constraints = sent.add(Command("SET CONSTRAINTS ALL IMMEDIATE", name="lancio_constraints"))
 
 
 def isolated(step: Step) -> bool:
@@ -179,7 +230,8 @@ def verification(checks: tuple[Check, ...]) -> Command:
 
 
 _VERIFY = "SELECT lancio.verify(ARRAY["
-_PLAIN_STRING = re.compile(r"'(?:[^']|'')*'")
+_PLAIN_STRING = re.compile(r"(?<!\w)E'((?:[^'\\]|''|\\\\)*)'|'((?:[^']|'')*)'")
+"""A string as people write it, or one with the prefix E in which backslashes stand for themselves alone."""
 _UNPLAIN = re.compile(r"\w'|[\"\\$]|--|/\*|\w\s+'")
 """What, outside of plain strings, could make a quote something else: a prefix, an identifier in quotes, a comment."""
 _NAMES_AT_MOST = 300
@@ -190,7 +242,8 @@ def _pieces(checks: tuple[Check, ...]) -> tuple[list[str], list[str]]:
     names: list[str] = []
 
     def parameter(found: re.Match[str]) -> str:
-        names.append(found[0][1:-1].replace("''", "'"))
+        plain = found[1] is None
+        names.append((found[2] if plain else found[1].replace("\\\\", "\\")).replace("''", "'"))
         return f"${len(names) + 1}::text"
 
     pieces = []

@@ -2,7 +2,7 @@
 
 RunStarted ─▶ (StepStarted ─▶ Progress* ─▶ Verified ─▶ StepApplied)* ─▶ RunFinished
                   └▶ StepFailed or Interrupted, and the run ends there
-Waiting and Notice may stand between any two of them.
+Waiting, Underway and Notice may stand between any two of them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,12 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session that keeps another one waiting. `query` is its statement's opening, without values in quotes."""
+    """A session that keeps another one waiting.
+
+    `since` is when its transaction began, or the run that it works for; `query` its statement's opening, without
+    strings and numbers; `age_s` how long its transaction is open, in seconds (None: none is). `run`, `operator` and
+    `host` are the ledger's words about a runner.
+    """
 
     pid: int
     application: str = ""
@@ -79,6 +84,10 @@ class Holder:
     since: str = ""
     state: str = ""
     query: str = ""
+    age_s: float | None = None
+    run: int | None = None
+    operator: str = ""
+    host: str = ""
 
     def __str__(self) -> str:
         said = [f"process {self.pid}"]
@@ -86,8 +95,12 @@ class Holder:
             said.append(f"({self.application})")
         if self.user:
             said.append(f"of {self.user}" + (f" at {self.client}" if self.client else ""))
+        if self.run is not None:
+            said.append(f"for run {self.run}" + (f" of {self.operator}" if self.operator else "") + f" on {self.host}")
         if self.since:
             said.append(f"since {self.since[:19]}")
+        if self.age_s is not None:
+            said.append(f"(transaction open for {self.age_s:.0f} s)")
         if self.query:
             said.append(f"{'was last at' if self.state.startswith('idle') else 'at'}: {self.query}")
         return " ".join(said)
@@ -97,8 +110,9 @@ class Holder:
 class Waiting(Event):
     """Nothing goes on because somebody else holds a lock.
 
-    `what` is "runner" for the runner's own lock, else the relation; `retry_in_s` is set when the step was rolled
-    back and will be tried again.
+    `what` is "runner" for the runner's own lock, else the relation, or "a lock" where it is none or not known;
+    `waited_s` the seconds so far. `retry_in_s` is set when the step was rolled back and will be tried again, and `why`
+    has the server's words then; of a runner it says what to do if that one was killed.
     """
 
     what: str
@@ -106,6 +120,7 @@ class Waiting(Event):
     waited_s: float
     migration: str = ""
     retry_in_s: float | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +157,20 @@ class Progress(Event):
     summary: str
     tag: str
     duration_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Underway(Event):
+    """How far a long statement is, as the server's own views of progress have it; told when it has moved on.
+
+    `percent` is of the phase, None where the server does not count it.
+    """
+
+    migration: str
+    line: int
+    summary: str
+    phase: str
+    percent: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +219,8 @@ class StepApplied(Event):
 class StepFailed(Event):
     """The step was rolled back; the steps before it stay.
 
-    `ordinal` is the failing statement, counted from 1; None where it was not a statement of the file.
+    `ordinal` is the failing statement, counted from 1; None where it was not a statement of the file. `kept` says, of
+    a file that is not one transaction, which of its statements stay.
     """
 
     migration: str
@@ -199,17 +229,19 @@ class StepFailed(Event):
     diagnosis: Diagnosis
     sqlstate: str = ""
     ordinal: int | None = None
+    kept: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interrupted(Event):
-    """The user asked to stop: the step at work was rolled back, unless `committed` was quicker."""
+    """The user asked to stop: the step at work was rolled back, unless `committed` was quicker; `kept` as above."""
 
     signal: str
     applied: tuple[str, ...]
     remaining: tuple[str, ...]
     migration: str = ""
     committed: bool = False
+    kept: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

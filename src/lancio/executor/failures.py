@@ -63,7 +63,19 @@ def said_by(error: ServerMessage) -> Said:
 
 
 def explained(diagnosis: Diagnosis, sent: Composed, failure: Failure) -> Diagnosis:
-    """Add which command failed, where it was none of the file's statements."""
+    """Add which command failed, where it was none of the file's statements, and what stays of the file."""
+    diagnosis = _placed(diagnosis, sent, failure)
+    if sent.kept and not sent.alone:
+        return _replaced(diagnosis, cause=f"{diagnosis.cause} {kept(sent.kept)}")
+    return diagnosis
+
+
+def kept(half_way: str) -> str:
+    """What stays of a file that is not one transaction, as a sentence."""
+    return f"The file is not one transaction: {half_way} when it is run again."
+
+
+def _placed(diagnosis: Diagnosis, sent: Composed, failure: Failure) -> Diagnosis:
     if checks := sent.checks.get(failure.index):
         if failure.error.sqlstate == "P0004":
             return diagnosis
@@ -71,8 +83,10 @@ def explained(diagnosis: Diagnosis, sent: Composed, failure: Failure) -> Diagnos
         named = f"the check {check.says!r}" if check else "a check"
         return _replaced(diagnosis, cause=f"{named} could not be asked: {diagnosis.cause}")
     if sent.alone:
+        building = any(" INDEX " in statement.sql.upper() for _, statement in sent.statements.values())
         left = "An index that it was building is left invalid; running it again drops that and builds it anew."
-        return _replaced(diagnosis, cause=f"{diagnosis.cause} It ran outside of a transaction. {left}")
+        said = [diagnosis.cause, "It ran outside of a transaction.", *([left] if building else [])]
+        return _replaced(diagnosis, cause=" ".join([*said, kept(sent.kept)] if sent.kept else said))
     if failure.index == sent.constraints:
         return _replaced(diagnosis, cause=f"A deferred constraint fails at the step's end: {diagnosis.cause}")
     if failure.index == sent.ledger:

@@ -18,12 +18,14 @@ from lancio.errors import ConnectionLost, LancioError, ServerError, UsageError
 from lancio.executor import lock, session
 from lancio.executor.session import LEDGER_QUERIES as QUERIES
 from lancio.executor.session import Command, Connection, Session, array
+from lancio.planner.segments import Ran, text_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from lancio.executor.events import Event
+    from lancio.reading.model import Statement
     from lancio.reading.source import Migration
 
 
@@ -46,7 +48,8 @@ class Applied:
     """A row of the ledger: a migration that is in the database.
 
     `state` is `applied` (it ran here), `adopted` (it was found to be here) or `edited` (its file changed afterwards
-    and that was accepted). `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
+    and that was accepted); among the steps of one run also `rolled back` (it was taken back).
+    `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
     whose history had it. `duration_ms` is None for what did not run by Lancio.
     """
 
@@ -127,6 +130,16 @@ def begun(connection: Connection) -> frozenset[str]:
     if not exists(connection):
         return frozenset()
     return frozenset(row["migration"] for row in _all(connection, "all_begun"))
+
+
+def in_progress(connection: Connection) -> dict[str, tuple[Ran, ...]]:
+    """Of each file that was begun and is not applied whole, the statements that ran or were sent; empty mostly."""
+    if not exists(connection) or not _all(connection, "has_segments")[0]["found"]:
+        return {}
+    found: dict[str, list[Ran]] = {}
+    for row in _all(connection, "in_progress"):
+        found.setdefault(row.pop("migration"), []).append(Ran(text_hash=row.pop("hash"), **row))
+    return {name: tuple(each) for name, each in found.items()}
 
 
 def runs(connection: Connection, limit: int = 20) -> list[Run]:
@@ -216,13 +229,13 @@ def adopt(connection: Connection, rows: Sequence[Adopted]) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def writing(connection: Connection, application: str = "lancio adopt") -> Iterator[Session]:
-    """A session that holds the runner's lock; what it cannot write is refused.
+def writing(connection: Connection, application: str = "lancio adopt", *, role: str | None = None) -> Iterator[Session]:
+    """A session that holds the runner's lock, as `role` if one is given; what it cannot write is refused.
 
     Raises:
         ServerError, ConnectionLost, LockHeld: as when applying.
     """
-    work = session.begin(connection, application=application)
+    work = session.begin(connection, role=role, application=application)
     try:
         for _ in lock.acquire(work, wait_s=10):
             pass
@@ -312,11 +325,68 @@ def add_step(
             array(range(1, len(lines) + 1)),
             array([line for line, _ in lines]),
             array([summary for _, summary in lines]),
-            str(lock.key(work.database)),
+            str(lock.key(work.database) if work.lock_number is None else work.lock_number),
         ),
         name="lancio_add_step",
         keep=True,
     )
+
+
+def in_progress_here(work: Session) -> dict[str, tuple[Ran, ...]]:
+    """The same as `in_progress`, read under the lock."""
+    found: dict[str, list[Ran]] = {}
+    for name, ordinal, line, summary, digest, alone, state, before, took in work.ask(QUERIES["in_progress"]):
+        found.setdefault(str(name), []).append(
+            Ran(
+                int(ordinal or 0),
+                int(line or 0),
+                summary or "",
+                digest or "",
+                alone == "t",
+                state,  # type: ignore[arg-type]
+                orjson.loads(before or "{}"),
+                float(took) if took is not None else None,
+            )
+        )
+    return {name: tuple(each) for name, each in found.items()}
+
+
+def add_statements(work: Session, run: int, name: str, statements: Sequence[tuple[int, Statement]]) -> Command:
+    """The rows of statements in the middle of a file, for their own transaction; ordinals count from 1."""
+    return Command(
+        QUERIES["add_statements"],
+        (
+            name,
+            str(run),
+            str(lock.key(work.database)),
+            array([ordinal for ordinal, _ in statements]),
+            array([each.span.line for _, each in statements]),
+            array([each.summary for _, each in statements]),
+            array([text_hash(each) for _, each in statements]),
+        ),
+        keep=True,
+    )
+
+
+def begin_statement(
+    work: Session, run: int, name: str, ordinal: int, statement: Statement, before: Mapping[str, object]
+) -> Command:
+    """That a statement is about to be sent that stands alone; the commit of this is to wait for the disk."""
+    said = (str(statement.span.line), statement.summary, text_hash(statement), orjson.dumps(before).decode())
+    key = str(lock.key(work.database))
+    return Command(QUERIES["begin_statement"], (name, str(ordinal), str(run), key, *said), keep=True)
+
+
+def end_statement(name: str, ordinal: int, statement: Statement, state: str, took_ms: float | None) -> Command:
+    """What became of it: applied, or failed."""
+    took = None if took_ms is None else str(took_ms)
+    said = (str(statement.span.line), statement.summary, text_hash(statement))
+    return Command(QUERIES["end_statement"], (name, str(ordinal), state, took, *said), keep=True)
+
+
+def end_file(name: str) -> Command:
+    """For the last transaction of a file that had several segments, behind its step's row."""
+    return Command(QUERIES["end_file"], (name,), keep=True)
 
 
 def with_events(step: Command, events: Sequence[Event]) -> Command:

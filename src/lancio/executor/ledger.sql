@@ -11,8 +11,8 @@ SELECT pg_catalog.to_regclass('lancio.ledger_format') IS NOT NULL AS found
 INSERT INTO lancio.ledger_format (version, made_by) VALUES ($1::integer, $2)
 
 -- name: start_run
-INSERT INTO lancio.run (who, operator, host, lancio_version, server_version, plan_hash)
-VALUES (session_user, $1, $2, $3, $4, $5)
+INSERT INTO lancio.run (who, operator, host, lancio_version, server_version, plan_hash, backend_pid)
+VALUES (session_user, $1, $2, $3, $4, $5, pg_catalog.pg_backend_pid())
 RETURNING id
 
 -- name: finish_run
@@ -95,12 +95,15 @@ VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, $7
 RETURNING id
 
 -- name: rows
--- Of each migration the row that counts: the latest.
-SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
-       s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin, r.who,
-       r.host
-FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
-ORDER BY s.migration, s.id DESC
+-- Of each migration the row that counts, the latest; what was rolled back is as if it had never been there.
+SELECT l.id, l.run, l.migration, l.checksum, l.digest, l.position, l.state, l.started_at, l.duration_ms, l.locks,
+       l.verifications, l.origin, r.who, r.host
+FROM (SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
+             s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin
+      FROM lancio.step AS s ORDER BY s.migration, s.id DESC) AS l
+JOIN lancio.run AS r ON r.id = l.run
+WHERE l.state <> 'rolled back'
+ORDER BY l.migration
 
 -- name: steps_of
 SELECT s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
@@ -113,9 +116,6 @@ ORDER BY s.position
 -- name: runs
 SELECT id, started_at, finished_at, who, operator, host, lancio_version, server_version, plan_hash, outcome
 FROM lancio.run ORDER BY id DESC LIMIT $1::bigint
-
--- name: statements_of
-SELECT ordinal, line, summary, state, duration_ms FROM lancio.statement WHERE step = $1::bigint ORDER BY ordinal
 
 -- name: events_of
 SELECT number, at, kind, data FROM lancio.event WHERE run = $1::bigint AND number > $2::integer ORDER BY number
@@ -137,3 +137,93 @@ WHERE e.kind = 'step-started' AND NOT EXISTS (SELECT FROM lancio.step AS s WHERE
 
 -- name: find_step
 SELECT id FROM lancio.step WHERE run = $1::bigint AND migration = $2
+
+-- name: unfinished
+-- Runs without an end, their steps, the last file each told of, and the process that still holds the runner's lock $1.
+SELECT r.id, r.operator, r.host, r.started_at::text,
+       ARRAY(SELECT s.migration FROM lancio.step AS s WHERE s.run = r.id ORDER BY s.id) AS applied,
+       coalesce((SELECT e.data ->> 'migration' FROM lancio.event AS e
+                 WHERE e.run = r.id AND e.kind = 'step-started' ORDER BY e.number DESC LIMIT 1), '') AS begun,
+       (SELECT l.pid FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+          AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
+          AND l.pid = (pg_catalog.to_jsonb(r) ->> 'backend_pid')::integer LIMIT 1) AS process
+FROM lancio.run AS r WHERE r.finished_at IS NULL
+ORDER BY r.id DESC LIMIT 20
+
+-- name: close_runs
+-- Whoever holds the runner's lock knows that no other run is at work.
+WITH closed AS (
+    UPDATE lancio.run SET finished_at = pg_catalog.clock_timestamp(), outcome = 'lost'
+    WHERE finished_at IS NULL AND id < $1::bigint
+    RETURNING id, operator, host, started_at
+)
+SELECT c.id, c.operator, c.host, c.started_at,
+       (SELECT coalesce(pg_catalog.json_agg(s.migration ORDER BY s.id), '[]') FROM lancio.step AS s WHERE s.run = c.id),
+       (SELECT e.data ->> 'migration' FROM lancio.event AS e
+        WHERE e.run = c.id AND e.kind = 'step-started' ORDER BY e.number DESC LIMIT 1)
+FROM closed AS c ORDER BY c.id
+
+-- name: at_work
+-- The run that a server process works for, which began after the process itself.
+SELECT r.id, r.operator, r.host, r.started_at
+FROM lancio.run AS r JOIN pg_catalog.pg_stat_activity AS a ON a.pid = $1::integer
+WHERE (pg_catalog.to_jsonb(r) ->> 'backend_pid')::integer = a.pid AND r.finished_at IS NULL
+  AND r.started_at >= a.backend_start
+ORDER BY r.id DESC LIMIT 1
+
+-- name: has_segments
+SELECT pg_catalog.to_regclass('lancio.begun') IS NOT NULL AS found
+
+-- name: in_progress
+-- Statements of files that were begun and are not applied whole. Those of a file that was applied before and is run
+-- again belong to a later run than its row.
+SELECT b.migration, b.ordinal, b.line, b.summary, b.hash, b.alone, b.state, b.before, b.duration_ms
+FROM lancio.begun AS b
+WHERE NOT EXISTS (SELECT FROM lancio.step AS s WHERE s.migration = b.migration AND s.run >= b.run)
+ORDER BY b.migration, b.ordinal
+
+-- name: add_statements
+-- Statements that commit together with this row, in the middle of a file.
+INSERT INTO lancio.begun AS b (migration, ordinal, run, backend_pid, line, summary, hash, alone, state, duration_ms)
+SELECT $1, s.ordinal, $2::bigint,
+       (SELECT l.pid FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = 1
+          AND (l.classid::bigint << 32 | l.objid::bigint) = $3::bigint),
+       s.line, s.summary, s.hash, false, 'applied',
+       CASE WHEN row_number() OVER (ORDER BY s.ordinal DESC) = 1
+            THEN extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000 END
+FROM ROWS FROM (pg_catalog.unnest($4::integer[]), pg_catalog.unnest($5::integer[]), pg_catalog.unnest($6::text[]),
+                pg_catalog.unnest($7::text[])) AS s (ordinal, line, summary, hash)
+ON CONFLICT (migration, ordinal) DO UPDATE
+SET run = excluded.run, backend_pid = excluded.backend_pid, line = excluded.line, summary = excluded.summary,
+    hash = excluded.hash, alone = false, state = 'applied', before = '{}', at = pg_catalog.clock_timestamp(),
+    duration_ms = excluded.duration_ms
+
+-- name: begin_statement
+INSERT INTO lancio.begun (migration, ordinal, run, backend_pid, line, summary, hash, alone, state, before)
+SELECT $1, $2::integer, $3::bigint,
+       (SELECT l.pid FROM pg_catalog.pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() AND l.objsubid = 1
+          AND (l.classid::bigint << 32 | l.objid::bigint) = $4::bigint),
+       $5::integer, $6, $7, true, 'begun', $8::jsonb
+ON CONFLICT (migration, ordinal) DO UPDATE
+SET run = excluded.run, backend_pid = excluded.backend_pid, line = excluded.line, summary = excluded.summary,
+    hash = excluded.hash, alone = true, state = 'begun', before = excluded.before, at = pg_catalog.clock_timestamp(),
+    duration_ms = NULL
+
+-- name: end_statement
+UPDATE lancio.begun SET state = $3, duration_ms = $4::double precision, line = $5::integer, summary = $6, hash = $7
+WHERE migration = $1 AND ordinal = $2::integer
+
+-- name: end_file
+-- Behind the file's row in lancio.step: what its statements took that ran by themselves, and the file is not in
+-- progress any more.
+WITH gone AS (
+    DELETE FROM lancio.begun WHERE migration = $1 RETURNING ordinal, alone, duration_ms
+)
+UPDATE lancio.statement AS s SET duration_ms = g.duration_ms
+FROM gone AS g
+WHERE g.alone AND s.ordinal = g.ordinal
+  AND s.step = (SELECT max(t.id) FROM lancio.step AS t WHERE t.migration = $1)

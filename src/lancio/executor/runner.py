@@ -16,18 +16,21 @@ from __future__ import annotations
 import hashlib
 import shlex
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from lancio.errors import ConnectionLost, EditedFile, LockHeld, NoGo
-from lancio.executor import events, ledger, lock, session
+from lancio.executor import doubt, events, lanes, ledger, lock, session
 from lancio.executor.composed import refuse_unsendable
 from lancio.executor.lane import Lane
 from lancio.executor.run import Run
 from lancio.executor.session import Connection, Lost, Signals
+from lancio.executor.waiting import LOCK_TIMEOUT_MS, LOCK_WAIT_S, Patience
+from lancio.planner import schedule
+from lancio.planner import segments as cutting
 from lancio.planner.diagnosis import Way
 
 if TYPE_CHECKING:
@@ -36,10 +39,8 @@ if TYPE_CHECKING:
     from lancio.executor.events import Event
     from lancio.planner.model import Plan, Step
 
-LOCK_WAIT_SECONDS = 60.0
-LOCK_TIMEOUT_MS = 5000
-ATTEMPTS = 5
-"""How often a step is tried that other sessions keep from its locks."""
+AHEAD = 16
+"""How many small steps are on their way to the server while it is at another one."""
 
 
 def apply(
@@ -53,9 +54,12 @@ def apply(
     flags: str = "",
     terms: str = "",
     psql: Callable[..., str] | None = None,
-    lock_wait_s: float = LOCK_WAIT_SECONDS,
+    lock_wait_s: float = LOCK_WAIT_S,
     lock_timeout_ms: int = LOCK_TIMEOUT_MS,
-    attempts: int = ATTEMPTS,
+    retries: int | None = None,
+    decided: Mapping[tuple[str, int], Literal["done", "again"]] | None = None,
+    ahead: int = AHEAD,
+    jobs: int = 1,
 ) -> Iterator[Event]:
     """Run each step of a plan in a transaction of its own, together with its ledger row.
 
@@ -66,7 +70,12 @@ def apply(
     to the same database, to see who is in the way and to resolve a COMMIT in doubt; without it one is made from the
     first one's parameters. `folder` is the folder as a command line names it, `flags` what stands behind Lancio's
     own commands and `terms` behind `lancio apply`; `psql` writes the psql line for a path, or for none. Times are
-    seconds and milliseconds as named.
+    seconds and milliseconds as named: `lock_timeout_ms` is for all waits of a step's one try together (0: no limit),
+    `lock_wait_s` for all its tries, and for another runner; `retries` is how often a step is tried again at most.
+    `decided` says of statements in doubt, by file and line, whether they were done. `ahead` steps at most are on their
+    way while the server is at another one; with 0 each is sent when the one before is on the disk. With more than one
+    of `jobs`, so many steps that the graph proves independent run at once, each on a connection of its own
+    (`reconnect`) beside this one.
 
     While it runs, Ctrl-C and SIGTERM are caught (in the main thread): the statement is cancelled on the server.
 
@@ -79,10 +88,11 @@ def apply(
         ConnectionLost: the connection ended; what became of the step was found out where that was possible.
         ServerError: the connection or the server cannot be used for a run.
     """
-    _check(plan)
+    _check(plan, connection.info.server_version // 10000)
     if not plan.steps:
         yield events.RunFinished(number=1, outcome="done", applied=0, of=0, duration_ms=0.0)
         return
+    course = schedule.made(plan) if jobs > 1 and len(plan.steps) > 1 else None
     parameters = connection.info.get_parameters() | {"password": connection.info.password}
     again = make_conninfo("", **{name: value for name, value in parameters.items() if value})
 
@@ -98,12 +108,19 @@ def apply(
             settings=dict(settings or {}),
             reconnect=reconnect or another,
             way=Way(folder or shlex.quote(plan.graph.folder), psql, flags, terms),
-            attempts=attempts,
+            patience=Patience(lock_timeout_ms, lock_wait_s, retries),
+            decided=decided or {},
+            major=work.server_version // 10000,
+            ahead=ahead,
         )
         lane = Lane(run, work)
         try:
             yield from _begin(run, lane, lock_wait_s)
-            yield from _go(run, lane)
+            if course is None:
+                yield from _go(run, lane)
+            else:
+                yield from lanes.Crew(run, lane, course, jobs).go(lambda at, step: _skip(run, lane, at, step))
+            yield lane.finish("done")
         finally:
             _leave(run, lane)
 
@@ -114,7 +131,7 @@ def plan_hash(plan: Plan) -> str:
     return hashlib.sha256(orjson.dumps(said)).hexdigest()
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, major: int) -> None:
     if not plan.go:
         blocking = [item for item in plan.missing if item.blocking]
         said = [item.message for item in blocking] + [
@@ -127,16 +144,22 @@ def _check(plan: Plan) -> None:
             commands=tuple(dict.fromkeys(command for item in blocking for command in item.commands)),
         )
     for step in plan.steps:
-        refuse_unsendable(step.facts)
+        refuse_unsendable(step.facts, step.cut or cutting.cut(step.facts, major))
 
 
 def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
     """From the lock to the run's row in the ledger."""
     work = lane.work
     try:
-        for waited, holders in lock.acquire(work, lock_wait_s, run.signals):
+        for waited, holders in lock.acquire(work, lock_wait_s, run.signals, run.way.sql):
             yield run.tell(
-                events.Waiting(number=run.next(), what="runner", holders=tuple(holders), waited_s=round(waited, 1))
+                events.Waiting(
+                    number=run.next(),
+                    what="runner",
+                    holders=tuple(holders),
+                    waited_s=round(waited, 1),
+                    why=lock.orphaned(holders, work.server_version),
+                )
             )
         lane.locked = lock.held(work)
         if run.signals.name:
@@ -149,12 +172,14 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
             )
         ledger.ensure(work)
         run.known = ledger.applied_checksums(work)
+        run.begun = ledger.in_progress_here(work)
         fingerprint = plan_hash(run.plan)
         run.id = ledger.start_run(work, fingerprint)
+        earlier = doubt.close_earlier(work, run.id)
     except Lost as lost:
         raise ConnectionLost(
-            "the connection ended before the first step",
-            cause=lost.said,
+            f"{doubt.ended(lost)} before the first step",
+            cause=doubt.why(lost),
             remedy="Nothing was changed. Run the same command again.",
         ) from lost
     except session.Refused as refused:
@@ -173,22 +198,28 @@ def _begin(run: Run, lane: Lane, lock_wait_s: float) -> Iterator[Event]:
             plan_hash=fingerprint,
         )
     )
+    for said in earlier:
+        yield run.tell(events.Notice(number=run.next(), run=run.id, migration="", severity="WARNING", message=said))
 
 
 def _go(run: Run, lane: Lane) -> Iterator[Event]:
-    """Each step in turn, and the run's last event."""
+    """Each step in turn."""
     for position, step in enumerate(run.plan.steps, 1):
         name = step.facts.name
         if name in run.known:
-            _refuse_edited(run, lane, step)
-            yield run.tell(
-                events.StepSkipped(number=run.next(), run=run.id, migration=name, position=position, of=run.of)
-            )
+            yield from _skip(run, lane, position, step)
             continue
         if run.signals.name and not lane.work.in_flight:
             yield from lane.interrupted(name, committed=False)
         yield from lane.step(position, step)
-    yield lane.finish("done")
+
+
+def _skip(run: Run, lane: Lane, position: int, step: Step) -> Iterator[Event]:
+    """Pass over a step that came into the ledger after the plan was made."""
+    _refuse_edited(run, lane, step)
+    yield run.tell(
+        events.StepSkipped(number=run.next(), run=run.id, migration=step.facts.name, position=position, of=run.of)
+    )
 
 
 def _refuse_edited(run: Run, lane: Lane, step: Step) -> None:
@@ -206,9 +237,8 @@ def _refuse_edited(run: Run, lane: Lane, step: Step) -> None:
 
 def _leave(run: Run, lane: Lane) -> None:
     """Give back lock and connection; a run that nobody read to its end is closed as interrupted."""
-    if lane.observer is not None:
-        with suppress(psycopg.Error):
-            lane.observer.connection.close()
+    with suppress(psycopg.Error):
+        lane.watch.close()
     work = lane.work
     if work.lost:
         work.connection.close()

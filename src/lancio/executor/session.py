@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ import psycopg
 from psycopg import pq
 
 from lancio.errors import ConnectionLost, LancioError, ServerError
+from lancio.executor import pooler
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from psycopg.pq.abc import PGresult
 
@@ -31,6 +32,10 @@ LOCK_QUERIES = named_queries("lancio.executor", "lock.sql")
 LEDGER_QUERIES = named_queries("lancio.executor", "ledger.sql")
 
 Connection = psycopg.Connection[Any]
+
+_FATAL = ("FATAL", "PANIC")
+_LAST_ANSWERS = 64
+"""So many answers are read behind a broken connection: libpq gives some that say nothing for what was still to come."""
 
 _ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
 _COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
@@ -105,12 +110,14 @@ class Quiet:
 
 
 class Lost(Exception):  # noqa: N818  (caught by the runner, which finds out what became of the step)
-    """The connection ended; `index` is the first command without a result, `said` the last words heard."""
+    """The connection ended; `index` is the first command without a result, `said` the last words heard, `sqlstate`
+    what the server gave as the reason ("" where it ended without a word)."""
 
-    def __init__(self, index: int, said: str) -> None:
+    def __init__(self, index: int, said: str, sqlstate: str = "") -> None:
         super().__init__(said)
         self.index = index
         self.said = said
+        self.sqlstate = sqlstate
 
 
 class Signals:
@@ -154,6 +161,10 @@ class Signals:
         self._writer.send(b"!")
 
 
+_Sent = tuple["Sequence[Command]", list[tuple[bool, int]]]
+"""Commands under way, and for each result to come: is it of a preparation, and of which command?"""
+
+
 @dataclass
 class Session:
     """A connection that belongs to the runner while it runs.
@@ -173,9 +184,14 @@ class Session:
     database: str
     search_path: str = ""
     synchronous_commit: str = "on"
-    _ahead: tuple[Sequence[Command], list[tuple[bool, int]]] | None = field(default=None, repr=False)
+    pooled: bool = False
+    """It goes through a pooler that was proved to keep one server process for it."""
+    lock_number: int | None = None
+    """The advisory lock that proves in each ledger row that the run goes on; None: the runner's own."""
+    _ahead: deque[_Sent] = field(default_factory=deque, repr=False)
     _prepared: set[str] = field(default_factory=set, repr=False)
     _notices: deque[ServerMessage] = field(default_factory=deque, repr=False)
+    _farewell: ServerMessage | None = field(default=None, repr=False)
 
     @property
     def lost(self) -> bool:
@@ -188,15 +204,15 @@ class Session:
         *,
         quiet: float = 1.0,
         signals: Signals | None = None,
-        meanwhile: Callable[[], Sequence[Command] | None] | None = None,
+        meanwhile: Callable[[], Iterable[Sequence[Command]]] | None = None,
     ) -> Iterator[Answer | Failure | Told | Quiet]:
         """Send all commands at once and give their answers in order, ending behind the first failure.
 
-        `meanwhile` is called once everything is sent; commands that it gives are sent at once behind these and
-        answered by the next call, which must be for them. They are thrown away where these fail, so they must begin
-        with a guard that then refuses them (`guard`). `Quiet` comes every `quiet` seconds without a word from the
-        server, and at once when a signal came; the commands go on. The iterator must be read to its end (a generator
-        that is closed early cancels what runs).
+        `meanwhile` is called once everything is sent; each list of commands that it gives is sent at once behind what
+        is under way and answered by a later call, in the same order. All are thrown away where these fail, so each
+        must begin with a guard that then refuses it (`guard`). `Quiet` comes every `quiet` seconds without a word from
+        the server, and at once when a signal came; the commands go on. The iterator must be read to its end (a
+        generator that is closed early cancels what runs).
 
         Raises:
             Lost: the connection ended.
@@ -204,10 +220,10 @@ class Session:
         index = 0
         try:
             connection = self.connection.pgconn
-            ahead, self._ahead = self._ahead, None
-            if ahead is not None and ahead[0] is commands:
-                expected = ahead[1]
+            if self._ahead and self._ahead[0][0] is commands:
+                expected = self._ahead.popleft()[1]
             else:
+                self._ahead.clear()
                 connection.enter_pipeline_mode()
                 connection.nonblocking = 1
                 expected = self._send(commands)
@@ -215,9 +231,8 @@ class Session:
             try:
                 if meanwhile is not None:
                     connection.flush()
-                    following = meanwhile()
-                    if following:
-                        self._ahead = (following, self._send(following))
+                    for following in meanwhile():
+                        self._ahead.append((following, self._send(following)))
                 for preparing, index in expected:
                     result: PGresult | None = None
                     while result is None:
@@ -228,9 +243,9 @@ class Session:
                         result = connection.get_result()
                     status = result.status
                     if status in _ERRORS:
-                        if connection.status != pq.ConnStatus.OK:
-                            raise Lost(index, _said(result))
                         message = _server_message(result)
+                        if connection.status != pq.ConnStatus.OK or message.severity in _FATAL:
+                            raise Lost(index, message.message if message.sqlstate else _said(result), message.sqlstate)
                         # What stands behind a failure was skipped, its preparation too.
                         self._prepared -= {commands[each].name for fresh, each in expected if fresh and each >= index}
                         yield from self._told(index)
@@ -256,7 +271,7 @@ class Session:
                     yield Quiet(index)
                 done = True
             finally:
-                if done and self._ahead is None:
+                if done and not self._ahead:
                     connection.exit_pipeline_mode()
                     connection.nonblocking = 0
                 elif done:
@@ -266,22 +281,37 @@ class Session:
                     self.cancel()
                     self.connection.close()
         except psycopg.OperationalError as error:
-            raise Lost(index, " ".join(str(error).split())) from error
+            said, sqlstate = self._last_words()
+            raise Lost(index, said or " ".join(str(error).split()), sqlstate) from error
+
+    def _last_words(self) -> tuple[str, str]:
+        """Why the server ended the session, and its SQLSTATE: it says so before it hangs up, in an answer that was not
+        read yet, or in a notice."""
+        with suppress(psycopg.Error):
+            for _ in range(_LAST_ANSWERS):
+                result = self.connection.pgconn.get_result()
+                if result is not None and result.status in _ERRORS:
+                    message = _server_message(result)
+                    if message.severity in _FATAL and message.sqlstate:
+                        return message.message, message.sqlstate
+        return (self._farewell.message, self._farewell.sqlstate) if self._farewell is not None else ("", "")
 
     @property
     def in_flight(self) -> bool:
         """Whether commands were sent ahead whose answers nobody has read yet."""
-        return self._ahead is not None
+        return bool(self._ahead)
 
     def give_up(self, quiet: float = 1.0, signals: Signals | None = None) -> Iterator[None]:
-        """Read and forget the answers of what was sent ahead; behind a failure its own guard has refused it."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            return
-        commands, expected = ahead
-        # The guard comes first, so it was prepared before it refused the rest, whose preparation was skipped.
-        self._prepared -= {commands[each].name for fresh, each in expected if fresh and each > 0}
-        yield from self._until_sync(quiet, signals)
+        """Read and forget the answers of what was sent ahead; behind a failure its own guard has refused it.
+
+        It yields before each of what was sent, and every `quiet` seconds without a word from the server.
+        """
+        while self._ahead:
+            yield None
+            commands, expected = self._ahead.popleft()
+            # The guard comes first, so it was prepared before it refused the rest, whose preparation was skipped.
+            self._prepared -= {commands[each].name for fresh, each in expected if fresh and each > 0}
+            yield from self._until_sync(quiet, signals)
 
     def abandon(self) -> None:
         """Cancel what was sent ahead and read its answers: it is then committed, or nothing of it is left.
@@ -289,12 +319,11 @@ class Session:
         Raises:
             Lost: the connection ended.
         """
-        if self._ahead is None:
+        if not self._ahead:
             return
-        self.cancel()
         try:
             for _ in self.give_up():
-                pass
+                self.cancel()  # one that came between two of them stopped nothing
             self.connection.pgconn.exit_pipeline_mode()
             self.connection.pgconn.nonblocking = 0
         except psycopg.OperationalError as error:
@@ -317,7 +346,11 @@ class Session:
 
     def hear(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep a notice; its text is gone once libpq's call is over."""
-        self._notices.append(message_of(diagnostic))
+        message = message_of(diagnostic)
+        self._notices.append(message)
+        # A crash is announced by a WARNING, and any end as a notice to a session that waits for no answer.
+        if message.severity in _FATAL or message.sqlstate.startswith("57P"):
+            self._farewell = message
 
     def cancel(self) -> None:
         """Ask the server to stop what it is doing for this session; a request that fails is no harm."""
@@ -430,9 +463,17 @@ class Refused(Exception):  # noqa: N818  (a server's answer on its way to become
 
 
 def begin(
-    connection: Connection, *, role: str | None = None, application: str = "lancio", lock_timeout_ms: int = 5000
+    connection: Connection,
+    *,
+    role: str | None = None,
+    application: str = "lancio",
+    lock_timeout_ms: int = 5000,
+    pooled: bool | None = None,
 ) -> Session:
     """Make a connection the runner's: autocommit, checked, not yet reset.
+
+    `pooled`: whether it goes through a pooler that keeps one server process for it, as was proved; None: if
+    `pooler.prove` has proved it of this connection.
 
     Raises:
         ServerError: a transaction is open on it, a pooler stands between, the server is a standby or read-only.
@@ -446,9 +487,12 @@ def begin(
             remedy="Commit or roll back first, or hand over a connection of its own.",
         )
     connection.autocommit = True
+    pooled = pooler.proved(connection) if pooled is None else pooled
     with psycopg.RawCursor(connection) as cursor:
         try:
             row = cursor.execute(QUERIES["identity"].encode()).fetchone()
+            # A pooler that passes on the process id of one server process may go on with another one.
+            processes = [pooler.process(connection) for _ in range(pooler.LOOKS)]
         except psycopg.Error as error:
             raise ConnectionLost(
                 "the server did not say who it is",
@@ -458,14 +502,9 @@ def begin(
     if row is None:
         raise AssertionError("a SELECT without FROM gives one row")
     backend_pid, version, version_text, in_recovery, read_only, user, database = row
-    # A pooler hands out a process id of its own, or another server process at each transaction.
-    if backend_pid != connection.pgconn.backend_pid:
-        raise ServerError(
-            "a connection pooler stands between Lancio and PostgreSQL",
-            cause=f"The server process is {backend_pid}, the connection was told {connection.pgconn.backend_pid}. "
-            "Through a pooler the session's lock and settings can end up in another session.",
-            remedy="Connect to PostgreSQL itself: usually port 5432 instead of the pooler's 6432 or 6543.",
-        )
+    told = backend_pid if pooled else connection.pgconn.backend_pid
+    if other := next((each for each in (backend_pid, *processes) if each != told), None):
+        raise pooler.refusal(connection, other)
     if in_recovery or read_only:
         raise ServerError(
             "this server takes no changes",
@@ -475,7 +514,16 @@ def begin(
             else "Connect as a role, or to a database, without that setting.",
         )
     session = Session(
-        connection, role, application, lock_timeout_ms, backend_pid, version, version_text, user, database
+        connection,
+        role,
+        application,
+        lock_timeout_ms,
+        backend_pid,
+        version,
+        version_text,
+        user,
+        database,
+        pooled=pooled,
     )
     if connection.prepare_threshold is not None:
         # What the driver prepared by itself ends with DEALLOCATE ALL some time, and would take ours with it.

@@ -22,15 +22,25 @@ SELECT pg_catalog.set_config('role', $1, false),
        pg_catalog.set_config('row_security', 'off', false),
        pg_catalog.set_config('statement_timeout', '0', false),
        pg_catalog.set_config('idle_in_transaction_session_timeout', '60s', false),
+       -- A host that is gone without a word would otherwise hold the lock for hours.
+       pg_catalog.set_config('tcp_keepalives_idle', '15', false),
+       pg_catalog.set_config('tcp_keepalives_interval', '5', false),
+       pg_catalog.set_config('tcp_keepalives_count', '3', false),
        pg_catalog.set_config('standard_conforming_strings', 'on', false),
        pg_catalog.set_config('client_encoding', 'UTF8', false),
        -- Which step has ended completely: what was sent ahead of its end asks for it.
        pg_catalog.set_config('lancio.stood', $4, false),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 140000
-            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false) END
+            THEN pg_catalog.set_config('client_connection_check_interval', '1s', false)
+                 || pg_catalog.set_config('idle_session_timeout', '0', false) END,
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
+            THEN pg_catalog.set_config('transaction_timeout', '0', false) END
 
 -- name: setting
 SELECT pg_catalog.set_config($1, $2, true)
+
+-- name: session_setting
+SELECT pg_catalog.set_config($1, $2, false)
 
 -- name: settle
 -- What a file may have set must not reach the verification and the ledger.
@@ -47,10 +57,8 @@ SELECT pg_catalog.set_config('session_authorization', $1, true),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 120000
             THEN pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true) END
 
--- name: index_state
--- Whether an index is valid; no row where there is none. One of a partitioned table may be invalid for good reason.
-SELECT i.indisvalid FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
-WHERE i.indexrelid = pg_catalog.to_regclass($1) AND c.relkind = 'i'
+-- name: lock_timeout
+SELECT pg_catalog.current_setting('lock_timeout')
 
 -- name: wait_for_locks
 SELECT pg_catalog.set_config('lock_timeout', $1, false)

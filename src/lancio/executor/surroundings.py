@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
-from lancio.executor import backups, services
+from lancio.executor import backups, pooler, services
 from lancio.planner.surroundings import (
     Available,
     Backend,
@@ -89,7 +89,14 @@ def take(
                 volatile=frozenset(row["name"] for row in _ask(cursor, "volatile", asked.calls)),
                 free_bytes=free,
                 why_unknown=why,
-                line=Line(pings, connection.info.backend_pid, server["pid"], local, server["tls"]),
+                line=Line(
+                    pings,
+                    connection.info.backend_pid,
+                    server["pid"],
+                    local,
+                    server["tls"],
+                    pooler.proved(connection),
+                ),
                 services=answers(),
                 rows=_rows(cursor),
                 backup=backup,

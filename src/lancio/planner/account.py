@@ -63,11 +63,13 @@ def of_file(graph: Graph, name: str, *, plan: Plan | None = None, way: Way) -> A
     )
 
 
-def of_object(chronicle: Chronicle, said: str, *, live: Collection[str] | None, way: Way) -> Account:
+def of_object(
+    chronicle: Chronicle, said: str, *, live: Collection[str] | None, way: Way, invalid: Collection[str] = ()
+) -> Account:
     """Who makes, changes and drops an object, who needs it, and whether it is in the database.
 
-    `live` are the full names of all that the database has. Raises UsageError where no file names such
-    an object, or several are called so.
+    `live` are the full names of all that the database has, `invalid` of its indexes that no query uses. Raises
+    UsageError where no file names such an object, or several are called so.
     """
     around = neighbourhood.of_object(chronicle, said)
     entries = around.history.entries if around.history is not None else ()
@@ -81,6 +83,8 @@ def of_object(chronicle: Chronicle, said: str, *, live: Collection[str] | None, 
             if called
             else "not in the database"
         )
+        if any(each.partition(" ")[2] in invalid for each in called):
+            state += ", invalid: an attempt to build it was cut off; no query uses it"
     needs = [
         f"{because.object} at {because.at} (from {because.provider})"
         for edge in around.needs

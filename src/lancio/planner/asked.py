@@ -96,7 +96,11 @@ class _Collected:
             by_statement.setdefault(op.statement, []).append(op)
         given: set[str] = set()
         stranger = False
-        for index, statement in enumerate(facts.statements):
+        # Of a file that is finished, fewer statements are sent than were read.
+        read = facts.ops.statements if facts.ops is not None else facts.statements
+        ordinals = {each.span.start: at for at, each in enumerate(read)}
+        for statement in facts.statements:
+            index = ordinals[statement.span.start]
             place = Place(facts.name, statement.span.line, statement.summary)
             parsed = _parsed(statement)
             if parsed is not None:
@@ -166,7 +170,7 @@ class _Collected:
     # Rights.
 
     def _need(self, right: Right, op: Op, facts: FileFacts) -> None:
-        place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+        place = _place(facts, op)
         self._keep(right, place, place.text)
 
     def _keep(self, right: Right, place: Place, what: str) -> None:
@@ -233,7 +237,7 @@ class _Collected:
             if ref.kind in ("relation", "routine", "type"):
                 schema = ref.schema or next(iter(self.path), "public")
                 if ref.schema is None and self.path == self.live.catalog.path and not detail.like:
-                    self.bare = self.bare or Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+                    self.bare = self.bare or _place(facts, op)
                 if self.live.catalog.find(Name("schema", "", schema)) and Name("schema", "", schema) not in self.own:
                     self._need(_on_schema(schema, "CREATE"), op, facts)
             elif ref.kind in ("schema", "publication"):
@@ -285,7 +289,7 @@ class _Collected:
 
     def _create_role(self, op: Op, facts: FileFacts) -> None:
         if not self.maybe:
-            place = Place(facts.name, op.span.line, facts.statements[op.statement].summary)
+            place = _place(facts, op)
             self.attributes.setdefault("createrole", (place, place.text))
 
     def _setting(self, op: Op, facts: FileFacts, statement: Statement, given: set[str]) -> None:
@@ -544,3 +548,9 @@ def _coercible(old: str, type_name: Tree) -> bool:
         return False
     scale = before[1:] == after[1:] or base != "numeric"
     return after[0] >= before[0] and scale
+
+
+def _place(facts: FileFacts, op: Op) -> Place:
+    # Of a file that is finished, fewer statements are sent than were read.
+    statements = facts.ops.statements if facts.ops is not None else facts.statements
+    return Place(facts.name, op.span.line, statements[op.statement].summary)

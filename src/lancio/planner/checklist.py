@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lancio.planner import segments
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
@@ -564,7 +566,7 @@ class _Told:
 
     def mitigation(self) -> tuple[Line, ...]:
         tested, ready = MITIGATION
-        alone = [facts.name for facts in self.parted.steps if facts.lone is not None]
+        alone = [facts.name for facts in self.parted.steps if segments.cut(facts, self.plan.graph.server_version).apart]
         connection = self.evidence.connection
         return (
             replace(connection, says=tested) if connection else Line(tested, False, "it was not tested"),

@@ -105,7 +105,11 @@ class _Walk(Demands):
         by_statement: dict[int, list[Op]] = {}
         for op in facts.ops.ops if facts.ops is not None else ():
             by_statement.setdefault(op.statement, []).append(op)
-        for number, each in enumerate(facts.statements):
+        # Of a file that is finished, fewer statements are sent than were read.
+        read = facts.ops.statements if facts.ops is not None else facts.statements
+        numbers = {each.span.start: number for number, each in enumerate(read)}
+        for each in facts.statements:
+            number = numbers[each.span.start]
             if each.control:
                 continue
             self.place = Place(facts.name, each.span.line, each.summary)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lancio.planner.model import RISKS, Check, Finding, Place, Service
 from lancio.planner.rows import contradicts
-from lancio.reading import directives
+from lancio.reading import directives, headers
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Declared:
     after_run: str = ""
     risk: str = ""
     findings: tuple[Finding, ...] = ()
+    replaces: tuple[str, ...] = ()  # files that it stands for
 
 
 def read(migration: Migration, ops: FileOps) -> Declared:
@@ -102,7 +103,10 @@ def read(migration: Migration, ops: FileOps) -> Declared:
             creates.append((each.text, each.line))
             if directives.subject(each.text) is None:
                 problem = "what a file creates is an object (`table app.orders`) or a row"
-        elif each.word != "allow":  # that is for the rules of `lancio check`
+        elif each.word == "replaces" and headers.read(directives.text(each).encode()) == headers.NOTHING:
+            problem = "what a file replaces is another file with its checksum, 64 hex digits"
+        elif each.word not in ("allow", "no-transaction", "repeatable", "replaces"):
+            # Those are for the rules of `lancio check`, for the segments, and for the file's own place.
             values[each.word].append(each.text)
         if problem:
             message = f"{place}: `lancio: {each.word} {each.text}` cannot be understood: {problem}"
@@ -110,6 +114,7 @@ def read(migration: Migration, ops: FileOps) -> Declared:
     return Declared(
         tuple(services), tuple(checks), tuple(after), tuple(creates), minimum, duration,
         " ".join(values["impact"]), "; ".join(values["after-run"]), " ".join(values["risk"]).lower(), tuple(findings),
+        tuple(name for name, _ in migration.replaces),
     )  # fmt: skip
 
 
@@ -124,6 +129,7 @@ def behind(
     bare: dict[str, list[str]] = {}
     for name in found:
         bare.setdefault(name.rpartition("/")[2].removesuffix(".sql"), []).append(name)
+    stands = {one.removesuffix(".sql"): name for name, each in found.items() for one in each.replaces}
     names: dict[str, list[tuple[str, Behind]]] = {}
     findings: list[Finding] = []
     for file, declared in found.items():
@@ -136,7 +142,7 @@ def behind(
                     continue  # the plan says so too, and knows which of the two where a change was reworked
             also = bare.get(named.removesuffix(".sql").rpartition("/")[2], ())
             target = next((one for one in (named, f"{named}.sql", f"deploy/{named}.sql") if one in found), None)
-            target = target or (also[0] if len(also) == 1 else None)
+            target = target or (also[0] if len(also) == 1 else None) or stands.get(named.removesuffix(".sql"))
             if problem := _problem(file, each, target, planned=planned):
                 findings.append(problem)
             if target is not None and target != file and not each.conflict and not (planned and each.by == "sqitch"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from lancio.planner.segments import Cut
     from lancio.reading.layouts import Name
     from lancio.reading.model import FileOps, RowFact, Statement
     from lancio.reading.source import Migration
@@ -16,8 +17,6 @@ Strength = Literal["hard", "late", "row", "set", "external", "order"]
 State = Literal[
     "applied", "partly applied", "not applied", "changed since", "superseded", "implied", "unprovable"
 ]  # fmt: skip
-LONE = frozenset(("CONCURRENTLY", "VACUUM"))
-"""Why a statement stands alone: those that may run again after they were cut off half-way."""
 RISKS = ("none", "low", "medium", "high")
 
 
@@ -163,12 +162,6 @@ class FileFacts:
         """The file's path relative to its folder."""
         return self.migration.name
 
-    @property
-    def lone(self) -> Statement | None:
-        """The file's statement, where it is the only one and PostgreSQL runs it outside of a transaction alone."""
-        first = self.statements[0] if len(self.statements) == 1 else None
-        return first if first is not None and first.alone in LONE else None
-
 
 _PLAIN_BEGIN = re.compile(r"(?is)\s*(?:begin|start)(?:\s+(?:work|transaction))?\s*;?\s*")
 _BOUND_TO_ITS_TRANSACTION = re.compile(r"(?is)\bset\s+local\b|\badd\s+value\b|\bset_config\b")
@@ -236,6 +229,8 @@ class Step:
     position: int
     expected_ms: int | None = None
     measured: bool = False  # where expected_ms comes from: an earlier run, or the file's own declaration
+    cut: Cut | None = None  # what of it commits together; None where nobody has looked
+    begun: str = ""  # how far an earlier run was, in words; "" if none began it
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +286,7 @@ class FileState:
     `settled`: nothing is left of it to do, as far as the catalog shows. `left` are the ordinals of those of its
     statements that did not run, where each one can be told; None where not. `disagrees` names every point in which the
     ledger (`recorded`, `edited`) and the catalog contradict each other; `origin` is where the ledger has it from.
+    `begun` says how far a run came with it that has not ended (it is then not recorded, or was recorded before).
     `waits` are objects that are not there yet and that it does something to where they are: once another file has made
     them, it has to run again.
     """
@@ -307,6 +303,8 @@ class FileState:
     disagrees: tuple[str, ...] = ()
     origin: str = ""
     waits: tuple[str, ...] = ()
+    again: bool = False  # a repeatable file that was changed since it was recorded: it runs again
+    begun: str = ""
 
     @property
     def there(self) -> bool:

@@ -38,7 +38,9 @@ def findings(
     that a person asked for one by one; `command` writes the line that does so.
     """
     order = [state.name for state in states]
-    recorded = [at for at, state in enumerate(states) if state.recorded]
+    # What is repeatable runs behind all others whenever it is there.
+    repeatable = {facts.name for facts in graph.files if facts.migration.repeatable}
+    recorded = [at for at, state in enumerate(states) if state.recorded and state.name not in repeatable]
     last = max(recorded, default=0)
     late = [
         at

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 
 from lancio.catalog import profile as profiles
 from lancio.catalog.model import Name
-from lancio.planner import needed, overtaken, ways
+from lancio.planner import needed, overtaken, segments, squashed, ways
 from lancio.planner import outcomes as outcomes_
 from lancio.planner import states as judging
 from lancio.planner.bind import Binder
-from lancio.planner.model import Finding, Missing, Place, Plan, Requirement, Step, folded
-from lancio.planner.rows import contradicts
+from lancio.planner.model import Finding, Missing, Place, Plan, Requirement, Step
+from lancio.planner.rows import contradicts, identifier
 from lancio.reading.model import FileOps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lancio.catalog.model import Live
-    from lancio.planner.graph import Order
     from lancio.planner.model import FileFacts, FileState, Graph, Lock, Service
     from lancio.planner.outcomes import Outcomes
     from lancio.reading.model import Op, Statement
@@ -34,9 +33,6 @@ Names = frozenset[str]
 
 LEDGER = "lancio"
 """The schema of the ledger."""
-
-ENUM_IN_TRANSACTION = 12
-"""The major version from which ALTER TYPE … ADD VALUE may stand in a transaction block."""
 
 
 def make(
@@ -49,10 +45,10 @@ def make(
     to: str | None = None,
     only: Sequence[str] = (),
     minimal: bool = False,
-    order: Order = "name",
     folder: str | None = None,
     psql: Callable[[str], str] | None = None,
     begun: Collection[str] = (),
+    in_progress: Mapping[str, tuple[segments.Ran, ...]] | None = None,
     outcomes: Outcomes | None = None,
     origins: Mapping[str, str] | None = None,
     adopted: Collection[str] = (),
@@ -60,17 +56,20 @@ def make(
     """The plan for a live database.
 
     `ledger` maps the names of recorded files to the checksums they were applied with, `origins` to where the record
-    comes from, `durations` to the milliseconds they took, and `begun` names files that were sent and are not recorded;
+    comes from, `durations` to the milliseconds they took, and `begun` names files that were sent and are not recorded,
+    `in_progress` the statements of those of which some ran;
     `adopted` are those that will be recorded without being run, and need not run. `outcomes` is what the files leave,
     where that is known already. `to` ends the plan at a file, `only` names the files to run, `minimal` leaves out what
     `to` does not need. `folder` is how a command names the folder, and `psql` gives the command that runs a file by
     psql. Nothing here touches the database.
     """
-    del order  # the graph has it already
     commands = _Commands(graph, folder or graph.folder, psql or _plain_psql)
     there = frozenset(f"{name.kind} {name.full}" for name in live.catalog.names)
     outcome = outcomes if outcomes is not None else outcomes_.of(graph, profiles.load(graph.server_version))
     states = judging.judge(graph, live, ledger, outcome, origins)
+    half = _half(graph, in_progress or {})
+    invalid = _invalid_indexes(graph, live)
+    states = tuple(_begun(each, half.get(each.name), invalid.get(each.name, ())) for each in states)
     by_name = {state.name: state for state in states}
     chosen = _chosen(graph, to, only)
     left: set[str] = set()
@@ -84,12 +83,23 @@ def make(
         chosen = [facts for facts in chosen if facts.name in least]
     # Named by itself, a recorded file runs again where something of it is not there any more.
     again = {name for name in only if by_name[name].state in ("not applied", "partly applied")}
+    again |= {state.name for state in states if state.again}
+    baselines = squashed.judge(graph, ledger, states)
     done = tuple(
         facts.name
         for facts in chosen
-        if facts.name in adopted or (by_name[facts.name].recorded and facts.name not in again)
+        if facts.name in adopted
+        or facts.name in baselines.known
+        or (by_name[facts.name].recorded and facts.name not in again)
     )
-    pending = [_rest(facts, by_name[facts.name]) for facts in chosen if facts.name not in done]
+    pending = [
+        _behind(facts, half[facts.name])
+        if facts.name in half
+        else (facts if by_name[facts.name].again else _rest(facts, by_name[facts.name]))
+        for facts in chosen
+        if facts.name not in done
+    ]
+    cuts = _cuts(graph, live, [facts if facts.name not in half else graph.file(facts.name) for facts in pending])
     answerer = _Answers(graph, live, by_name, commands, there, begun)
     missing = answerer.missing(pending)
     steps = tuple(
@@ -99,6 +109,8 @@ def make(
             position,
             durations.get(facts.name, facts.duration_ms),
             measured=facts.name in durations,
+            cut=cuts[facts.name],
+            begun=by_name[facts.name].begun,
         )
         for position, facts in enumerate(pending, 1)
     )
@@ -106,10 +118,15 @@ def make(
         *graph.findings,
         *_edited(states, commands),
         *_server(pending, live),
-        *_unsendable(pending, live),
+        *_unsendable(pending, cuts),
+        *_changed_behind(half, {facts.name for facts in pending}),
+        *_invalid(invalid, {facts.name for facts in pending}, live),
+        *_doubtful(half, {facts.name for facts in pending}, commands.folder),
         *_gone(states, commands),
         *_changed(states, commands),
-        *_strange(graph, ledger),
+        *baselines.findings,
+        *_again(states, {facts.name for facts in pending}),
+        *_strange(graph, ledger, baselines.names),
         *_own(pending),
         *_read_only(pending, live),
         *needed.left_out(graph, {facts.name for facts in pending}, left),
@@ -179,13 +196,24 @@ def _edited(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
     ]
 
 
-def _strange(graph: Graph, ledger: Mapping[str, str]) -> list[Finding]:
-    """Files that the ledger has and the folder lacks; some have only got another name."""
+def _again(states: Sequence[FileState], pending: Collection[str]) -> list[Finding]:
+    """Repeatable files that run again."""
+    return [
+        Finding(
+            "repeatable", "note", f"{state.name} ran here and was changed since; it is repeatable, so it runs again"
+        )
+        for state in states
+        if state.again and state.name in pending
+    ]
+
+
+def _strange(graph: Graph, ledger: Mapping[str, str], replaced: Collection[str]) -> list[Finding]:
+    """Files that the ledger has and the folder lacks; some have only got another name, or stand in a baseline."""
     names = {facts.name for facts in graph.files}
     by_text = {facts.migration.checksum: facts.name for facts in graph.files if facts.name not in ledger}
     found = []
     for name, checksum in sorted(ledger.items()):
-        if name in names:
+        if name in names or name in replaced:
             continue
         if (now := by_text.get(checksum)) is not None:
             message = f"{name} is recorded as applied and is called {now} in this folder"
@@ -250,7 +278,7 @@ def _gone(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
             (*commands.psql([state.name]), commands.apply([state.name])),
         )
         for state in states
-        if state.recorded and state.state in ("partly applied", "not applied")
+        if state.recorded and not state.again and state.state in ("partly applied", "not applied")
     ]
 
 
@@ -265,7 +293,7 @@ def _changed(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
             () if state.recorded else (commands.adopt(state.name),),
         )
         for state in states
-        if state.state == "changed since"
+        if state.state == "changed since" and not state.again
     ]
 
 
@@ -287,8 +315,8 @@ def _server(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
     return found
 
 
-def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
-    """Files that cannot run as one transaction."""
+def _unsendable(pending: Sequence[FileFacts], cuts: Mapping[str, segments.Cut]) -> list[Finding]:
+    """Files that cannot be sent: not as one transaction, and not as several."""
     found = []
     for facts in pending:
         controls = [statement for statement in facts.statements if statement.control]
@@ -300,31 +328,127 @@ def _unsendable(pending: Sequence[FileFacts], live: Live) -> list[Finding]:
             place = Place(facts.name, controls[0].span.line, controls[0].summary)
             message = f"{place}: a read-only transaction cannot write its ledger row"
             found.append(Finding("transaction", "refusal", message, place, "Take READ ONLY away."))
-        elif controls and folded(facts.statements) is None:
-            place = Place(facts.name, controls[0].span.line, controls[0].summary)
+        for statement, message, cause, remedy in cuts[facts.name].problems:
+            place = Place(facts.name, statement.span.line, statement.summary)
+            found.append(Finding("transaction", "refusal", f"{place}: {message}", place, f"{cause} {remedy}"))
+    return found
+
+
+def _cuts(graph: Graph, live: Live, pending: Sequence[FileFacts]) -> dict[str, segments.Cut]:
+    """Each file's segments; what procedures do is looked for where a file calls one."""
+    ending: frozenset[str] = frozenset()
+    if any(each.sql[:4].lower() == "call" for facts in pending for each in facts.statements):
+        ending = segments.committing(each for facts in graph.files for each in facts.statements) | {
+            each.name.name
+            for each in live.catalog.objects.values()
+            if each.name.kind == "routine" and segments.commits(each.facts.get("definition", ""))
+        }
+    return {facts.name: segments.cut(facts, live.major, ending) for facts in pending}
+
+
+def _half(graph: Graph, in_progress: Mapping[str, tuple[segments.Ran, ...]]) -> dict[str, segments.Begun]:
+    """How far the files are of which some statements ran."""
+    return {
+        facts.name: segments.begun(facts, in_progress[facts.name]) for facts in graph.files if facts.name in in_progress
+    }
+
+
+def _begun(state: FileState, half: segments.Begun | None, invalid: Sequence[str]) -> FileState:
+    if invalid:
+        said = tuple(f"index {each} is invalid: an attempt to build it was cut off" for each in invalid)
+        state = replace(state, disagrees=(*state.disagrees, *said))
+    if half is None or not half.of:
+        return state
+    whole = len(half.done) == half.of and state.state == "applied"
+    return replace(
+        state, state=state.state if whole else "partly applied", settled=False, begun=half.says, because="", left=None
+    )
+
+
+def _behind(facts: FileFacts, half: segments.Begun) -> FileFacts:
+    """What a run that began a file has left of it."""
+    whole = segments.whole(facts)
+    done = {each.span.start for at, each in enumerate(whole, 1) if at in half.done}
+    statements = tuple(each for each in facts.statements if each.span.start not in done)
+    if facts.ops is None:
+        return replace(facts, statements=statements)
+    ordinals = {at for at, each in enumerate(facts.ops.statements) if each.span.start not in done}
+    ops = tuple(op for op in facts.ops.ops if op.statement in ordinals or op.verb == "set" or op.statement < 0)
+    return replace(
+        facts,
+        statements=statements,
+        ops=FileOps(facts.ops.statements, ops, facts.ops.directives, facts.ops.problems),
+    )
+
+
+def _changed_behind(half: Mapping[str, segments.Begun], pending: Collection[str]) -> list[Finding]:
+    """Files that were edited where they have run."""
+    found = []
+    for name, begun in half.items():
+        for ran, now in begun.changed if name in pending else ():
+            place = Place(name, now.span.line if now is not None else ran.line, ran.summary)
             found.append(
                 Finding(
-                    "transaction",
+                    "edited",
                     "refusal",
-                    f"{place}: {controls[0].summary} inside a file is not run yet",
+                    f"{place} was edited after it ran: statement {ran.ordinal} was {ran.summary}, at line {ran.line}",
                     place,
-                    "A step is one transaction, and what stands here would mean something else in it (an isolation "
-                    "level, SET LOCAL, a new enum value behind its COMMIT). Split the file.",
+                    "Put its text back: what stands behind the statements that ran may be changed, they may not.",
                 )
             )
-        found += _enum_values(facts, live)
-        for statement in facts.statements if facts.lone is None else ():
-            if statement.alone:
-                place = Place(facts.name, statement.span.line, statement.summary)
-                found.append(
-                    Finding(
-                        "transaction",
-                        "refusal",
-                        f"{place}: {statement.alone} cannot run inside a transaction, and is not run yet",
-                        place,
-                        "Put it into a file of its own: CONCURRENTLY and VACUUM are run there by themselves.",
-                    )
+    return found
+
+
+def _invalid_indexes(graph: Graph, live: Live) -> dict[str, tuple[str, ...]]:
+    """Indexes that are left invalid, by the file that makes them; under "" those that none makes."""
+    makers = {effect.name: facts.name for facts in graph.files for effect in facts.creates if effect.kind == "relation"}
+    found: dict[str, tuple[str, ...]] = {}
+    for each in live.catalog.objects.values():
+        if each.facts.get("valid") == "no":
+            maker = makers.get(each.name.full, "")
+            found[maker] = (*found.get(maker, ()), each.name.full)
+    return found
+
+
+def _invalid(invalid: Mapping[str, tuple[str, ...]], pending: Collection[str], live: Live) -> list[Finding]:
+    """Indexes that no query uses, though each writing keeps them."""
+    found = []
+    for name, indexes in invalid.items():
+        for index in indexes:
+            message = f"index {index} is invalid: an attempt to build it CONCURRENTLY failed or was cut off"
+            remedy = f"{name} drops it and builds it anew."
+            commands: tuple[str, ...] = ()
+            if name not in pending:
+                remedy = "No query uses it, and every write keeps it. Build it anew, or drop it if it is not wanted."
+                again = "REINDEX INDEX CONCURRENTLY" if live.version >= REINDEX_CONCURRENTLY else "REINDEX INDEX"
+                named = ".".join(identifier(part) for part in index.split(".", 1))
+                commands = tuple(
+                    f"psql \"$DATABASE_URL\" -c '{sql} {named}'" for sql in (again, "DROP INDEX CONCURRENTLY")
                 )
+            found.append(Finding("invalid-index", "warning", message, None, remedy, commands))
+    return found
+
+
+REINDEX_CONCURRENTLY = 120000
+
+
+def _doubtful(half: Mapping[str, segments.Begun], pending: Collection[str], folder: str) -> list[Finding]:
+    """Statements that were sent without an answer, and of which the catalog tells nothing."""
+    found = []
+    for name, begun in half.items():
+        for ran in begun.doubts if name in pending else ():
+            place = Place(name, ran.line, ran.summary)
+            found.append(
+                Finding(
+                    "in-doubt",
+                    "refusal",
+                    f"{place} was sent, and nothing tells whether it was carried out: the run ended before its answer",
+                    place,
+                    "Look at what it does. If it was done, go on behind it; if not, or if it may run again, send it "
+                    "again:",
+                    (f"lancio apply {folder} --done {place}", f"lancio apply {folder} --again {place}"),
+                )
+            )
     return found
 
 
@@ -337,49 +461,6 @@ def _set_read_only(facts: FileFacts, statement: Statement) -> Finding:
     place = Place(facts.name, statement.span.line, statement.summary)
     message = f"{place}: a read-only transaction cannot write its ledger row"
     return Finding("transaction", "refusal", message, place, "Take the statement away.")
-
-
-def _enum_values(facts: FileFacts, live: Live) -> list[Finding]:
-    """ALTER TYPE … ADD VALUE: not in a transaction below PostgreSQL 12, and from 12 on its value is of no use there."""
-    ops = facts.ops.ops if facts.ops is not None else ()
-    made = {op.ref.name for op in ops if op.verb == "make" and op.ref.kind == "type"}
-    found = []
-    for index, op in enumerate(ops):
-        if op.verb != "make" or op.ref.kind != "label" or op.ref.of[0].name in made:
-            continue
-        used = next(
-            (
-                other
-                for other in ops[index + 1 :]
-                if other.verb == "read"
-                and other.ref.kind == "label"
-                and other.ref.name == op.ref.name
-                and other.ref.of[0].kind == "type"
-                and other.ref.of[0].name == op.ref.of[0].name
-            ),
-            None,
-        )
-        if live.major >= ENUM_IN_TRANSACTION and used is None:
-            continue
-        place = _place(facts, used or op)
-        message = (
-            f"{place} uses '{op.ref.name}', which this file adds to {op.ref.of[0]}"
-            if used is not None
-            else f"{place}: ALTER TYPE … ADD VALUE cannot run inside a transaction before PostgreSQL 12"
-        )
-        found.append(
-            Finding(
-                "transaction",
-                "refusal",
-                message,
-                place,
-                "A new value of an enum can be used only after the transaction that adds it: put what uses it into a "
-                "file of its own."
-                if used is not None
-                else "Run this file by psql.",
-            )
-        )
-    return found
 
 
 def _services(pending: Sequence[FileFacts], environ: Mapping[str, str]) -> list[Missing]:
@@ -495,8 +576,8 @@ class _Answers:
         return bool(requirement.probe) and self.live.answers.get(requirement.probe) is True
 
     def resumable(self, facts: FileFacts) -> bool:
-        """Whether what a lone statement makes is there because that very statement was cut off."""
-        if facts.lone is None:
+        """Whether what a statement makes that stands alone is there because that very statement was cut off."""
+        if not any(each.alone for each in facts.statements):
             return False
         parts = [effect.name.partition(".") for effect in facts.creates]
         made = [self.live.catalog.find(Name("relation", schema, name)) for schema, _, name in parts]

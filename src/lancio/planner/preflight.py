@@ -314,20 +314,15 @@ class _Bench:
             )
         self._path()
         for name, taken in (
-            ("statement_timeout", "the run sets it to 0"),
+            ("statement_timeout", "the run sets it to 0, unless a file sets its own"),
+            ("transaction_timeout", "the run sets it to 0, unless a file sets its own"),
             ("lock_timeout", "the run sets its own"),
             ("idle_in_transaction_session_timeout", "the run sets its own"),
+            ("idle_session_timeout", "the run sets it to 0"),
         ):
             set_ = settings.get(name)
             if set_ is not None and set_.value.split(" ")[0] != "0":
                 self.item("settings", "note", name, f"{set_.value} ({set_.source}); {taken}")
-        limit = settings.get("transaction_timeout")
-        if limit is not None and limit.value.split(" ")[0] != "0":
-            self.item(
-                "settings", "warning", "transaction_timeout",
-                f"{limit.value} ({limit.source}) ends a step that takes longer",
-                commands=(f"ALTER ROLE {identifier(self.around.user)} SET transaction_timeout = 0;",),
-            )  # fmt: skip
         replica = settings.get("session_replication_role")
         if replica is not None and replica.value != "origin":
             self.item(
@@ -520,9 +515,10 @@ class _Bench:
             self.lacks(
                 "backup", "backup", f"a backup of {age}", place, f"no backup of {age} is known",
                 cause=f"This database {sure} in {', '.join(some[:3]) or 'some tables'}{more}, and {last}.",
-                solution="Make a backup and note it; or go without one by --no-backup.",
+                solution="Let Lancio make one, or note one that was made; or go without by --no-backup.",
                 here=here, provider="you, by pg_dump or your provider's snapshot",
                 commands=(
+                    f"lancio backup make {terms.folder}",
                     terms.dump,
                     "lancio backup note --at now --where backup.dump",
                     f"lancio apply {terms.folder} --no-backup".replace("  ", " "),
@@ -536,12 +532,16 @@ class _Bench:
             middle, worst = pings[len(pings) // 2], pings[-1]
             mark: Mark = "warning" if worst > SLOW_PING_MS else "met"
             self.item("connection", mark, f"{len(pings)} round trips", f"median {middle:.2f} ms, worst {worst:.2f} ms")
-        if line.told_pid != line.server_pid:
+        if line.proved:
+            said = f"server process {line.server_pid}, kept through transactions of others"
+            self.item("connection", "met", "a pooler in session mode, as was proved", said)
+        elif line.told_pid != line.server_pid:
             self.lacks(
                 "connection", "connection", "a connection without a pooler", Place(self._any_file(), 1),
                 "a connection pooler stands between Lancio and PostgreSQL",
                 cause=f"The server process is {line.server_pid}, the connection was told {line.told_pid}.",
-                solution="Connect to PostgreSQL itself: usually port 5432 instead of the pooler's 6432 or 6543.",
+                solution="Connect to PostgreSQL itself: usually port 5432 instead of the pooler's 6432 or 6543. If the "
+                "pooler is in session mode, say so by --pooler session.",
                 here="a pooler", provider="the address of the database",
             )  # fmt: skip
         else:
@@ -551,14 +551,6 @@ class _Bench:
         if not line.local and all(keep):
             values = ", ".join(each.value for each in keep if each is not None)
             self.item("connection", "note", "TCP keepalives (idle, interval, count)", values)
-        idle = settings.get("idle_session_timeout")
-        if idle is not None and idle.value.split(" ")[0] != "0":
-            self.item(
-                "connection",
-                "warning",
-                "idle_session_timeout",
-                f"{idle.value} ({idle.source}) ends a session that waits",
-            )
 
     def _any_file(self) -> str:
         return self.plan.steps[0].facts.name if self.plan.steps else self.plan.graph.folder

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lancio.planner.model import Finding, Place, folded
+from lancio.planner import segments
+from lancio.planner.model import Finding, Place
 from lancio.reading import tree
 from lancio.syntax import parser
 
@@ -61,7 +62,7 @@ RULES: Mapping[str, Rule] = {
         Rule("opaque", "warning", "A place that cannot be seen through: nothing is proved about its file."),
         Rule("allow", "warning", "An `allow` line that allows nothing, or gives no reason."),
         # What a statement does to those who use the database meanwhile.
-        Rule("transaction-control", "refusal", "A file does not run as one transaction."),
+        Rule("transaction-control", "refusal", "A file cannot be sent in whole transactions."),
         Rule("not-null-without-default", "refusal", "A NOT NULL column without a default can't be added to rows."),
         Rule("data-loss", "warning", "Rows or columns that exist are gone."),
         Rule("drop-cascade", "warning", "CASCADE takes away what is not named."),
@@ -193,7 +194,7 @@ def of_file(graph: Graph, name: str) -> list[Finding]:
     file = _File(
         facts, graph.files[:position], graph.server_version, fresh | _temporary(parsed for _, parsed in spoken)
     )
-    findings = list(_control(facts))
+    findings = list(_control(facts, graph.server_version))
     for statement, parsed in spoken:
         for told in _LOOKS.get(parsed.node, _nothing)(file, parsed.tree):
             line = statement.span.line + statement.sql.encode().count(b"\n", 0, max(told.at, 0))
@@ -225,18 +226,10 @@ def _temporary(statements: Iterable[RawStatement]) -> set[tuple[str | None, str]
     return {(None, each.get("relname", "")) for each in relations if each.get("relpersistence") == "t"}
 
 
-def _control(facts: FileFacts) -> Iterator[Finding]:
-    controls = [each for each in facts.statements if each.control and each.control != "savepoint"]
-    if controls and folded(facts.statements) is None:
-        yield _beside(facts, controls[0], f"{controls[0].summary} parts the file into transactions that can't be one")
-    for statement in facts.statements if facts.lone is None else ():
-        if statement.alone:
-            yield _beside(facts, statement, f"{statement.alone} cannot run in a transaction beside other statements")
-
-
-def _beside(facts: FileFacts, statement: Statement, message: str) -> Finding:
-    place = Place(facts.name, statement.span.line, statement.summary)
-    return found("transaction-control", message, place, "Split the file: what stands apart, alone.")
+def _control(facts: FileFacts, major: int) -> Iterator[Finding]:
+    for statement, message, cause, remedy in segments.cut(facts, major).problems:
+        place = Place(facts.name, statement.span.line, statement.summary)
+        yield found("transaction-control", f"{message}: {cause}", place, remedy)
 
 
 def _nothing(_file: _File, _tree: Tree) -> Iterator[Told]:
@@ -250,7 +243,7 @@ def _index(file: _File, fields: Tree) -> Iterator[Told]:
             "index-not-concurrent",
             0,
             f"nobody writes to {_name(relation)} while this index is built",
-            "CREATE INDEX CONCURRENTLY, alone in a file of its own.",
+            "CREATE INDEX CONCURRENTLY, which runs outside of a transaction.",
         )
 
 
@@ -260,7 +253,7 @@ def _reindex(file: _File, fields: Tree) -> Iterator[Told]:
             "index-not-concurrent",
             0,
             "nobody writes to the table while its index is built anew",
-            "REINDEX … CONCURRENTLY (from PostgreSQL 12 on), alone in a file of its own.",
+            "REINDEX … CONCURRENTLY (from PostgreSQL 12 on), which runs outside of a transaction.",
         )
 
 
@@ -527,7 +520,7 @@ def _unindexed(what: str, at: int) -> Told:
         "unique-without-index",
         at,
         f"the index of {what} is built while nobody may read or write",
-        "CREATE UNIQUE INDEX CONCURRENTLY in a file of its own, then ADD CONSTRAINT … USING INDEX.",
+        "CREATE UNIQUE INDEX CONCURRENTLY, then ADD CONSTRAINT … USING INDEX.",
     )
 
 

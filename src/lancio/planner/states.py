@@ -86,6 +86,9 @@ def _beside(facts: FileFacts, state: FileState, ledger: Mapping[str, str], origi
         )
         return _with(state, disagrees=said)
     edited = ledger[facts.name] != facts.migration.checksum
+    if edited and facts.migration.repeatable:
+        because = "it was changed since it ran here, and runs again"
+        return _with(state, recorded=True, origin=origin, again=True, differs=(), because=because)
     found = []
     if edited:
         found.append("it was edited after it was recorded: the ledger's checksum is another")
@@ -106,7 +109,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
-class _Server:
+class Server:
     """A live catalog, asked by the names that files use."""
 
     def __init__(self, live: Live) -> None:
@@ -146,7 +149,7 @@ class _Server:
         return found.get(facet)
 
 
-def _same(value: str, live: str) -> bool:
+def same(value: str, live: str) -> bool:
     """Whether a value is the live one; an object may be called by any name that it bears."""
     return value == live or ("|" in value and live in value.split("|"))
 
@@ -156,7 +159,7 @@ class _Judge:
         self.graph = graph
         self.live = live
         self.outcomes = outcomes
-        self.server = _Server(live)
+        self.server = Server(live)
         self.cells = outcomes_.by_cell(outcomes)
         self.probes: dict[str, list[str]] = {}  # by the file that makes rows, what asks for them
         for facts in graph.files:
@@ -289,21 +292,21 @@ class _Judge:
             return
         earlier = [each.value for _, each in history[:at]]
         later = [(index, each.value) for index, each in history[at + 1 :]]
-        if _same(write.value, value):
-            if earlier and earlier[-1] != UNKNOWN and not _same(earlier[-1], value):
-                if any(_same(each, value) for each in earlier):
-                    found.again.append([index for index, each in history[:at] if not _same(each.value, value)])
+        if same(write.value, value):
+            if earlier and earlier[-1] != UNKNOWN and not same(earlier[-1], value):
+                if any(same(each, value) for each in earlier):
+                    found.again.append([index for index, each in history[:at] if not same(each.value, value)])
                 else:
                     found.strong += 1
             return
         if UNKNOWN in earlier[-1:] or any(each == UNKNOWN for _, each in later):
             return
-        superseding = next((index for index, each in later if _same(each, value)), None)
-        if superseding is not None and any(_same(each, value) for each in earlier):
+        superseding = next((index for index, each in later if same(each, value)), None)
+        if superseding is not None and any(same(each, value) for each in earlier):
             found.doubtful.append((superseding, write._replace(says=_change(write))))
         elif superseding is not None:
             found.superseded.append(superseding)
-        elif any(_same(each, value) for each in earlier):
+        elif any(same(each, value) for each in earlier):
             found.missing.append(write._replace(says=_change(write)))
         else:
             found.differs.append(_otherwise(write, value))
@@ -490,7 +493,7 @@ class _Judge:
                 value = self.server.value(live, each.facet)
                 fresh = any(other.name == each.name and other.facet == "" for other in writes)
                 if value is not None and each.value != UNKNOWN and not fresh:
-                    yield _same(each.value, value)
+                    yield same(each.value, value)
 
 
 _ROWS = frozenset(("rows", "opaque", "call", "guard", "drop"))
@@ -499,7 +502,7 @@ _ROWS = frozenset(("rows", "opaque", "call", "guard", "drop"))
 AGAIN = frozenset(("acl", "comment", "owner", "default privileges"))
 """Parts that are written by statements which leave the same however often they run."""
 
-_FACETS = {
+FACETS = {
     "type": "type", "null": "NULL", "default": "default", "rls": "row level security", "columns": "columns",
     "body": "text", "unique": "uniqueness", "partial": "condition", "kind": "kind", "events": "events",
     "level": "level", "command": "command", "references": "reference", "routine": "function",
@@ -519,7 +522,7 @@ def _change(write: Write) -> str:
         case "body":
             return f"new text of {write.says}"
         case _:
-            return f"{_FACETS[write.facet]} {value} of {write.says}"
+            return f"{FACETS[write.facet]} {value} of {write.says}"
 
 
 def _otherwise(write: Write, live: str) -> str:
@@ -539,7 +542,7 @@ def _otherwise(write: Write, live: str) -> str:
             word = "unique" if write.facet == "unique" else "over some of the rows"
             return f"{write.says} is {'' if live == 'yes' else 'not '}{word} here, and {_is(value)} in the file"
         case _:
-            return f"{write.says}: {_FACETS[write.facet]} {live or 'none'} here, {value or 'none'} in the file"
+            return f"{write.says}: {FACETS[write.facet]} {live or 'none'} here, {value or 'none'} in the file"
 
 
 def _not(live: str) -> str:

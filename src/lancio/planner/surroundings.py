@@ -164,6 +164,7 @@ class Line:
     server_pid: int  # by the server
     local: bool  # by a socket or the loopback
     tls: bool = False
+    proved: bool = False  # through a pooler that keeps one server process for it
 
 
 @dataclass(frozen=True, slots=True)

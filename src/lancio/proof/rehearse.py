@@ -8,19 +8,20 @@ import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
 from psycopg import conninfo, sql
 
 from lancio.catalog import profile as profiles
+from lancio.errors import ServerError
 from lancio.executor import fingerprint, snapshot
 from lancio.planner.bind import Binder
 from lancio.planner.locks import MODES, spoken
 from lancio.planner.model import Lock
 from lancio.postgres import named_queries
-from lancio.proof import replay
+from lancio.proof import replay, scratch
 from lancio.proof.replay import Failed
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def start(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
     name = server.create()
     if not _has_state(connection):
         return Start(name, "an empty database")
-    dump, psql = _program(server, "pg_dump"), _program(server, "psql")
+    dump, psql = program(server, "pg_dump"), program(server, "psql")
     if dump is None or psql is None:
         note = (
             f"the schema of {target.display} is not there: neither the scratch server nor PATH has pg_dump and psql, "
@@ -108,14 +109,40 @@ def start(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
     if server.major != major:
         what = f"{target.display} runs PostgreSQL {major}, the scratch server {server.major}"
         notes.append(f"{what}: what differs between them is not rehearsed")
-    roles, refused = _copy_roles(server, connection)
+    roles, refused = copy_roles(server, connection)
     notes += refused + _copied(server, name, target, dump, psql)
     return Start(name, f"the schema of {target.display}, without rows", tuple(notes), tuple(roles))
 
 
-def _program(server: Scratch, name: str) -> str | None:
+def program(server: Scratch, name: str) -> str | None:
+    """The path of a client program: the scratch server's own, else that of PATH; None if there is none."""
     own = server.installation.tool(name) if server.installation is not None else None
     return str(own) if own is not None else shutil.which(name)
+
+
+def with_programs(server: Scratch) -> Scratch:
+    """The same server with client programs that are no older than it, where this machine has some beside PATH's.
+
+    pg_dump refuses a server that is newer than itself.
+    """
+    if server.installation is not None:
+        return server
+    found = shutil.which("pg_dump")
+    if found is not None:
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        version = re.search(r"\d+", said)
+        if version is not None and int(version[0]) >= server.major:
+            return server
+    try:
+        own = scratch.installation(os.environ)
+    except ServerError:
+        return server  # there are none, and whoever needs them says so
+    return replace(server, installation=own) if own.major >= server.major else server
+
+
+def programs_of(server: Scratch) -> dict[str, str]:
+    """The environment that the client programs need."""
+    return server.installation.environment() if server.installation else {"PATH": os.environ.get("PATH", "")}
 
 
 def _has_state(connection: psycopg.Connection[Any]) -> bool:
@@ -124,21 +151,21 @@ def _has_state(connection: psycopg.Connection[Any]) -> bool:
 
 def _copied(server: Scratch, name: str, target: Target, dump: str, psql: str) -> list[str]:
     """Copy the schema; what could not be copied comes back as sentences."""
-    programs = server.installation.environment() if server.installation else {"PATH": os.environ.get("PATH", "")}
+    programs = programs_of(server)
     there = conninfo.make_conninfo(server.conninfo, dbname=name)
-    dumped = _tool([dump, "--schema-only"], target.conninfo, programs)
+    dumped = tool([dump, "--schema-only"], target.conninfo, programs)
     if dumped.returncode:
         said = " ".join(dumped.stderr.split())[:400]
         return [target.redacted(f"the schema could not be copied, so the rehearsal begins empty: {said}")]
-    restored = _tool([psql, "-X", "-q"], there, programs, given=dumped.stdout)
+    restored = tool([psql, "-X", "-q"], there, programs, given=dumped.stdout)
     failed = [line.partition("ERROR:")[2].strip() for line in restored.stderr.splitlines() if "ERROR:" in line]
     return [f"not copied: {each}" for each in failed]
 
 
-def _tool(
+def tool(
     command: list[str], target: str, environ: dict[str, str], given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    # The password goes through the environment: a command line is there for everybody to read.
+    """Run a client program on a database; the password goes by the environment: anybody can read a command line."""
     parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(target).items()}
     libpq = {key: value for key, value in os.environ.items() if key.startswith("PG")}
     environment = libpq | environ | {"PGPASSWORD": parts.pop("password", libpq.get("PGPASSWORD", ""))}
@@ -154,7 +181,7 @@ def _tool(
     )
 
 
-def _copy_roles(server: Scratch, connection: psycopg.Connection[Any]) -> tuple[list[str], list[str]]:
+def copy_roles(server: Scratch, connection: psycopg.Connection[Any]) -> tuple[list[str], list[str]]:
     """Make the roles that the scratch server lacks: those that were made, and a sentence for each other one."""
     wanted = {row[0] for row in connection.execute(QUERIES["roles"].encode())}
     made, refused = [], []
@@ -357,8 +384,14 @@ def begun(server: Scratch, target: Target, connection: psycopg.Connection[Any]) 
         yield begin
     finally:
         server.drop(begin.name)
+        drop_roles(server, begin.roles)
+
+
+def drop_roles(server: Scratch, roles: Iterable[str]) -> None:
+    """Take away the roles that were made for a scratch database, once that is dropped."""
+    if roles:
         with psycopg.connect(server.conninfo, autocommit=True) as there:
-            for role in begin.roles:
+            for role in roles:
                 # What a file gave it elsewhere on that server keeps it there.
                 with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
                     there.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))

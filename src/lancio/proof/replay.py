@@ -36,7 +36,7 @@ SESSION = "-c client_min_messages=error -c statement_timeout=60s -c jit=off"
 UNSAFE_ENUM = "55P04"
 """A new enum value that is used in the transaction which made it."""
 
-_WITHOUT = frozenset(("CONCURRENTLY", "DETACH PARTITION CONCURRENTLY"))
+WITHOUT = frozenset(("CONCURRENTLY", "DETACH PARTITION CONCURRENTLY"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ def script(migration: Migration, ops: FileOps | None = None) -> Script:
     for statement in statements:
         if statement.control:
             text[statement.span.start : statement.span.end] = b" " * (statement.span.end - statement.span.start)
-        elif statement.alone in _WITHOUT:
+        elif statement.alone in WITHOUT:
             _blank_concurrently(text, statement)
     pieces = tuple(
         (each.span.start, bytes(text[each.span.start : each.span.end])) for each in statements if not each.control
     )
-    together = not any(each.alone and each.alone not in _WITHOUT for each in statements)
+    together = not any(each.alone and each.alone not in WITHOUT for each in statements)
     # Where only comments and semicolons would be left, nothing is sent.
     return Script(migration.name, migration.digest, bytes(text) if pieces else b"", pieces, together)
 

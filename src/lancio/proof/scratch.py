@@ -20,7 +20,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from lancio import embedded, postgres, settings
-from lancio.errors import ServerError
+from lancio.errors import EmbeddedError, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +30,9 @@ PREFIX = "lancio_scratch_"
 
 STRATEGY_SINCE = 15
 """The major version from which CREATE DATABASE can copy through the log, without a checkpoint at both ends."""
+
+JIT_SINCE = 11
+"""The major version from which there is a setting jit, which sessions on scratch databases switch off."""
 
 _FOLDER = "lancio-scratch-"
 _QUICK = {
@@ -105,6 +108,8 @@ class Scratch:
     @contextlib.contextmanager
     def connect(self, name: str, options: str = "") -> Iterator[psycopg.Connection[Any]]:
         """A session in autocommit mode on a database made here."""
+        if self.major < JIT_SINCE:
+            options = options.replace("-c jit=off", "")
         target = conninfo.make_conninfo(self.conninfo, dbname=name, **({"options": options} if options else {}))
         connection = psycopg.connect(target, autocommit=True, prepare_threshold=None)
         try:
@@ -126,8 +131,17 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> Iterator[Scratch]:
+def server(
+    url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    major: int | None = None,
+    exact: bool = True,
+) -> Iterator[Scratch]:
     """A scratch server: the one that `url` names, or one started for this and removed at the end.
+
+    One of our own is of that `major` version, if one is asked; another one does where this machine lacks it, unless
+    that has to be `exact`. Of a given one it is the caller's to look.
 
     At the end, also after Ctrl-C, every database that was made is dropped.
 
@@ -136,14 +150,14 @@ def server(url: str | None = None, environ: Mapping[str, str] | None = None) -> 
         ServerError: nobody answers there, or no PostgreSQL can be started here.
     """
     with contextlib.ExitStack() as stack:
-        own = _own(os.environ if environ is None else environ)
+        own = _own(os.environ if environ is None else environ, major, exact=exact)
         scratch = stack.enter_context(own) if url is None else at(url)
         try:
             yield scratch
         except psycopg.Error as error:
             raise postgres.interrupted(postgres.resolve(scratch.conninfo), error) from error
         finally:
-            with _undisturbed():
+            with undisturbed():
                 scratch.clear()
 
 
@@ -156,7 +170,7 @@ def version_of(url: str | None = None, environ: Mapping[str, str] | None = None)
     """
     environ = os.environ if environ is None else environ
     if url is None:
-        return _installation(environ).version
+        return installation(environ).version
     with contextlib.closing(postgres.connect(postgres.resolve(url))) as connection:
         return str(connection.info.parameter_status("server_version"))
 
@@ -176,10 +190,10 @@ def at(url: str, family: str = "") -> Scratch:
 
 
 @contextlib.contextmanager
-def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
+def _own(environ: Mapping[str, str], major: int | None, *, exact: bool) -> Iterator[Scratch]:
     account = _account()
     _sweep()
-    installation = _installation(environ)
+    found = installation(environ, major, exact=exact)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=_place(environ)))
     except OSError as error:
@@ -193,11 +207,9 @@ def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
         if account is not None:
             os.chown(folder, account.uid, account.gid)
         password = secrets.token_urlsafe(24)
-        embedded.initialise(
-            installation, data, account=account, superuser=embedded.SUPERUSER, password=password, sync=False
-        )
+        embedded.initialise(found, data, account=account, superuser=embedded.SUPERUSER, password=password, sync=False)
         running = embedded.launch(
-            installation,
+            found,
             data,
             sockets=embedded.socket_folder(folder / "run", account),
             log=folder / "log",
@@ -219,9 +231,9 @@ def _own(environ: Mapping[str, str]) -> Iterator[Scratch]:
         )
         with psycopg.connect(target, autocommit=True) as connection:
             version = connection.info.server_version
-        yield Scratch(target, f"a scratch PostgreSQL {installation.version}", version, installation=installation)
+        yield Scratch(target, f"a scratch PostgreSQL {found.version}", version, installation=found)
     finally:
-        with _undisturbed():
+        with undisturbed():
             _remove(folder)
 
 
@@ -229,8 +241,13 @@ def _account() -> embedded.Account | None:
     return embedded.ordinary_account() if os.geteuid() == 0 else None
 
 
-def _installation(environ: Mapping[str, str]) -> embedded.Installation:
-    """The programs of a server of our own, unpacked beside the embedded server's."""
+def installation(environ: Mapping[str, str], major: int | None = None, *, exact: bool = True) -> embedded.Installation:
+    """The programs of a server of our own, unpacked beside the embedded server's; of that major version, if asked.
+
+    Raises:
+        EmbeddedError: there are none.
+        ServerError: they cannot be unpacked.
+    """
     account = _account()
     programs = settings.home(environ)
     try:
@@ -241,7 +258,18 @@ def _installation(environ: Mapping[str, str]) -> embedded.Installation:
             cause=f"{error.filename}: {error.strerror}.",
             remedy="Let LANCIO_HOME name a folder that you may write to, or name a server by --scratch.",
         ) from error
-    return embedded.choose_installation(environ, programs, account, None)
+    try:
+        return embedded.choose_installation(environ, programs, account, major)
+    except EmbeddedError as error:
+        if major is None:
+            raise
+        if not exact:
+            return embedded.choose_installation(environ, programs, account, None)
+        raise EmbeddedError(
+            f"no PostgreSQL {major} can be started here as a scratch server",
+            cause=error.cause,
+            remedy="Name a server of that version by --scratch, or its programs by LANCIO_PGBIN.",
+        ) from error
 
 
 def _place(environ: Mapping[str, str]) -> Path | None:
@@ -272,15 +300,16 @@ def _remove(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No second Ctrl-C between here and the end: a half-finished cleaning would leave databases behind."""
+def undisturbed() -> Iterator[None]:
+    """No second Ctrl-C or kill between here and the end: a half-finished cleaning would leave databases behind."""
     import signal
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

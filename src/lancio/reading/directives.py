@@ -27,7 +27,7 @@ _YOYO = re.compile(r"--\s*depends:\s*(.+)$")
 _SIGNS = (b"lancio:", b"requires:", b"depends:")
 
 WORDS = frozenset(("requires", "wants", "creates", "after", "verify", "verify-once", "duration", "impact", "after-run",
-                   "risk", "allow"))  # fmt: skip
+                   "risk", "allow", "no-transaction", "repeatable", "replaces"))  # fmt: skip
 
 FOREIGN = {"sqitch": "-- requires:", "yoyo": "-- depends:"}
 """The words of directives that other tools' comments become, and how those are written."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lancio.errors import SourceError
-from lancio.reading import cache, layouts, markers, placeholders, source
+from lancio.reading import cache, headers, layouts, markers, placeholders, source
 from lancio.reading.garbage import without_collecting
 from lancio.reading.source import Down, Folder, Migration
 
@@ -161,6 +161,8 @@ def _said(each: Migration) -> dict[str, Any]:
         "identity": each.identity,
         "_parts": each.source is not None or each.filled is not None,
         "_down": each.down.name if each.down is not None else None,
+        "repeatable": each.repeatable,
+        "replaces": each.replaces,
     }
 
 
@@ -205,10 +207,15 @@ def _found(notes: Notes, path: Path, whole: _Whole, now: int) -> tuple[Folder, b
     again: dict[str, Migration] = {}
     for name, seen in changed.items():
         text = source.read_text(path, name)
-        if not _plain(text, layout):
-            return None
         before = Kept(path, said[name], whole)
-        again[name] = Migration(name, before.path, text, before.number, before.down, before.transaction, before.after)
+        header = headers.read(text)
+        moved = header.replaces != before.replaces or (header.repeatable != before.repeatable and layout != "flyway")
+        if moved or header.repeatable > before.repeatable or not _plain(text, layout):
+            return None
+        again[name] = Migration(
+            name, before.path, text, before.number, before.down, before.transaction, before.after,
+            repeatable=before.repeatable, replaces=before.replaces,
+        )  # fmt: skip
         notes.files[name] = (now, seen)
         said[name] = _said(again[name])
     migrations = tuple(again.get(name) or Kept(path, each, whole) for name, each in said.items())

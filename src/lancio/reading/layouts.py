@@ -69,6 +69,7 @@ class Entry:
     transaction: bool = True
     after: tuple[After, ...] = ()
     raw: bool = False  # its places are not to be filled
+    repeatable: bool = False  # it runs again whenever it changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +375,7 @@ def _flyway(found: Found, claimed: list[str]) -> Arranged:
                 )
             into[version] = file
     order = [(file, undo.get(version, "")) for version, file in sorted(versions.items())]
+    repeatable = {file for _, file in again}
     order += [(file, "") for _, file in sorted(again)]
     entries = []
     for file, down in order:
@@ -384,6 +386,7 @@ def _flyway(found: Found, claimed: list[str]) -> Arranged:
                 down=down,
                 transaction=settings.get("executeintransaction") != "false",
                 raw=settings.get("placeholderreplacement") == "false",
+                repeatable=file in repeatable,
             )
         )
     elsewhere = [

@@ -252,10 +252,14 @@ def alone(statement: RawStatement) -> str:
             definition = command.get("def", {}).get("PartitionCmd", {})
             if command.get("subtype") == "AT_DetachPartition" and definition.get("concurrent"):
                 return "DETACH PARTITION CONCURRENTLY"
+    if node == "ClusterStmt" and "relation" not in fields:
+        return "CLUSTER of all tables"
+    if node == "AlterDatabaseStmt" and tree.option(fields.get("options"), "tablespace"):
+        return "ALTER DATABASE SET TABLESPACE"
     if node == "DiscardStmt" and fields.get("target") == "DISCARD_ALL":
         return "DISCARD ALL"
-    if node == "CreateSubscriptionStmt":
-        return "CREATE SUBSCRIPTION"
+    if node in ("CreateSubscriptionStmt", "DropSubscriptionStmt"):
+        return "CREATE SUBSCRIPTION" if node == "CreateSubscriptionStmt" else "DROP SUBSCRIPTION"
     return ""
 
 

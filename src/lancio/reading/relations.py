@@ -102,12 +102,14 @@ def _column(reader: Reader, fields: Tree) -> Column:
 
 
 def _has_default(fields: Tree) -> bool:
-    """Whether a column gets a default; DEFAULT NULL is none, and PostgreSQL keeps none."""
+    """Whether a column gets a default; DEFAULT NULL is none, and neither is NULL::text, as pg_dump writes it."""
     defaults = (each.get("Constraint", {}) for each in fields.get("constraints", ()))
-    return any(
-        each.get("contype") == "CONSTR_DEFAULT" and not each.get("raw_expr", {}).get("A_Const", {}).get("isnull")
-        for each in defaults
-    )
+    return any(each.get("contype") == "CONSTR_DEFAULT" and not _null(each.get("raw_expr", {})) for each in defaults)
+
+
+def _null(expression: Tree) -> bool:
+    cast = expression.get("TypeCast", {}).get("arg", expression)
+    return bool(cast.get("A_Const", {}).get("isnull"))
 
 
 def _primary_key(elements: list[tuple[str, Tree]]) -> tuple[str, ...]:

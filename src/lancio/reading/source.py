@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lancio.errors import SourceError
-from lancio.reading import layouts, markers, placeholders
+from lancio.reading import headers, layouts, markers, placeholders
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Migration:
     the SHA-256 of the text; `checksum` that of its tokens alone, so that comments, white space and line ends may
     change after it was applied. `transaction` is unset where the file asks another tool for none. `filled` knows
     where the bytes of the text stand in the file, and `source` is all of the file, where that is not the text.
+    A `repeatable` one runs behind all others, and again whenever its checksum changes; `replaces` are files that it
+    stands for, each with the checksum that it had.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Migration:
     after: tuple[After, ...] = ()
     source: bytes | None = field(default=None, repr=False)
     filled: Filled | None = field(default=None, repr=False)
+    repeatable: bool = False
+    replaces: tuple[tuple[str, str], ...] = ()
 
     def written(self, at: int) -> tuple[bytes, int]:
         """The bytes of the file, and the place in them of a byte of the text."""
@@ -66,7 +70,8 @@ class Migration:
         down = self.down.name if self.down is not None else None
         filled = self.filled.pieces if self.filled is not None else None
         written = hashlib.sha256(self.source).hexdigest() if self.source is not None else ""
-        return repr((self.name, self.number, self.transaction, self.after, down, filled, written, self.digest))
+        said = (self.name, self.number, self.transaction, self.after, down, filled, written, self.digest)
+        return repr((*said, "repeatable") if self.repeatable else said)
 
     @cached_property
     def checksum(self) -> str:
@@ -76,14 +81,19 @@ class Migration:
         system is the same body. PostgreSQL's own fingerprint of a statement would not do: it takes DEFAULT 1 and
         DEFAULT 2 for the same.
         """
-        digest = hashlib.sha256()
-        for token in lexer.tokens(self.text):
-            if token.kind not in lexer.BLANK:
-                piece = self.text[token.start : token.end]
-                piece = lexer.joined(piece) if token.kind == "string" else piece
-                digest.update(piece.replace(b"\r\n", b"\n"))
-                digest.update(b"\0")
-        return digest.hexdigest()
+        return checksum(self.text)
+
+
+def checksum(text: bytes) -> str:
+    """SHA-256 of a text's tokens, in hex; line ends inside of strings are taken for one another."""
+    digest = hashlib.sha256()
+    for token in lexer.tokens(text):
+        if token.kind not in lexer.BLANK:
+            piece = text[token.start : token.end]
+            piece = lexer.joined(piece) if token.kind == "string" else piece
+            digest.update(piece.replace(b"\r\n", b"\n"))
+            digest.update(b"\0")
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,8 @@ class Folder:
         """Files whose names put them in an order, group after group; inside a group nothing but the graph does."""
         groups: list[list[Migration]] = []
         for migration in self.migrations:
-            if groups and groups[-1][-1].number == migration.number and not self.ordered:
+            free = not (self.ordered or migration.repeatable)  # those that run again keep the order of their names
+            if groups and groups[-1][-1].number == migration.number and free:
                 groups[-1].append(migration)
             else:
                 groups.append([migration])
@@ -308,12 +319,35 @@ def _migrations(
                 entry.after,
                 None if text == whole else whole,
                 filled,
+                entry.repeatable,
             )
         )
     if left:
         raise placeholders.unfilled(left)
     used = {gap.name for each in gaps.values() for gap, _ in each}
-    return tuple(migrations), tuple(sorted(variables.keys() - used))
+    return _placed(migrations), tuple(sorted(variables.keys() - used))
+
+
+def _placed(migrations: list[Migration]) -> tuple[Migration, ...]:
+    """The same, as the files themselves say: without those that another one stands for, the repeatable ones last."""
+    said = {each.name: headers.read(each.text) for each in migrations}
+    gone = {name for header in said.values() for name, _ in header.replaces}
+    found = [
+        replace(
+            each,
+            repeatable=each.repeatable or said[each.name].repeatable,
+            number=None if said[each.name].repeatable else each.number,
+            replaces=said[each.name].replaces,
+        )
+        if said[each.name] != headers.NOTHING
+        else each
+        for each in migrations
+        if each.name not in gone
+    ]
+    again = [each for each in found if each.repeatable]
+    declared = sorted((each for each in again if said[each.name].repeatable), key=lambda each: each.name)
+    by_layout = [each for each in again if not said[each.name].repeatable]
+    return (*(each for each in found if not each.repeatable), *by_layout, *declared)
 
 
 def _parted(entry: Entry, texts: _Texts, arranged: Arranged) -> markers.Parted:
@@ -327,6 +361,28 @@ def _down(entry: Entry, parted: markers.Parted, root: Path) -> Down | None:
     if entry.down:
         return Down(entry.down, root / entry.down)
     return None if parted.down is None else Down(entry.file, root / entry.file, parted.down)
+
+
+def down_part(folder: Folder, migration: Migration, variables: Mapping[str, str] | None = None) -> Migration | None:
+    """What takes a migration back, as a migration of its own; None where nobody wrote that.
+
+    Its places are filled as those of the part that goes up.
+
+    Raises:
+        SourceError: the file cannot be read, or nothing fills one of its places.
+    """
+    down = migration.down
+    if down is None:
+        return None
+    text = down.text if down.text is not None else read_text(folder.path, down.name)
+    gaps = placeholders.gaps(text, layouts.HABITS.get(folder.layout, placeholders.Habits()))
+    if not gaps:
+        return Migration(down.name, down.path, text, transaction=migration.transaction)
+    template = placeholders.Template(variables or {}, placeholders.proved([gaps]))
+    filled, left = placeholders.fill(text, gaps, template)
+    if left:
+        raise placeholders.unfilled([(down.name, text, gap) for gap in left])
+    return Migration(down.name, down.path, filled.text, transaction=migration.transaction, source=text, filled=filled)
 
 
 def _unreadable(name: str, error: OSError) -> SourceError:

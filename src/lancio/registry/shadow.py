@@ -3,7 +3,7 @@
 Shadow mode puts a policy on each of the 26 tables that has 007's predicate and lets every row pass all the same. Where
 the predicate does not hold, the statement is noted once: the role, the program, the statement's text without its
 literals, the table, and whether rows would be hidden from it or a written row refused. The context of 007 exists
-meanwhile, so that a program that is being prepared for it can set one. See docs/decisions/0008-shadow-mode.md.
+meanwhile, so that a program that is being prepared for it can set one. See docs/decisions/0013-shadow-mode.md.
 """
 
 from __future__ import annotations

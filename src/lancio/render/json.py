@@ -89,6 +89,8 @@ def state(state: FileState) -> dict[str, Any]:
         "because": state.because,
         "disagrees": list(state.disagrees),
         "origin": state.origin,
+        "again": state.again,
+        "begun": state.begun,
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lancio.planner import segments
 from lancio.planner.model import folded
 from lancio.planner.rows import identifier, literal
 from lancio.render.lines import clean, counted, listed, wrap
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lancio.planner.model import Check, FileFacts, Plan, Step
+    from lancio.planner.segments import Cut
     from lancio.reading.model import Statement
 
 CELLS = 100
+MAJOR = 18
 SHOWN = 12
 """So many locks and checks of a step are named in its comment."""
 
@@ -55,7 +58,7 @@ def script(plan: Plan, *, said: str, role: str | None, lock_timeout_ms: int, var
         *_session(role, lock_timeout_ms),
     ]
     for step in plan.steps:
-        lines += ["", *_head(step, len(plan.steps)), *_step(step.facts, role, read), *_fresh(role, lock_timeout_ms)]
+        lines += ["", *_head(step, len(plan.steps)), *_step(step, role, read), *_fresh(role, lock_timeout_ms)]
     return "\n".join([*lines, ""])
 
 
@@ -89,8 +92,12 @@ def _head(step: Step, of: int) -> list[str]:
     lines += _comment(f"verifies: {listed(checks, SHOWN) if checks else 'nothing'}")
     for word, text in (("impact", facts.impact), ("after the run", facts.after_run)):
         lines += _comment(f"{word}: {text}") if text else []
-    if facts.lone is not None:
-        lines += _comment("outside of a transaction: if it is cut off, drop the invalid index before you run it again")
+    cut = _cut(step)
+    if cut.apart:
+        lines += _comment(
+            f"segments: {counted(len(cut.segments), 'transaction')} or statements outside of one; where it ends in "
+            "the middle, those before stay: go on behind them by hand, and drop an index that was left invalid first"
+        )
     return [*lines, "-- " + "=" * (CELLS - 3)]
 
 
@@ -99,33 +106,77 @@ def _comment(text: str) -> list[str]:
     return wrap(clean(text), CELLS, first="-- ", rest="--   ")
 
 
-def _step(facts: FileFacts, role: str | None, read: list[str]) -> Iterator[str]:
-    if facts.lone is not None:
-        yield "SET lock_timeout = 0;"
-        yield _ended(facts.lone)
-        if facts.checks:
-            yield from ("BEGIN;", *_settle(role), *map(_verification, facts.checks), "COMMIT;")
+def _cut(step: Step) -> Cut:
+    return step.cut or segments.cut(step.facts, MAJOR)
+
+
+def _step(step: Step, role: str | None, read: list[str]) -> Iterator[str]:
+    facts, cut = step.facts, _cut(step)
+    if not cut.apart:
+        body = folded(facts.statements)
+        statements = facts.statements if body is None else body
+        own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
+        yield from _opened(facts, statements, own, read)
+        yield "SET CONSTRAINTS ALL IMMEDIATE;"
+        yield from _settle(role)
+        yield from map(_verification, facts.checks)
+        yield "COMMIT;"
         return
-    body = folded(facts.statements)
-    statements = facts.statements if body is None else body
-    own = next((each for each in facts.statements[:1] if each.control == "begin"), None)
+    left = {each.span.start for each in facts.statements}
+    for each in segments.whole(facts):
+        if step.begun and each.span.start not in left and segments.sets(each):
+            yield f"-- line {each.span.line} again, for the session"
+            yield _ended(each)
+    parts = [
+        each._replace(statements=tuple(one for one in each.statements if one.span.start in left))
+        for each in cut.segments
+    ]
+    parts = [each for each in parts if each.statements]
+    last = parts[-1] if parts and not parts[-1].alone else None
+    for segment in parts:
+        if not segment.alone:
+            yield from _opened(facts, segment.statements, segment.begin, read)
+            yield "SET CONSTRAINTS ALL IMMEDIATE;"
+            if segment is last:
+                yield from _settle(role)
+                yield from map(_verification, facts.checks)
+            yield "COMMIT;"
+            continue
+        statement = segment.statements[0]
+        waits = segments.what(statement).waits
+        yield f"-- line {statement.span.line}: outside of a transaction"
+        if waits:
+            yield r"SELECT pg_catalog.current_setting('lock_timeout') AS lancio_lock_timeout \gset"
+            yield "SET lock_timeout = 0;"
+        yield from _settings(facts, read, local=False)
+        yield _ended(statement)
+        if waits:
+            yield "SET lock_timeout = :'lancio_lock_timeout';"
+    if last is None and facts.checks:
+        yield from ("BEGIN;", *_settle(role), *map(_verification, facts.checks), "COMMIT;")
+
+
+def _opened(
+    facts: FileFacts, statements: tuple[Statement, ...], own: Statement | None, read: list[str]
+) -> Iterator[str]:
+    """From BEGIN to the last statement of a transaction."""
     yield _ended(own) if own is not None else "BEGIN;"
     early = next((at for at, each in enumerate(statements) if not _EARLY.match(each.sql)), len(statements))
     yield from map(_ended, statements[:early])
+    yield from _settings(facts, read, local=True)
+    for each in statements[early:]:
+        yield f"-- line {each.span.line}"
+        yield _ended(each)
+
+
+def _settings(facts: FileFacts, read: list[str], *, local: bool) -> Iterator[str]:
     for name in read:
         if name in facts.settings:
             variable = _variable(name)
             yield rf"\if :{{?{variable}}}"
-            value = f"pg_catalog.set_config({literal(name)}, :'{variable}', true)"
+            value = f"pg_catalog.set_config({literal(name)}, :'{variable}', {'true' if local else 'false'})"
             yield f"SELECT {value} IS NOT NULL AS {variable}_is_set;"
             yield r"\endif"
-    for each in statements[early:]:
-        yield f"-- line {each.span.line}"
-        yield _ended(each)
-    yield "SET CONSTRAINTS ALL IMMEDIATE;"
-    yield from _settle(role)
-    yield from map(_verification, facts.checks)
-    yield "COMMIT;"
 
 
 def _settle(role: str | None) -> list[str]:

@@ -28,13 +28,15 @@ def table(states: Sequence[FileState], cells: int) -> str:
         return ""
     lines = heading("FILES", cells)
     for state in states:
-        said: list[str] = [state.state]
+        said: list[str] = ["changed, runs again" if state.again else state.state]
         if state.recorded:
             origin = "" if state.origin in ("", "lancio") else f" (adopted: {state.origin})"
             said.append(f"in the ledger{origin}")
         if state.edited:
             said.append("EDITED since")
         lines += wrap(f"{state.name}: {', '.join(said)}", cells, first=f"  {MARKS[state.state]} ")
+        if state.begun:
+            lines += _line(f"begun: {state.begun}", cells)
         if state.missing:
             lines += _line(f"missing: {listed(state.missing, SHOWN)}", cells)
         for each in state.differs[:SHOWN]:

@@ -11,7 +11,7 @@ from lancio.render.outline import outline, short
 from lancio.render.words import creates, noun, risk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from lancio.planner.model import Graph
     from lancio.render.outline import Box, Link, Outline
@@ -72,10 +72,12 @@ def graph(
     center: Collection[str] = (),
     all_edges: bool = False,
     unfold: bool = False,
+    classes: Mapping[str, str] | None = None,
 ) -> str:
     """One SVG document: what is needed on the left, what needs it on the right.
 
-    `only` draws these files alone, `center` marks some; `all_edges` and `unfold` are the outline's.
+    `only` draws these files alone, `center` marks some; `all_edges` and `unfold` are the outline's. `classes` gives a
+    file's box a class, which the page that holds the picture colours; a box of several files gets it if all have it.
     """
     shown = outline(graph, only=only, keep=center, all_edges=all_edges, unfold=unfold)
     labels = [_label(box) for box in shown.boxes]
@@ -101,7 +103,7 @@ def graph(
     for link, points in zip(shown.links, placed.lines, strict=True):
         lines.append(_line(link, points))
     for box, label, its_size, corner in zip(shown.boxes, labels, sizes, placed.corners, strict=True):
-        lines.append(_box(graph, box, label, its_size, corner, center))
+        lines.append(_box(graph, box, label, its_size, corner, center, classes or {}))
     return "\n".join([*lines, "</g>", "</svg>"]) + "\n"
 
 
@@ -132,7 +134,13 @@ def _short(name: str) -> str:
 
 
 def _box(
-    graph: Graph, box: Box, label: list[str], size: tuple[float, float], corner: layout.Point, center: Collection[str]
+    graph: Graph,
+    box: Box,
+    label: list[str],
+    size: tuple[float, float],
+    corner: layout.Point,
+    center: Collection[str],
+    given: Mapping[str, str],
 ) -> str:
     facts = [graph.file(name) for name in box.files]
     classes = ["box"]
@@ -142,6 +150,8 @@ def _box(
         classes.append("center")
     if any(each.opaque for each in facts):
         classes.append("blind")
+    if len(its := {given.get(name, "") for name in box.files}) == 1:
+        classes += [each for each in its if each]
     if len(facts) == 1:
         made = creates(facts[0])
         told = [facts[0].name, *(f"creates {each}" for each in made[:TOLD])]

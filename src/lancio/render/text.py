@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lancio.errors import LancioError
     from lancio.planner.checklist import Line
     from lancio.planner.diagnosis import Diagnosis
-    from lancio.planner.model import Because, Edge, FileFacts, FileState, Finding, Graph, Missing, Plan
+    from lancio.planner.model import Because, Edge, FileFacts, FileState, Finding, Graph, Missing, Plan, Step
     from lancio.registry.state import State
 
 EVERY_PAIR = 4
@@ -83,7 +83,9 @@ def plan(plan: Plan, cells: int) -> str:
     for step in plan.steps:
         facts = step.facts
         lines += wrap(facts.name, cells, first=f"{step.position:>3}. ")
-        if missing := partly.get(facts.name):
+        if step.begun:
+            lines += wrap(f"begun by an earlier run: {step.begun}", cells, first="     ")
+        elif missing := partly.get(facts.name):
             lines += wrap(f"partly applied here, missing: {listed(missing, 8)}", cells, first="     ")
             whole = facts.ops.statements if facts.ops is not None else facts.statements
             if len(facts.statements) < len(whole):
@@ -91,6 +93,7 @@ def plan(plan: Plan, cells: int) -> str:
                 lines += wrap(f"of its statements only those of line {said} run", cells, first="     ")
         lines += wrap(f"risk {risk(facts)}", cells, first="     ")
         lines += wrap(f"duration {duration(facts, step)}", cells, first="     ")
+        lines += segments_of(step, cells)
         behind = [steps.short(edge.needs) for edge in plan.graph.needs(facts.name) if hard(edge)]
         if behind:
             lines += wrap(f"after {listed(list(dict.fromkeys(behind)))}", cells, first="     ")
@@ -102,6 +105,23 @@ def plan(plan: Plan, cells: int) -> str:
     lines += wrap(f"{total}{rest}.", cells)
     lines += _findings(plan.findings, cells)
     return joined(lines)
+
+
+def segments_of(step: Step, cells: int) -> list[str]:
+    """What of a step commits together, and what stays where it ends in the middle; nothing for one transaction."""
+    if step.cut is None or not step.cut.apart:
+        return []
+    left = {each.span.start for each in step.facts.statements}
+    said = []
+    for segment in step.cut.segments:
+        lines = [f"{each.span.line}" for each in segment.statements if each.span.start in left]
+        if lines:
+            where = f"line {lines[0]}" if len(lines) == 1 else f"lines {lines[0]}-{lines[-1]}"
+            said.append(f"{where} {f'alone ({segment.alone})' if segment.alone else 'one transaction'}")
+    if not said:
+        return wrap("all its statements ran: its verification and its ledger row are left", cells, first="     ")
+    found = wrap(f"not one transaction: {listed(said, 8)}", cells, first="     ")
+    return found + wrap("where it ends in the middle, those before stay and the next run goes on", cells, first="     ")
 
 
 def preflight(plan: Plan, cells: int, *, server: str = "", unfold: bool = False) -> str:
@@ -118,6 +138,10 @@ def preflight(plan: Plan, cells: int, *, server: str = "", unfold: bool = False)
     wants = {service.variable: is_set for service, is_set in plan.wants}
     if plan.items:
         lines += groups.groups(plan, steps, cells, unfold=unfold)
+    for step in plan.steps:
+        if parts := segments_of(step, cells):
+            begun = f"; begun: {step.begun}" if step.begun else ""
+            lines += [*wrap(f"{step.facts.name}{begun}", cells, first="  · "), *parts, ""]
     for step in plan.steps if not plan.items else ():
         facts = step.facts
         lines += wrap(steps.title(facts.name), cells)

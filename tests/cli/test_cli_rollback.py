@@ -1,0 +1,228 @@
+"""`lancio rollback` as a user has it: shown, refused, agreed to, run, and run again."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lancio.cli import main
+from lancio.cli.terminal import Terminal
+from lancio.executor import fingerprint
+from servers import run_psql
+
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
+
+
+def lancio(url: str, *words: str) -> tuple[int, str, str]:
+    if words[0] == "rollback" and not {"--no-rehearsal", "--scratch"} & set(words):
+        words = (*words, "--scratch", url)  # a server that runs already: a second one takes seconds to make
+    return alone(url, *words)
+
+
+def alone(url: str, *words: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    status = main.run([*words, "--database", url], Terminal(out, err, {}))
+    return status, out.getvalue(), err.getvalue()
+
+
+def said(text: str) -> str:
+    return " ".join(text.split())
+
+
+def printed(url: str) -> fingerprint.Fingerprint:
+    with psycopg.connect(url) as connection:
+        return fingerprint.take(connection)
+
+
+def execute(url: str, sql: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture
+def story(tmp_path: Path, database: str) -> str:
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "001_t.sql").write_text("CREATE TABLE t (id serial PRIMARY KEY, name text NOT NULL UNIQUE);")
+    (folder / "002_seed.sql").write_text("INSERT INTO t (name) VALUES ('seed');")
+    (folder / "003_mail.sql").write_text("ALTER TABLE t ADD COLUMN mail text; CREATE VIEW v AS SELECT mail FROM t;")
+    (folder / "004_u.sql").write_text("CREATE TABLE u (id integer);")
+    assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
+    return str(folder)
+
+
+def test_a_rollback_shows_what_is_lost_asks_and_apply_makes_all_as_before(story, database):
+    before = printed(database)
+    execute(database, "INSERT INTO t (name, mail) VALUES ('a', 'a@b'), ('b', NULL)")
+    status, out, _ = lancio(database, "rollback", story, "--to", "002_seed.sql", "--dry-run")
+    assert status == 0
+    assert "Rehearsed on" in said(out)
+    assert "the catalog's fingerprint came back" in said(out)
+    assert "1 value of column public.t.mail" in said(out)
+    assert "1 table or column without any" in said(out)
+    status, out, err = lancio(database, "rollback", story, "--to", "002_seed.sql")
+    assert status == 3
+    assert "rows would be lost" in err
+    assert printed(database).hash == before.hash
+    status, out, _ = lancio(database, "rollback", story, "--to", "002_seed.sql", "--yes")
+    assert status == 0
+    assert "2 steps taken back" in out
+    assert execute(database, "SELECT count(*) FROM t") == [(3,)]
+    status, out, _ = lancio(database, "status", story)
+    assert "004_u.sql" in out
+    assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
+    assert printed(database).hash == before.hash
+
+
+def test_without_a_word_the_last_step_goes_and_nothing_is_asked_where_nothing_is_lost(story, database):
+    status, out, _ = alone(database, "rollback", story)
+    assert status == 0
+    assert "a scratch PostgreSQL" in said(out)
+    assert "DATA LOSS: none" in out
+    assert execute(database, "SELECT to_regclass('u') IS NULL") == [(True,)]
+
+
+def test_a_step_that_others_hang_on_is_refused_with_their_names_or_takes_them_along(story, database):
+    status, _, err = lancio(database, "rollback", story, "001_t.sql", "--yes")
+    assert status == 3
+    assert "003_mail.sql hangs on 001_t.sql because of" in said(err)
+    assert "--with-dependents" in err
+    status, out, err = lancio(database, "rollback", story, "001_t.sql", "--with-dependents", "--yes")
+    assert status == 0, err
+    assert execute(database, "SELECT to_regclass('t') IS NULL, to_regclass('u') IS NOT NULL") == [(True, True)]
+    assert "lancio apply" in out
+    assert "--only 001_t.sql" in out
+
+
+def test_what_nothing_brings_back_is_refused_and_what_is_behind_it_can_go_alone(story, database):
+    Path(story, "005_drop.sql").write_text("DROP VIEW v; ALTER TABLE t DROP COLUMN mail;")
+    Path(story, "006_w.sql").write_text("CREATE TABLE w (id integer);")
+    assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
+    status, out, _ = lancio(database, "rollback", story, "--last", "2", "--yes")
+    assert status == 3
+    assert "it drops column public.t.mail, whose values are in no file" in said(out)
+    assert "lancio restore" in out
+    assert "--to 005_drop.sql" in out
+    assert lancio(database, "rollback", story, "--to", "005_drop.sql", "--yes")[0] == 0
+    status, out, _ = lancio(database, "rollback", story, "--json", "--dry-run")
+    document = json.loads(out)
+    assert status == 3
+    assert not document["go"]
+    assert document["steps"][0]["refused"]
+
+
+def test_the_json_of_a_run_is_one_line_an_event(story, database):
+    status, out, _ = lancio(database, "rollback", story, "--last", "2", "--yes", "--json")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [each["event"] for each in events] == ["step-rolled-back", "step-rolled-back", "rolled-back"]
+    assert events[0]["migration"] == "004_u.sql"
+    document = json.loads(lancio(database, "rollback", story, "--all", "--dry-run", "--json")[1])
+    assert {(row["table"], row["rows"]) for row in document["data_loss"]} == {("public.t", 1)}
+
+
+def test_the_script_does_with_psql_what_the_command_does(story, database):
+    start = printed(database)
+    status, out, _ = lancio(database, "rollback", story, "--all", "--script")
+    assert status == 0
+    assert "CASCADE" not in out
+    ran = run_psql(database, sql=out)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert printed(database).facts != start.facts
+    assert execute(database, "SELECT to_regclass('t') IS NULL") == [(True,)]
+    assert "001_t.sql" in lancio(database, "plan", story)[1]
+    assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
+    assert printed(database).hash == start.hash
+
+
+def test_an_edited_file_is_not_taken_back(story, database):
+    Path(story, "004_u.sql").write_text("CREATE TABLE u (id bigint);")
+    status, _, err = lancio(database, "rollback", story, "--yes")
+    assert status == 3
+    assert "was changed after it was applied" in err
+
+
+def test_without_a_rehearsal_only_what_people_wrote_runs(story, database):
+    status, out, _ = lancio(database, "rollback", story, "--no-rehearsal", "--yes")
+    assert status == 3
+    assert "nobody wrote what takes it back" in said(out)
+    Path(story, "004_u.rollback.sql").write_text("DROP TABLE u;")
+    status, _, err = lancio(database, "rollback", story, "--no-rehearsal")
+    assert status == 3
+    assert "what would be lost is not known" in err
+    assert lancio(database, "rollback", story, "--no-rehearsal", "--yes")[0] == 0
+    assert execute(database, "SELECT to_regclass('u') IS NULL") == [(True,)]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--last", "1", "--all"], "exclude each other"),
+        (["--script", "--json"], "both given"),
+        (["nothing.sql"], "there is no file nothing.sql"),
+        (["--no-rehearsal", "--scratch", "x"], "go with the rehearsal"),
+        (["--before", "/nowhere.sql"], "cannot be read"),
+        (["--last", "0"], "0"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused(story, database, words, expected):
+    status, out, err = lancio(database, "rollback", story, *words)
+    assert status in (1, 2)
+    assert expected in said(out + err)
+
+
+def test_a_database_without_a_ledger_is_sent_to_adopt(tmp_path, database):
+    (tmp_path / "1.sql").write_text("CREATE TABLE t (id integer);")
+    status, _, err = lancio(database, "rollback", str(tmp_path), "--yes")
+    assert status == 2
+    assert "lancio adopt" in err
+
+
+def test_what_was_there_before_the_first_file_comes_from_a_preamble(tmp_path, database):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    execute(database, "CREATE TABLE other (id integer PRIMARY KEY)")
+    (folder / "1.sql").write_text("CREATE TABLE t (id integer REFERENCES other);")
+    assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
+    status, _, err = lancio(database, "rollback", str(folder), "--yes")
+    assert status == 1
+    assert "--before" in err
+    (tmp_path / "before.sql").write_text("CREATE TABLE other (id integer PRIMARY KEY);")
+    assert lancio(database, "rollback", str(folder), "--yes", "--before", str(tmp_path / "before.sql"))[0] == 0
+    assert execute(database, "SELECT to_regclass('t') IS NULL, to_regclass('other') IS NOT NULL") == [(True, True)]
+
+
+def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows_counted(database):
+    empty = printed(database)
+    assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0
+    document = json.loads(lancio(database, "rollback", "--platform", "--all", "--dry-run", "--json")[1])
+    counted = {row["table"]: row["rows"] for row in document["data_loss"]}
+    assert len(document["steps"]) == 8
+    assert counted["platform.databases"] == 2
+    assert counted["platform.organizations"] == counted["platform.projects"] == 1
+    status, _, err = lancio(database, "rollback", "--platform", "--all", "--yes")
+    assert status == 0, err
+    assert printed(database).hash == empty.hash
+    assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0
+
+
+def test_no_secret_of_a_row_is_shown(tmp_path, database):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "1.sql").write_text("CREATE TABLE t (name text, url text);")
+    (folder / "2.sql").write_text("INSERT INTO t (name, url) VALUES ('a', 'redis://:hunter2@cache:6379');")
+    assert lancio(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
+    status, out, err = lancio(database, "rollback", str(folder), "--dry-run")
+    assert status == 0
+    assert "1 row of public.t where" in said(out)
+    assert "hunter2" not in out + err
+    execute(database, "INSERT INTO t SELECT * FROM t")
+    status, out, err = lancio(database, "rollback", str(folder), "--yes")
+    assert status == 3
+    assert "2 rows of public.t are like the one that it made" in said(out)
+    assert "hunter2" not in out + err
