@@ -247,8 +247,8 @@ def unknown(key_id: int) -> KeyRefused:
     """The refusal for an envelope whose key is not there: a dump that was restored without its keys, for one."""
     return KeyRefused(
         f"data key {key_id} is not in this database",
-        cause="A secret is sealed with it. The dump was restored without platform.data_keys, the secret was copied from "
-        "another database, or this session may not see the organization that the key belongs to.",
+        cause="A secret is sealed with it. The dump was restored without platform.data_keys, the secret was copied "
+        "from another database, or this session may not see the organization that the key belongs to.",
         remedy="Restore the keys from their backup. What was sealed with the first single key is taken over with its "
         "file.",
         commands=("lancio keys restore keys.backup", "LANCIO_KEY_FILE=lancio.key lancio keys take-over"),

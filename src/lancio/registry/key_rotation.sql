@@ -1,0 +1,120 @@
+-- name: begin
+-- Rows that a policy hides would be left behind without a word: then it is an error instead.
+SET row_security = off;
+
+-- name: patience
+SELECT set_config('lock_timeout', %(wait)s, false);
+
+-- name: wrapped_otherwise
+SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state
+FROM platform.data_keys k
+WHERE k.wrapped IS NOT NULL AND k.kek_id <> %(kek_id)s AND NOT k.key_id = ANY (%(broken)s)
+ORDER BY k.key_id
+LIMIT %(batch)s
+FOR UPDATE SKIP LOCKED;
+
+-- name: wrap
+-- Only where it is still as it was read: somebody else may have wrapped or destroyed it.
+UPDATE platform.data_keys k
+SET wrapped = n.wrapped, kek_id = %(kek_id)s
+FROM unnest(%(ids)s::integer[], %(old)s::bytea[], %(new)s::bytea[]) AS n (key_id, old, wrapped)
+WHERE k.key_id = n.key_id AND k.wrapped = n.old;
+
+-- name: left_to_wrap
+SELECT count(*)
+FROM platform.data_keys k
+WHERE k.wrapped IS NOT NULL AND k.kek_id <> %(kek_id)s AND NOT k.key_id = ANY (%(broken)s);
+
+-- name: foreign_keks
+SELECT DISTINCT k.kek_id
+FROM platform.data_keys k
+WHERE k.wrapped IS NOT NULL AND NOT k.kek_id = ANY (%(here)s)
+ORDER BY 1;
+
+-- name: all_wrapped
+SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state
+FROM platform.data_keys k
+WHERE k.wrapped IS NOT NULL AND k.key_id > %(after)s
+ORDER BY k.key_id
+LIMIT 1000;
+
+-- name: organization
+SELECT o.id, o.slug, o.name FROM platform.organizations o WHERE o.id::text = %(named)s OR o.slug = %(named)s
+ORDER BY o.id::text = %(named)s DESC LIMIT 1;
+
+-- name: organizations_without_a_key
+SELECT o.id FROM platform.organizations o
+WHERE NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.organization_id = o.id AND k.state = 'active')
+ORDER BY o.id;
+
+-- name: keys_of
+SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state,
+       k.retired_at, extract(epoch FROM clock_timestamp() - k.retired_at)::float AS retired_for
+FROM platform.data_keys k
+WHERE k.organization_id = %(organization)s
+ORDER BY k.key_id;
+
+-- name: key
+SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state,
+       k.retired_at, extract(epoch FROM clock_timestamp() - k.retired_at)::float AS retired_for
+FROM platform.data_keys k
+WHERE k.key_id = %(key_id)s
+FOR UPDATE;
+
+-- name: retire
+UPDATE platform.data_keys SET state = 'retired', retired_at = clock_timestamp()
+WHERE key_id = %(key_id)s AND state = 'active'
+RETURNING key_id;
+
+-- name: destroy
+UPDATE platform.data_keys SET state = 'destroyed', wrapped = NULL, destroyed_at = clock_timestamp()
+WHERE key_id = ANY (%(ids)s) AND state <> 'destroyed'
+RETURNING key_id;
+
+-- name: databases_sealed_with
+SELECT d.id FROM platform.databases d
+WHERE (%(organization)s::uuid IS NULL OR d.organization_id = %(organization)s)
+  AND substring(d.connection_string_encrypted, 2, 4) = ANY (%(names)s);
+
+-- name: credentials_sealed_with
+SELECT c.id FROM platform.credentials c
+WHERE (%(organization)s::uuid IS NULL OR c.organization_id = %(organization)s)
+  AND substring(c.secret_encrypted, 2, 4) = ANY (%(names)s);
+
+-- name: databases_lock
+SELECT d.id, d.organization_id, d.connection_string_encrypted AS envelope, d.type, d.host, d.port
+FROM platform.databases d
+WHERE d.id = ANY (%(ids)s) AND substring(d.connection_string_encrypted, 2, 4) = ANY (%(names)s)
+ORDER BY d.id
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: databases_write
+UPDATE platform.databases d
+SET connection_string_encrypted = n.envelope, connection_string = n.shown
+FROM unnest(%(ids)s::uuid[], %(envelopes)s::bytea[], %(shown)s::text[]) AS n (id, envelope, shown)
+WHERE d.id = n.id;
+
+-- name: credentials_lock
+SELECT c.id, c.organization_id, c.secret_encrypted AS envelope, NULL::text AS type, NULL::text AS host, NULL::integer AS port
+FROM platform.credentials c
+WHERE c.id = ANY (%(ids)s) AND substring(c.secret_encrypted, 2, 4) = ANY (%(names)s)
+ORDER BY c.id
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: credentials_write
+UPDATE platform.credentials c
+SET secret_encrypted = n.envelope, key_id = n.key_id
+FROM unnest(%(ids)s::uuid[], %(envelopes)s::bytea[], %(key_ids)s::integer[]) AS n (id, envelope, key_id)
+WHERE c.id = n.id;
+
+-- name: sealed_count
+SELECT (SELECT count(*) FROM platform.databases d
+        WHERE (%(organization)s::uuid IS NULL OR d.organization_id = %(organization)s)
+          AND substring(d.connection_string_encrypted, 2, 4) = ANY (%(names)s)),
+       (SELECT count(*) FROM platform.credentials c
+        WHERE (%(organization)s::uuid IS NULL OR c.organization_id = %(organization)s)
+          AND substring(c.secret_encrypted, 2, 4) = ANY (%(names)s));
+
+-- name: audit
+INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type, target_id, after)
+VALUES (%(organization)s, 'system', %(action)s, 'data_key', %(target)s, %(after)s::jsonb);

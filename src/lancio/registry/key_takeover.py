@@ -1,0 +1,277 @@
+"""How do secrets from before organizations had keys become secrets like all others?
+
+Two kinds are taken over, while programs go on reading:
+
+- rows sealed with the first single key: its file is read once more, the key is kept wrapped like the others (so that
+  every row opens at every moment), and each row is sealed again with its organization's key;
+- copies in clear that an older 006 left, a `connection_string` or a `password`: they are sealed, and the table is
+  written anew at the end, since the old versions of its rows stay in its file until then.
+
+Nothing is lost: a `password` that is not the one in the connection string is sealed into platform.credentials, and so
+is the content of an envelope that says something else than the clear text beside it.
+
+Whatever was in clear stays in the write-ahead log, in backups, on standbys and in the free blocks of the disk: those
+secrets are to be changed where they are used.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
+from uuid import UUID, uuid4
+
+from psycopg.rows import class_row, namedtuple_row, tuple_row
+
+from lancio.postgres import named_queries
+from lancio.registry import data_keys, key_rotation, secrets
+from lancio.registry.data_keys import DataKeys, Stored
+from lancio.registry.key_encryption_key import check_value
+from lancio.registry.key_rotation import BATCH, PLACES, Progress, Tally
+from lancio.registry.secrets import Key, KeyRefused, SealBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import psycopg
+
+_QUERIES = named_queries("lancio.registry", "key_takeover.sql")
+_CREDENTIAL: Final = PLACES[1].column
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What there is to take over."""
+
+    single: int
+    """Secrets sealed with a first single key."""
+    plain: int
+    """Rows of platform.databases with something in clear."""
+    rewrite: bool
+    """Whether the table's file has, or may have, old versions of rows in clear."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was done."""
+
+    single: int = 0
+    plain: int = 0
+    kept: int = 0
+    """Second secrets of a row, sealed into platform.credentials."""
+    rewritten: bool = False
+    tally: Tally = field(default_factory=Tally)
+
+
+def outlook(connection: psycopg.Connection[Any], keys: DataKeys, single: Key | None) -> Outlook:
+    """What there is to take over; nothing is changed.
+
+    Raises:
+        KeyRefused: the number of the single key is that of an organization's key, or of another single one.
+    """
+    key_rotation.prepare(connection)
+    ids = _single_ids(connection, keys, single)
+    sealed = sum(key_rotation.sealed_with(connection, ids, None).values()) if ids else 0
+    plain = len(_plain(connection))
+    return Outlook(sealed, plain, plain > 0 or _due(connection))
+
+
+def take_over(
+    connection: psycopg.Connection[Any],
+    keys: DataKeys,
+    single: Key | None,
+    taken: Taken,
+    *,
+    batch: int = BATCH,
+    write_anew: bool = True,
+    waits: int = 120,
+) -> Iterator[Progress]:
+    """Seal with their organizations' keys what is sealed with the single one or not at all.
+
+    `taken` is filled as it goes. Without `write_anew` the table's file keeps the old versions; the next run that has it
+    writes it anew.
+
+    Raises:
+        KeyRefused: the number of the single key is taken, or a KEK is not at hand.
+        SealBroken: some secrets do not open; all others are done.
+        RotationRefused: the table could not be locked to be written anew; all else is done.
+    """
+    key_rotation.prepare(connection)
+    _register(connection, keys, single)
+    ids = _single_ids(connection, keys, single)
+    for place in PLACES if ids else ():
+        before = 0
+        for step in key_rotation.seal_again(connection, keys, place, ids, None, taken.tally, batch=batch):
+            taken.single += step.done - before
+            before = step.done
+            yield step
+    yield from _seal_plain(connection, keys, taken, batch)
+    if write_anew and _due(connection):
+        yield Progress("the table's file", 0, 1)
+        key_rotation.rewrite(connection, "platform.databases", waits=waits)
+        # The planner's statistics held values of the column, and their old versions are rows as well.
+        key_rotation.rewrite(connection, "pg_catalog.pg_statistic", waits=waits)
+        _note(connection, "keys.rewritten", {})
+        taken.rewritten = True
+        yield Progress("the table's file", 1, 1)
+    taken.tally.refuse()
+
+
+def _register(connection: psycopg.Connection[Any], keys: DataKeys, single: Key | None) -> None:
+    """Keep the single key wrapped, so that programs open with it what is not taken over yet."""
+    if single is None:
+        return
+    with connection.transaction():
+        stored = data_keys.one(connection, "by_id", key_id=single.id)
+        if stored is None:
+            data_keys.add(connection, keys.ring, single, None, state="retired")
+            key_rotation.audit(connection, "keys.register_single", single.id, None, {})
+            return
+    _same(stored, single)
+
+
+def _same(stored: Stored, single: Key) -> None:
+    if (
+        stored.organization_id is None
+        and stored.check_value is not None
+        and bytes(stored.check_value) == check_value(single)
+    ):
+        return
+    raise KeyRefused(
+        f"the number {single.id} of the single key belongs to another key here",
+        cause="What is sealed with the one could be taken for sealed with the other.",
+        remedy="Look whether LANCIO_KEY_FILE names the right file.",
+        commands=("lancio keys status",),
+    )
+
+
+def _single_ids(connection: psycopg.Connection[Any], keys: DataKeys, single: Key | None) -> list[int]:
+    with connection.cursor(row_factory=class_row(Stored)) as cursor:
+        found = cursor.execute(_QUERIES["single"]).fetchall()
+    for each in found:
+        each.open(keys.ring)
+    if single is not None and (stored := data_keys.one(connection, "by_id", key_id=single.id)) is not None:
+        _same(stored, single)
+    return sorted({each.key_id for each in found} | ({single.id} if single is not None else set()))
+
+
+def _plain(connection: psycopg.Connection[Any]) -> list[UUID]:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return [row for (row,) in cursor.execute(_QUERIES["plain"]).fetchall()]
+
+
+def _due(connection: psycopg.Connection[Any]) -> bool:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(_QUERIES["rewrite_due"]).fetchone()
+    return bool(found and found[0])
+
+
+def _seal_plain(
+    connection: psycopg.Connection[Any], keys: DataKeys, taken: Taken, batch: int
+) -> Iterator[Progress]:  # fmt: skip
+    while rows := [row for row in _plain(connection) if row not in taken.tally.unopened.get("databases", ())]:
+        if not _due(connection):
+            # Before the first is sealed: whoever goes on after a kill knows by it that the file is to be written anew.
+            _note(connection, "keys.take_over", {"rows": len(rows)})
+        before = taken.plain
+        for start in range(0, len(rows), batch):
+            with connection.transaction():
+                kept_before = taken.kept
+                try:
+                    done = _plain_batch(connection, keys, rows[start : start + batch], taken)
+                except BaseException:
+                    taken.kept = kept_before
+                    raise
+            taken.plain += done
+            yield Progress("rows in clear", taken.plain, before + len(rows))
+        if taken.plain == before:
+            time.sleep(0.05)  # all of them are held by others
+
+
+def _plain_batch(
+    connection: psycopg.Connection[Any], keys: DataKeys, ids: Sequence[UUID], taken: Taken
+) -> int:  # fmt: skip
+    locked: list[Any]
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        locked = list(cursor.execute(_QUERIES["plain_lock"], {"ids": list(ids)}))
+    sealed: list[tuple[UUID, bytes, str]] = []
+    for row in locked:
+        key = keys.active(connection, row.organization_id)
+        opened = _opened(connection, keys, row)
+        if opened is None and _is_sealed_form(row):
+            # A password beside a secret that cannot be opened: whether the two are one cannot be told.
+            taken.tally.add("databases", row.id)
+            continue
+        secret, second = merged(row, opened)
+        if second is not None:
+            _keep(connection, key, row, second)
+            taken.kept += 1
+        envelope = secrets.seal(secret, row_id=row.id, key=key)
+        sealed.append((row.id, envelope, secrets.sealed_form(envelope, row.type, row.host, row.port)))
+    if sealed:
+        rows, envelopes, shown = map(list, zip(*sealed, strict=True))
+        connection.execute(_QUERIES["plain_write"], {"ids": rows, "envelopes": envelopes, "shown": shown})
+    return len(sealed)
+
+
+def merged(row: Any, opened: str | None) -> tuple[str, str | None]:
+    """The secret of a row, and a second one that is not in it.
+
+    `row` has type, host, port, database, username, password and connection_string; `opened` is what its envelope says,
+    None where there is none of ours.
+    """
+    password = row.password or ""
+    address = secrets.display_form(row.type, row.host, row.port)
+    if _is_sealed_form(row):
+        assert opened is not None  # noqa: S101  asked before
+        text = opened
+    elif row.connection_string == address:
+        user = quote(row.username, safe="") if row.username else ""
+        place = address.removeprefix(f"{row.type}://")
+        name = f"/{quote(row.database, safe='')}" if row.database else ""
+        return f"{row.type}://{user}:{quote(password, safe='')}@{place}{name}", None
+    else:
+        text = row.connection_string
+        if opened is not None and opened != text:
+            return text, opened if not password or _has(text, password) else f"{opened}\n{password}"
+    return text, password if password and not _has(text, password) else None
+
+
+def _has(text: str, password: str) -> bool:
+    """Whether a connection string has this password in it, spelled as it is or percent-encoded."""
+    userinfo = text.partition("://")[2].rpartition("@")[0]
+    given = userinfo.partition(":")[2]
+    return password in (given, unquote(given))
+
+
+def _is_sealed_form(row: Any) -> bool:
+    return bool(row.connection_string.partition("://")[2].startswith("sealed:"))
+
+
+def _opened(connection: psycopg.Connection[Any], keys: DataKeys, row: Any) -> str | None:
+    """What the row's envelope says; None where there is none of ours that opens."""
+    if row.envelope is None:
+        return None
+    try:
+        key = keys.opening(connection, secrets.key_id_of(bytes(row.envelope)))
+        return secrets.open_sealed(bytes(row.envelope), row_id=row.id, key=key).reveal()
+    except (SealBroken, KeyRefused):
+        return None  # made by something else: what stands beside it in clear is what programs have used
+
+
+def _keep(connection: psycopg.Connection[Any], key: Key, row: Any, second: str) -> None:
+    name = f"taken over from database {row.id}"
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(_QUERIES["kept_before"], {"project": row.project_id, "name": name}).fetchone()
+    assert found is not None  # noqa: S101  a count
+    own = uuid4()
+    envelope = secrets.seal(second, row_id=own, key=key, column=_CREDENTIAL)
+    values = {"id": own, "organization": row.organization_id, "project": row.project_id, "envelope": envelope}
+    numbered = name if not found[0] else f"{name} ({found[0] + 1})"
+    connection.execute(_QUERIES["keep"], {**values, "name": numbered, "key_id": key.id})
+
+
+def _note(connection: psycopg.Connection[Any], action: str, after: dict[str, object]) -> None:
+    connection.execute(_QUERIES["note"], {"action": action, "after": json.dumps(after)})
