@@ -1,11 +1,12 @@
 -- name: there
 SELECT to_regclass('platform.data_keys') IS NOT NULL;
 
--- name: active
--- settled: made by a transaction that is not this one, so that it cannot go with this one's ROLLBACK.
+-- name: of_organization
+-- The active one first. settled: made by a transaction that is not this one, so that it cannot go with its ROLLBACK.
 SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state, k.created_at < now() AS settled
 FROM platform.data_keys k
-WHERE k.organization_id = %(organization)s AND k.state = 'active';
+WHERE k.organization_id = %(organization)s AND k.state <> 'destroyed'
+ORDER BY k.state = 'active' DESC, k.key_id DESC;
 
 -- name: by_id
 SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state, k.created_at < now() AS settled
@@ -13,17 +14,16 @@ FROM platform.data_keys k
 WHERE k.key_id = %(key_id)s;
 
 -- name: next_id
-SELECT nextval('platform.data_keys_key_id_seq');
+SELECT platform.next_data_key_id();
 
 -- name: add
--- Of two that make an organization's first key at once, one waits for the other here and then adds nothing.
-INSERT INTO platform.data_keys (key_id, organization_id, wrapped, kek_id, check_value, state)
-VALUES (%(key_id)s, %(organization)s, %(wrapped)s, %(kek_id)s, %(check_value)s, %(state)s)
-ON CONFLICT DO NOTHING
-RETURNING key_id;
+-- Of two that make an organization's key at once, one waits for the other here and then adds nothing.
+SELECT platform.add_data_key(%(key_id)s, %(organization)s, %(wrapped)s, %(kek_id)s, %(check_value)s, %(replaces)s);
 
 -- name: kek_ids
--- One key for each key-encryption key, to try it.
+SELECT k.kek_id FROM platform.kek_ids() AS k (kek_id) ORDER BY 1;
+
+-- name: a_key_of_each_kek
 SELECT DISTINCT ON (k.kek_id)
        k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state, true AS settled
 FROM platform.data_keys k
@@ -32,3 +32,11 @@ ORDER BY k.kek_id, k.key_id;
 
 -- name: give
 SELECT set_config('lancio.key_id', %(key_id)s, true), set_config('lancio.key', %(key)s, true);
+
+-- name: read_connection_string
+SELECT s.envelope, s.shown, s.key_id, s.key_organization_id, s.wrapped, s.kek_id, s.check_value, s.key_state
+FROM platform.read_sealed_connection_string(%(id)s) s;
+
+-- name: read_credential
+SELECT s.envelope, NULL::text AS shown, s.key_id, s.key_organization_id, s.wrapped, s.kek_id, s.check_value, s.key_state
+FROM platform.read_sealed_credential(%(id)s) s;

@@ -4,7 +4,7 @@ The key-encryption key (KEK) is 32 bytes that stay with the program: in a file t
 environment variable, or in the output of a command that asks a key manager. It never goes to PostgreSQL. What rests
 there is the wrapped data key,
 
-    02 | nonce, 12 bytes | AES-256-GCM ciphertext of the 64 bytes | tag, 16 bytes
+    01 | nonce, 12 bytes | AES-256-GCM ciphertext of the 64 bytes | tag, 16 bytes
 
 whose associated data is `platform.data_keys.wrapped`, a zero byte, the key's id (4 bytes, big-endian) and its
 organization (16 bytes; zeros for the first single key). So a wrapped key opens in its own row only.
@@ -51,7 +51,7 @@ WRAPPED_BYTES: Final = 1 + 12 + KEY_BYTES + 16
 COMMAND_SECONDS: Final = 30.0
 """How long a command may take to print the key."""
 
-_VERSION: Final = 2
+_VERSION: Final = 1
 _NONCE: Final = 12
 _NOBODY: Final = bytes(16)
 _LONGEST: Final = 65_536
@@ -90,10 +90,10 @@ class KeyEncryptionKey:
         """The check value: 16 hexadecimal digits that may be shown."""
         return self._derived(b"lancio.kek.id")[:8].hex()
 
-    def wrap(self, key: Key, organization: UUID | None) -> bytes:
-        """A data key as it may rest in the database, for the row of this id and organization."""
+    def wrap(self, key: Key) -> bytes:
+        """A data key as it may rest in the database, in the row of its id and organization."""
         nonce = _random.token_bytes(_NONCE)
-        sealed = AESGCM(self._derived(b"lancio.kek.wrap")).encrypt(nonce, key.secret, _bound(key.id, organization))
+        sealed = AESGCM(self._derived(b"lancio.kek.wrap")).encrypt(nonce, key.secret, _bound(key.id, key.organization))
         return bytes([_VERSION]) + nonce + sealed
 
     def unwrap(self, wrapped: bytes, key_id: int, organization: UUID | None) -> Key:
@@ -119,7 +119,7 @@ class KeyEncryptionKey:
                 remedy="Restore it from a backup of the keys.",
                 commands=(_RESTORE,),
             ) from None
-        return Key(key_id, secret)
+        return Key(key_id, secret, organization)
 
     def _derived(self, purpose: bytes) -> bytes:
         return _hmac.digest(self.secret, purpose, "sha256")
@@ -155,11 +155,6 @@ class Ring:
             WrapBroken: it does not open with it.
         """
         return self.of(kek_id).unwrap(wrapped, key_id, organization)
-
-
-def check_value(key: Key) -> bytes:
-    """Eight bytes that tell a wrong data key, and nothing about it."""
-    return _hmac.digest(key.secret[32:], b"lancio.data_key" + b"\0" + key.id.to_bytes(4, "big"), "sha256")[:8]
 
 
 # --- where it comes from ----------------------------------------------------------------------------------------------
