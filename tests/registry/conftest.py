@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from schema_files import ALL, NINE, give_key, launch
+from schema_files import ALL, KEYS, NINE, give_key, launch, run
 
 from servers import TestServer, database_of
 
@@ -42,6 +42,24 @@ def isolated_template(server: TestServer) -> str:
 def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
     """The URL of a database in which organizations are isolated."""
     url = server.create_database(template=isolated_template)
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def keyed_template(server: TestServer, isolated_template: str) -> str:
+    """A database with 001 to 008 applied, and no organization in it; nobody connects to it."""
+    url = server.create_database(template=isolated_template)
+    run(url, KEYS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM platform.organizations")
+    return database_of(url)
+
+
+@pytest.fixture
+def keyed_platform(server: TestServer, keyed_template: str) -> Iterator[str]:
+    """The URL of a database in which organizations have keys; there is no organization in it."""
+    url = server.create_database(template=keyed_template)
     yield url
     server.drop_database(url)
 

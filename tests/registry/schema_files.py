@@ -33,6 +33,7 @@ ALL = (PLATFORM, BILLING, USERS, LANCIO, AUDIT, DATABASES, POLICIES, RAILWAY)
 ISOLATION = "007_isolate_organizations.sql"
 BACK = "007_isolate_organizations.rollback.sql"
 NINE = (*ALL, ISOLATION)
+KEYS = "008_seal_with_organization_keys.sql"
 
 LISTED = [
     "organizations",

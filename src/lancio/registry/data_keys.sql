@@ -23,20 +23,5 @@ SELECT platform.add_data_key(%(key_id)s, %(organization)s, %(wrapped)s, %(kek_id
 -- name: kek_ids
 SELECT k.kek_id FROM platform.kek_ids() AS k (kek_id) ORDER BY 1;
 
--- name: a_key_of_each_kek
-SELECT DISTINCT ON (k.kek_id)
-       k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state, true AS settled
-FROM platform.data_keys k
-WHERE k.wrapped IS NOT NULL
-ORDER BY k.kek_id, k.key_id;
-
 -- name: give
 SELECT set_config('lancio.key_id', %(key_id)s, true), set_config('lancio.key', %(key)s, true);
-
--- name: read_connection_string
-SELECT s.envelope, s.shown, s.key_id, s.key_organization_id, s.wrapped, s.kek_id, s.check_value, s.key_state
-FROM platform.read_sealed_connection_string(%(id)s) s;
-
--- name: read_credential
-SELECT s.envelope, NULL::text AS shown, s.key_id, s.key_organization_id, s.wrapped, s.kek_id, s.check_value, s.key_state
-FROM platform.read_sealed_credential(%(id)s) s;

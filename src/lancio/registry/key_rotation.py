@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 BATCH: Final = 500
 """How many rows are locked and sealed again in one transaction."""
 
-_QUERIES = named_queries("lancio.registry", "key_rotation.sql")
+QUERIES: Final = named_queries("lancio.registry", "key_rotation.sql")
+"""Of this module, and of those beside it that need the same."""
 
 
 class RotationRefused(LancioError):  # noqa: N818  (a refusal, named as those of lancio.errors)
@@ -68,7 +69,7 @@ class Place:
 
 PLACES: Final = (
     Place("databases", secrets.CONNECTION_STRING, shown=True),
-    Place("credentials", "platform.credentials.secret", shown=False),
+    Place("credentials", secrets.CREDENTIAL, shown=False),
 )
 
 
@@ -136,7 +137,7 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
     prepare(connection)
     here = [each.id for each in ring]
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-        foreign = [kek for (kek,) in cursor.execute(_QUERIES["foreign_keks"], {"here": here}).fetchall()]
+        foreign = [kek for (kek,) in cursor.execute(QUERIES["foreign_keks"], {"here": here}).fetchall()]
     if foreign:
         raise wrong(ring, foreign)
     new, broken, done = ring.current, [], 0  # type: tuple[Any, list[int], int]
@@ -152,15 +153,16 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
                     broken.append(each.key_id)
                     continue
                 assert each.wrapped is not None  # noqa: S101  the query's condition
-                wrapped.append((each.key_id, bytes(each.wrapped), new.wrap(key, each.organization_id)))
+                wrapped.append((each.key_id, bytes(each.wrapped), new.wrap(key)))
             if wrapped:
                 ids, old, fresh = map(list, zip(*wrapped, strict=True))
-                connection.execute(_QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "old": old, "new": fresh})
+                connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "old": old, "new": fresh})
         done += len(wrapped)
         left = _left(connection, new.id, broken)
         if not stored and left:
             time.sleep(0.05)  # another rotation holds the rest
         yield Progress("data keys", done, done + left)
+    connection.execute(QUERIES["forget_keks"])
     _refuse_broken(broken)
 
 
@@ -211,7 +213,7 @@ def organization(connection: psycopg.Connection[Any], named: str) -> Organizatio
     """
     prepare(connection)
     with connection.cursor(row_factory=class_row(Organization)) as cursor:
-        found = cursor.execute(_QUERIES["organization"], {"named": named}).fetchone()
+        found = cursor.execute(QUERIES["organization"], {"named": named}).fetchone()
     if found is None:
         raise RotationRefused(
             f"there is no organization {named}",
@@ -225,7 +227,7 @@ def make_missing(connection: psycopg.Connection[Any], ring: Ring, *, batch: int 
     """A data key for each organization that has none."""
     prepare(connection)
     with connection.cursor(row_factory=tuple_row) as cursor:
-        without = [each for (each,) in cursor.execute(_QUERIES["organizations_without_a_key"]).fetchall()]
+        without = [each for (each,) in cursor.execute(QUERIES["organizations_without_a_key"]).fetchall()]
     yield Progress("data keys", 0, len(without))
     for start in range(0, len(without), batch):
         with connection.transaction():
@@ -266,28 +268,23 @@ def begin(connection: psycopg.Connection[Any], keys: DataKeys, of: UUID) -> bool
     if retired and any(sealed_with(connection, retired, of).values()):
         return False
     active = next((each.stored for each in before if each.stored.state == "active"), None)
+    if active is not None:
+        active.open(keys.ring)  # one that cannot be opened is not retired: what it sealed could not be moved
     with connection.transaction():
-        if active is not None:
-            active.open(keys.ring)  # a key that cannot be opened is not retired: what it sealed could not be moved
-            if _number(connection, "retire", key_id=active.key_id) is None:
-                return False  # another rotation was there first
-        new = data_keys.make(connection, keys.ring, of)
-        if new is None:
-            return False
-        audit(connection, "keys.rotate", new.id, of, {"from": active.key_id if active is not None else None})
+        new = data_keys.make(connection, keys.ring, of, replaces=None if active is None else active.key_id)
     keys.forget()
-    return True
+    return new is not None  # else another rotation was there first
 
 
 def kept(connection: psycopg.Connection[Any], of: UUID) -> list[Kept]:
     """All keys of an organization, oldest first."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        return [_kept(row) for row in cursor.execute(_QUERIES["keys_of"], {"organization": of}).fetchall()]
+        return [_kept(row) for row in cursor.execute(QUERIES["keys_of"], {"organization": of}).fetchall()]
 
 
 def sealed_with(connection: psycopg.Connection[Any], key_ids: Sequence[int], of: UUID | None) -> dict[str, int]:
     """How many secrets of an organization, or of all, are sealed with one of these keys, by table."""
-    found = _number(connection, "sealed_count", organization=of, names=_names(key_ids))
+    found = _number(connection, "sealed_count", organization=of, keys=list(key_ids))
     return dict(zip((place.table for place in PLACES), found, strict=True))
 
 
@@ -322,18 +319,18 @@ def seal_again(
 
     A row that somebody else holds is left for a later look. Writers wait for one batch at most, readers for nothing.
     """
-    names, done = _names(key_ids), 0
+    named, done = list(key_ids), 0
     while True:
         skip = set(tally.unopened.get(place.table, ()))
         with connection.cursor(row_factory=tuple_row) as cursor:
-            found = cursor.execute(_QUERIES[f"{place.table}_sealed_with"], {"organization": of, "names": names})
+            found = cursor.execute(QUERIES[f"{place.table}_sealed_with"], {"organization": of, "keys": named})
             rows = [row for (row,) in found.fetchall() if row not in skip]
         if not rows:
             return
         before = done
         for start in range(0, len(rows), batch):
             with connection.transaction():
-                done += _batch(connection, keys, place, rows[start : start + batch], names, tally)
+                done += _batch(connection, keys, place, rows[start : start + batch], named, tally)
             yield Progress(place.table, done, before + len(rows))
         if done == before and set(rows) - set(tally.unopened.get(place.table, ())):
             time.sleep(0.05)  # all of them are held by others
@@ -344,13 +341,13 @@ def _batch(
     keys: DataKeys,
     place: Place,
     ids: Sequence[UUID],
-    names: list[bytes],
+    named: list[int],
     tally: Tally,
 ) -> int:
     locked: list[Any]
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        locked = list(cursor.execute(_QUERIES[f"{place.table}_lock"], {"ids": list(ids), "names": names}))
-    sealed: list[tuple[UUID, bytes, str | int]] = []
+        locked = list(cursor.execute(QUERIES[f"{place.table}_lock"], {"ids": list(ids), "keys": named}))
+    sealed: list[tuple[UUID, bytes, str]] = []
     for row in locked:
         try:
             old = keys.opening(connection, secrets.key_id_of(bytes(row.envelope)))
@@ -360,18 +357,18 @@ def _batch(
             continue
         key = keys.active(connection, row.organization_id)
         envelope = secrets.seal(plain, row_id=row.id, key=key, column=place.column)
-        shown = secrets.sealed_form(envelope, row.type, row.host, row.port) if place.shown else key.id
+        shown = secrets.sealed_form(envelope, row.type, row.host, row.port) if place.shown else ""
         sealed.append((row.id, envelope, shown))
     write(connection, place, sealed)
     return len(sealed)
 
 
-def write(connection: psycopg.Connection[Any], place: Place, sealed: Sequence[tuple[UUID, bytes, str | int]]) -> None:
-    """Put envelopes into their rows, which are locked: (id, envelope, display form or key's number)."""
+def write(connection: psycopg.Connection[Any], place: Place, sealed: Sequence[tuple[UUID, bytes, str]]) -> None:
+    """Put envelopes into their rows, which are locked: (id, envelope, display form)."""
     if sealed:
-        ids, envelopes, beside = map(list, zip(*sealed, strict=True))
-        values = {"ids": ids, "envelopes": envelopes, "shown" if place.shown else "key_ids": beside}
-        connection.execute(_QUERIES[f"{place.table}_write"], values)
+        ids, envelopes, shown = map(list, zip(*sealed, strict=True))
+        values = {"ids": ids, "envelopes": envelopes} | ({"shown": shown} if place.shown else {})
+        connection.execute(QUERIES[f"{place.table}_write"], values)
 
 
 # --- the end of a key -------------------------------------------------------------------------------------------------
@@ -396,9 +393,7 @@ def destroy(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
                 remedy="Nothing is left to do.",
             )
         dying = sealed_with(connection, ids, of)
-        _number(connection, "destroy", ids=ids)
-        for each in ids:
-            audit(connection, "keys.destroy", each, of, dying)
+        _number(connection, "destroy_all", organization=of)
     forget_old_bytes(connection)
     return dying
 
@@ -411,7 +406,7 @@ def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_
     """
     prepare(connection)
     with connection.transaction(), connection.cursor(row_factory=namedtuple_row) as cursor:
-        row = cursor.execute(_QUERIES["key"], {"key_id": key_id}).fetchone()
+        row = cursor.execute(QUERIES["key"], {"key_id": key_id}).fetchone()
         if row is None:
             raise RotationRefused(
                 f"there is no data key {key_id}", remedy="Look at them.", commands=("lancio keys status",)
@@ -438,8 +433,8 @@ def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_
                 cause=f"Programs may seal with it for {settle_s:.0f} seconds more.",
                 remedy="Run it again in a moment.",
             )
-        _number(connection, "destroy", ids=[key_id])
-        audit(connection, "keys.destroy", key_id, found.stored.organization_id, used)
+        connection.execute(QUERIES["destroy_one"], {"key_id": key_id})
+        audit(connection, "data_key.destroy", key_id, found.stored.organization_id, used)
     forget_old_bytes(connection)
 
 
@@ -470,7 +465,7 @@ def rewrite(connection: psycopg.Connection[Any], table: str, *, waits: int, paus
     connection.add_notice_handler(noticed)
     try:
         for _ in range(waits):
-            connection.execute(_QUERIES["patience"], {"wait": "500ms"})
+            connection.execute(QUERIES["patience"], {"wait": "500ms"})
             try:
                 connection.execute(statement.encode())
             except psycopg.errors.LockNotAvailable:
@@ -487,7 +482,7 @@ def rewrite(connection: psycopg.Connection[Any], table: str, *, waits: int, paus
     finally:
         connection.remove_notice_handler(noticed)
         if not connection.closed:
-            connection.execute(_QUERIES["patience"], {"wait": "0"})
+            connection.execute(QUERIES["patience"], {"wait": "0"})
     raise RotationRefused(
         f"{table} could not be locked to write it anew",
         cause="Other sessions hold it. Its file still has the old bytes; all else that was asked for is done.",
@@ -501,30 +496,25 @@ def audit(
 ) -> None:
     """Note what was done with a key."""
     connection.execute(
-        _QUERIES["audit"], {"organization": of, "action": action, "target": str(key_id), "after": json.dumps(after)}
+        QUERIES["audit"], {"organization": of, "action": action, "target": str(key_id), "after": json.dumps(after)}
     )
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """Make an error of rows that a policy would hide, in this session."""
-    connection.execute(_QUERIES["begin"])
+    connection.execute(QUERIES["begin"])
 
 
 def _stored(connection: psycopg.Connection[Any], query: str, **values: object) -> list[Stored]:
     with connection.cursor(row_factory=class_row(Stored)) as cursor:
-        return cursor.execute(_QUERIES[query], values).fetchall()
+        return cursor.execute(QUERIES[query], values).fetchall()
 
 
 def _number(connection: psycopg.Connection[Any], query: str, **values: object) -> Any:
     with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute(_QUERIES[query], values).fetchone()
+        return cursor.execute(QUERIES[query], values).fetchone()
 
 
 def _kept(row: Any) -> Kept:
     stored = Stored(row.key_id, row.organization_id, row.wrapped, row.kek_id, row.check_value, row.state)
     return Kept(stored, row.retired_for)
-
-
-def _names(key_ids: Sequence[int]) -> list[bytes]:
-    """Keys' numbers as they stand in an envelope."""
-    return [each.to_bytes(4, "big") for each in key_ids]

@@ -61,30 +61,37 @@ FROM platform.data_keys k
 WHERE k.key_id = %(key_id)s
 FOR UPDATE;
 
--- name: retire
-UPDATE platform.data_keys SET state = 'retired', retired_at = clock_timestamp()
-WHERE key_id = %(key_id)s AND state = 'active'
-RETURNING key_id;
+-- name: destroy_one
+UPDATE platform.data_keys SET state = 'destroyed', wrapped = NULL, kek_id = NULL, destroyed_at = clock_timestamp()
+WHERE key_id = %(key_id)s AND state = 'retired';
 
--- name: destroy
-UPDATE platform.data_keys SET state = 'destroyed', wrapped = NULL, destroyed_at = clock_timestamp()
-WHERE key_id = ANY (%(ids)s) AND state <> 'destroyed'
-RETURNING key_id;
+-- name: destroy_all
+SELECT platform.destroy_data_keys(%(organization)s);
+
+-- name: retire_single
+UPDATE platform.data_keys SET state = 'retired', retired_at = clock_timestamp()
+WHERE organization_id IS NULL AND state = 'active'
+  AND NOT EXISTS (SELECT 1 FROM platform.organizations o
+                  WHERE NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.organization_id = o.id));
+
+-- name: forget_keks
+DELETE FROM platform_private.kek_ids i
+WHERE NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.kek_id = i.kek_id);
 
 -- name: databases_sealed_with
 SELECT d.id FROM platform.databases d
 WHERE (%(organization)s::uuid IS NULL OR d.organization_id = %(organization)s)
-  AND substring(d.connection_string_encrypted, 2, 4) = ANY (%(names)s);
+  AND platform.envelope_key_id(d.connection_string_encrypted) = ANY (%(keys)s);
 
 -- name: credentials_sealed_with
 SELECT c.id FROM platform.credentials c
 WHERE (%(organization)s::uuid IS NULL OR c.organization_id = %(organization)s)
-  AND substring(c.secret_encrypted, 2, 4) = ANY (%(names)s);
+  AND platform.envelope_key_id(c.secret_encrypted) = ANY (%(keys)s);
 
 -- name: databases_lock
 SELECT d.id, d.organization_id, d.connection_string_encrypted AS envelope, d.type, d.host, d.port
 FROM platform.databases d
-WHERE d.id = ANY (%(ids)s) AND substring(d.connection_string_encrypted, 2, 4) = ANY (%(names)s)
+WHERE d.id = ANY (%(ids)s) AND platform.envelope_key_id(d.connection_string_encrypted) = ANY (%(keys)s)
 ORDER BY d.id
 FOR NO KEY UPDATE SKIP LOCKED;
 
@@ -97,24 +104,25 @@ WHERE d.id = n.id;
 -- name: credentials_lock
 SELECT c.id, c.organization_id, c.secret_encrypted AS envelope, NULL::text AS type, NULL::text AS host, NULL::integer AS port
 FROM platform.credentials c
-WHERE c.id = ANY (%(ids)s) AND substring(c.secret_encrypted, 2, 4) = ANY (%(names)s)
+WHERE c.id = ANY (%(ids)s) AND platform.envelope_key_id(c.secret_encrypted) = ANY (%(keys)s)
 ORDER BY c.id
 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: credentials_write
 UPDATE platform.credentials c
-SET secret_encrypted = n.envelope, key_id = n.key_id
-FROM unnest(%(ids)s::uuid[], %(envelopes)s::bytea[], %(key_ids)s::integer[]) AS n (id, envelope, key_id)
+SET secret_encrypted = n.envelope
+FROM unnest(%(ids)s::uuid[], %(envelopes)s::bytea[]) AS n (id, envelope)
 WHERE c.id = n.id;
 
 -- name: sealed_count
 SELECT (SELECT count(*) FROM platform.databases d
         WHERE (%(organization)s::uuid IS NULL OR d.organization_id = %(organization)s)
-          AND substring(d.connection_string_encrypted, 2, 4) = ANY (%(names)s)),
+          AND platform.envelope_key_id(d.connection_string_encrypted) = ANY (%(keys)s)),
        (SELECT count(*) FROM platform.credentials c
         WHERE (%(organization)s::uuid IS NULL OR c.organization_id = %(organization)s)
-          AND substring(c.secret_encrypted, 2, 4) = ANY (%(names)s));
+          AND platform.envelope_key_id(c.secret_encrypted) = ANY (%(keys)s));
 
 -- name: audit
 INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type, target_id, after)
-VALUES (%(organization)s, 'system', %(action)s, 'data_key', %(target)s, %(after)s::jsonb);
+VALUES (%(organization)s, 'system', %(action)s, 'data_key', %(target)s,
+        %(after)s::jsonb || jsonb_build_object('login', session_user));

@@ -23,19 +23,17 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg.rows import class_row, namedtuple_row, tuple_row
 
 from lancio.postgres import named_queries
 from lancio.registry import data_keys, key_rotation, secrets
 from lancio.registry.data_keys import DataKeys, Stored
-from lancio.registry.key_encryption_key import check_value
 from lancio.registry.key_rotation import BATCH, PLACES, Progress, Tally
 from lancio.registry.secrets import Key, KeyRefused, SealBroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import psycopg
 
 _QUERIES = named_queries("lancio.registry", "key_takeover.sql")
 _CREDENTIAL: Final = PLACES[1].column
@@ -99,7 +97,9 @@ def take_over(
         RotationRefused: the table could not be locked to be written anew; all else is done.
     """
     key_rotation.prepare(connection)
+    keys.single = single if single is not None else keys.single
     _register(connection, keys, single)
+    yield from key_rotation.make_missing(connection, keys.ring)
     ids = _single_ids(connection, keys, single)
     for place in PLACES if ids else ():
         before = 0
@@ -108,12 +108,14 @@ def take_over(
             before = step.done
             yield step
     yield from _seal_plain(connection, keys, taken, batch)
+    if not taken.tally.unopened:
+        connection.execute(key_rotation.QUERIES["retire_single"])
     if write_anew and _due(connection):
         yield Progress("the table's file", 0, 1)
         key_rotation.rewrite(connection, "platform.databases", waits=waits)
         # The planner's statistics held values of the column, and their old versions are rows as well.
         key_rotation.rewrite(connection, "pg_catalog.pg_statistic", waits=waits)
-        _note(connection, "keys.rewritten", {})
+        _note(connection, "data_key.rewritten", {})
         taken.rewritten = True
         yield Progress("the table's file", 1, 1)
     taken.tally.refuse()
@@ -123,21 +125,35 @@ def _register(connection: psycopg.Connection[Any], keys: DataKeys, single: Key |
     """Keep the single key wrapped, so that programs open with it what is not taken over yet."""
     if single is None:
         return
+    stored = data_keys.one(connection, "by_id", key_id=single.id)
+    if stored is not None and stored.check_value is not None:
+        _same(stored, single)
+    if stored is not None and (stored.wrapped is not None or stored.state == "destroyed"):
+        return
     with connection.transaction():
-        stored = data_keys.one(connection, "by_id", key_id=single.id)
-        if stored is None:
-            data_keys.add(connection, keys.ring, single, None, state="retired")
-            key_rotation.audit(connection, "keys.register_single", single.id, None, {})
-            return
-    _same(stored, single)
+        if stored is None or stored.check_value is None:
+            data_keys.give(connection, single)
+            try:
+                connection.execute(_QUERIES["register"])
+            except psycopg.errors.ObjectNotInPrerequisiteState as error:
+                raise KeyRefused(
+                    f"the single key {single.id} is not the one that secrets are sealed with",
+                    cause=f"{error.diag.message_primary}. {error.diag.message_hint or ''}".strip(),
+                    remedy="Let LANCIO_KEY_FILE name the file of the key that they were sealed with.",
+                ) from error
+        kek = keys.ring.current
+        connection.execute(
+            _QUERIES["wrap_single"], {"key_id": single.id, "wrapped": kek.wrap(single), "kek_id": kek.id}
+        )
 
 
 def _same(stored: Stored, single: Key) -> None:
-    if (
-        stored.organization_id is None
-        and stored.check_value is not None
-        and bytes(stored.check_value) == check_value(single)
-    ):
+    """Return if the row is this key's.
+
+    Raises:
+        KeyRefused: it is another's.
+    """
+    if stored.organization_id is None and stored.check_value in (None, single.check_value()):
         return
     raise KeyRefused(
         f"the number {single.id} of the single key belongs to another key here",
@@ -148,13 +164,20 @@ def _same(stored: Stored, single: Key) -> None:
 
 
 def _single_ids(connection: psycopg.Connection[Any], keys: DataKeys, single: Key | None) -> list[int]:
+    """The numbers of the single keys of before that secrets are sealed with.
+
+    Raises:
+        KeyRefused: one of them is neither wrapped here nor the one that was given.
+    """
     with connection.cursor(row_factory=class_row(Stored)) as cursor:
         found = cursor.execute(_QUERIES["single"]).fetchall()
-    for each in found:
-        each.open(keys.ring)
-    if single is not None and (stored := data_keys.one(connection, "by_id", key_id=single.id)) is not None:
-        _same(stored, single)
-    return sorted({each.key_id for each in found} | ({single.id} if single is not None else set()))
+    used = [each for each in found if any(key_rotation.sealed_with(connection, [each.key_id], None).values())]
+    for each in used:
+        if single is not None and each.key_id == single.id:
+            _same(each, single)
+        else:
+            each.open(keys.ring)
+    return [each.key_id for each in used]
 
 
 def _plain(connection: psycopg.Connection[Any]) -> list[UUID]:
@@ -174,7 +197,7 @@ def _seal_plain(
     while rows := [row for row in _plain(connection) if row not in taken.tally.unopened.get("databases", ())]:
         if not _due(connection):
             # Before the first is sealed: whoever goes on after a kill knows by it that the file is to be written anew.
-            _note(connection, "keys.take_over", {"rows": len(rows)})
+            _note(connection, "data_key.take_over", {"rows": len(rows)})
         before = taken.plain
         for start in range(0, len(rows), batch):
             with connection.transaction():
@@ -268,9 +291,16 @@ def _keep(connection: psycopg.Connection[Any], key: Key, row: Any, second: str) 
     assert found is not None  # noqa: S101  a count
     own = uuid4()
     envelope = secrets.seal(second, row_id=own, key=key, column=_CREDENTIAL)
-    values = {"id": own, "organization": row.organization_id, "project": row.project_id, "envelope": envelope}
-    numbered = name if not found[0] else f"{name} ({found[0] + 1})"
-    connection.execute(_QUERIES["keep"], {**values, "name": numbered, "key_id": key.id})
+    connection.execute(
+        _QUERIES["keep"],
+        {
+            "id": own,
+            "organization": row.organization_id,
+            "project": row.project_id,
+            "name": name if not found[0] else f"{name} ({found[0] + 1})",
+            "envelope": envelope,
+        },
+    )
 
 
 def _note(connection: psycopg.Connection[Any], action: str, after: dict[str, object]) -> None:

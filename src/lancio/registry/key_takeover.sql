@@ -23,23 +23,31 @@ FROM unnest(%(ids)s::uuid[], %(envelopes)s::bytea[], %(shown)s::text[]) AS n (id
 WHERE d.id = n.id;
 
 -- name: keep
--- A second secret of a row, sealed into a place of its own. The same one is kept once.
-INSERT INTO platform.credentials (id, organization_id, project_id, kind, name, secret_encrypted, key_id)
-VALUES (%(id)s, %(organization)s, %(project)s, 'password', %(name)s, %(envelope)s, %(key_id)s);
+-- A second secret of a row, sealed into a place of its own.
+INSERT INTO platform.credentials (id, organization_id, project_id, kind, name, secret_encrypted)
+VALUES (%(id)s, %(organization)s, %(project)s, 'password', %(name)s, %(envelope)s);
 
 -- name: kept_before
 SELECT count(*) FROM platform.credentials c WHERE c.project_id = %(project)s AND c.name LIKE %(name)s || '%%';
 
 -- name: rewrite_due
 -- Plain rows were sealed, and their table was not written anew since.
-SELECT coalesce(max(a.occurred_at) FILTER (WHERE a.action = 'keys.take_over')
-                > coalesce(max(a.occurred_at) FILTER (WHERE a.action = 'keys.rewritten'), '-infinity'), false)
+SELECT coalesce(max(a.occurred_at) FILTER (WHERE a.action = 'data_key.take_over')
+                > coalesce(max(a.occurred_at) FILTER (WHERE a.action = 'data_key.rewritten'), '-infinity'), false)
 FROM platform.audit_logs a
-WHERE a.action IN ('keys.take_over', 'keys.rewritten');
+WHERE a.action IN ('data_key.take_over', 'data_key.rewritten');
 
 -- name: note
 INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type, target_id, after, occurred_at)
 VALUES (NULL, 'system', %(action)s, 'table', 'platform.databases', %(after)s::jsonb, clock_timestamp());
+
+-- name: register
+-- Reads the key that the session has; verifies a row with it first.
+SELECT platform.register_first_key();
+
+-- name: wrap_single
+UPDATE platform.data_keys SET wrapped = %(wrapped)s, kek_id = %(kek_id)s
+WHERE key_id = %(key_id)s AND wrapped IS NULL AND state <> 'destroyed';
 
 -- name: single
 SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state
