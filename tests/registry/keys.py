@@ -22,7 +22,9 @@ def an_organization(connection: psycopg.Connection, organization: UUID) -> UUID:
     """Make an organization with one project; returns the project."""
     slug = f"test-{organization.hex[-12:]}"
     project = uuid5(organization, "project")
-    connection.execute("INSERT INTO platform.organizations (id, slug, name) VALUES (%s, %s, %s)", (organization, slug, slug))
+    connection.execute(
+        "INSERT INTO platform.organizations (id, slug, name) VALUES (%s, %s, %s)", (organization, slug, slug)
+    )
     connection.execute(
         "INSERT INTO platform.projects (id, organization_id, slug, name) VALUES (%s, %s, %s, %s)",
         (project, organization, slug, slug),

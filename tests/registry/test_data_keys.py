@@ -122,10 +122,12 @@ def test_a_broker_works_within_its_organization(keyed_platform: str, server: Tes
         )
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'br0ker' IN ROLE lancio_service").format(name))
         try:
-            with psycopg.connect(keyed_platform, user=name.as_string().strip('"'), password="br0ker", autocommit=True) as own:
+            with psycopg.connect(
+                keyed_platform, user=name.as_string().strip('"'), password="br0ker", autocommit=True
+            ) as own:
                 keys = DataKeys(RING)
                 keys.refuse_wrong(own)
-                with pytest.raises(KeyRefused, match="are not here|is not here"):
+                with pytest.raises(KeyRefused, match="is not here"):
                     DataKeys(Ring(KeyEncryptionKey.random())).refuse_wrong(own)
                 with context(own, user=user, organization=ACME):
                     keys.give(own, ACME)
