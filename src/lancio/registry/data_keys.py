@@ -223,17 +223,27 @@ class DataKeys:
             of[name] = (self._clock() + self._life, key)
 
 
-def refuse_wrong(connection: psycopg.Connection[Any], ring: Ring) -> None:
-    """As `DataKeys.refuse_wrong`."""
+def refuse_unready(connection: psycopg.Connection[Any]) -> None:
+    """Return if migration 008 is applied.
+
+    Raises:
+        KeyRefused: it is not.
+    """
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         there = cursor.execute(_QUERIES["there"]).fetchone()
-        if there is None or not there[0]:
-            raise KeyRefused(
-                "organizations have no keys in this database",
-                cause="Migration 008 is not applied here.",
-                remedy="Apply it.",
-                commands=("lancio apply --platform",),
-            )
+    if there is None or not there[0]:
+        raise KeyRefused(
+            "organizations have no keys in this database",
+            cause="Migration 008 is not applied here.",
+            remedy="Apply it.",
+            commands=("lancio apply --platform",),
+        )
+
+
+def refuse_wrong(connection: psycopg.Connection[Any], ring: Ring) -> None:
+    """As `DataKeys.refuse_wrong`."""
+    refuse_unready(connection)
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         wanted = [kek_id for (kek_id,) in cursor.execute(_QUERIES["kek_ids"]).fetchall()]
     here = {each.id for each in ring}
     if missing := [each for each in wanted if each not in here]:

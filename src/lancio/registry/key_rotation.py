@@ -374,6 +374,33 @@ def write(connection: psycopg.Connection[Any], place: Place, sealed: Sequence[tu
 # --- the end of a key -------------------------------------------------------------------------------------------------
 
 
+def dying(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
+    """How many secrets could not be opened any more if the keys of an organization were destroyed, by table.
+
+    Raises:
+        RotationRefused: it has no key, or some of its secrets would survive: they are sealed with a single key of
+            before, or are in clear.
+    """
+    prepare(connection)
+    ids = [each.stored.key_id for each in kept(connection, of) if each.stored.state != "destroyed"]
+    if not ids:
+        raise RotationRefused(
+            "this organization has no key that could be destroyed",
+            cause="It never had one, or they are destroyed already.",
+            remedy="Look at the keys that are there.",
+            commands=("lancio keys status",),
+        )
+    (surviving,) = _number(connection, "surviving", organization=of)
+    if surviving:
+        raise RotationRefused(
+            f"{surviving} secrets of this organization would survive its keys",
+            cause="They are sealed with the single key of before, or are in clear.",
+            remedy="Take them over first.",
+            commands=("LANCIO_KEY_FILE=lancio.key lancio keys take-over",),
+        )
+    return sealed_with(connection, ids, of)
+
+
 def destroy(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
     """Destroy all keys of an organization: what they sealed cannot be opened again, by anyone. How many that are.
 
@@ -381,21 +408,14 @@ def destroy(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
     in backups, in the write-ahead log and on standbys are wrapped, and open as long as the KEK is there.
 
     Raises:
-        RotationRefused: it has none, or they are destroyed already.
+        RotationRefused: as `dying`; or all is destroyed, but the table could not be locked to be written anew.
     """
     prepare(connection)
     with connection.transaction():
-        ids = [each.stored.key_id for each in kept(connection, of) if each.stored.state != "destroyed"]
-        if not ids:
-            raise RotationRefused(
-                "this organization has no key that could be destroyed",
-                cause="It never had one, or they are destroyed already.",
-                remedy="Nothing is left to do.",
-            )
-        dying = sealed_with(connection, ids, of)
+        count = dying(connection, of)
         _number(connection, "destroy_all", organization=of)
     forget_old_bytes(connection)
-    return dying
+    return count
 
 
 def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_s: float = LIFE_SECONDS) -> None:

@@ -68,6 +68,20 @@ WHERE key_id = %(key_id)s AND state = 'retired';
 -- name: destroy_all
 SELECT platform.destroy_data_keys(%(organization)s);
 
+-- name: surviving
+-- Secrets of an organization that its own keys have not sealed.
+SELECT (SELECT count(*) FROM platform.databases d
+        WHERE d.organization_id = %(organization)s
+          AND (coalesce(d.password, '') <> ''
+               OR (d.connection_string_encrypted IS NULL AND d.connection_string <> d.type || '://'
+                   || CASE WHEN d.host ~ ':' AND d.host !~ '^\[' THEN '[' || d.host || ']' ELSE d.host END
+                   || ':' || d.port::text)
+               OR (d.connection_string_encrypted IS NOT NULL
+                   AND (d.connection_string !~ '://sealed:[0-9a-f]{8}@'
+                        OR get_byte(d.connection_string_encrypted, 0) <> 2))))
+       + (SELECT count(*) FROM platform.credentials c
+          WHERE c.organization_id = %(organization)s AND get_byte(c.secret_encrypted, 0) <> 2);
+
 -- name: retire_single
 UPDATE platform.data_keys SET state = 'retired', retired_at = clock_timestamp()
 WHERE organization_id IS NULL AND state = 'active'

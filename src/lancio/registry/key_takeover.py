@@ -72,8 +72,8 @@ def outlook(connection: psycopg.Connection[Any], keys: DataKeys, single: Key | N
     key_rotation.prepare(connection)
     ids = _single_ids(connection, keys, single)
     sealed = sum(key_rotation.sealed_with(connection, ids, None).values()) if ids else 0
-    plain = len(_plain(connection))
-    return Outlook(sealed, plain, plain > 0 or _due(connection))
+    clear = len(plain(connection))
+    return Outlook(sealed, clear, clear > 0 or due(connection))
 
 
 def take_over(
@@ -110,7 +110,7 @@ def take_over(
     yield from _seal_plain(connection, keys, taken, batch)
     if not taken.tally.unopened:
         connection.execute(key_rotation.QUERIES["retire_single"])
-    if write_anew and _due(connection):
+    if write_anew and due(connection):
         yield Progress("the table's file", 0, 1)
         key_rotation.rewrite(connection, "platform.databases", waits=waits)
         # The planner's statistics held values of the column, and their old versions are rows as well.
@@ -180,12 +180,14 @@ def _single_ids(connection: psycopg.Connection[Any], keys: DataKeys, single: Key
     return [each.key_id for each in used]
 
 
-def _plain(connection: psycopg.Connection[Any]) -> list[UUID]:
+def plain(connection: psycopg.Connection[Any]) -> list[UUID]:
+    """The rows of platform.databases with something in clear."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return [row for (row,) in cursor.execute(_QUERIES["plain"]).fetchall()]
 
 
-def _due(connection: psycopg.Connection[Any]) -> bool:
+def due(connection: psycopg.Connection[Any]) -> bool:
+    """Whether rows in clear were sealed and their table was not written anew since."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         found = cursor.execute(_QUERIES["rewrite_due"]).fetchone()
     return bool(found and found[0])
@@ -194,8 +196,8 @@ def _due(connection: psycopg.Connection[Any]) -> bool:
 def _seal_plain(
     connection: psycopg.Connection[Any], keys: DataKeys, taken: Taken, batch: int
 ) -> Iterator[Progress]:  # fmt: skip
-    while rows := [row for row in _plain(connection) if row not in taken.tally.unopened.get("databases", ())]:
-        if not _due(connection):
+    while rows := [row for row in plain(connection) if row not in taken.tally.unopened.get("databases", ())]:
+        if not due(connection):
             # Before the first is sealed: whoever goes on after a kill knows by it that the file is to be written anew.
             _note(connection, "data_key.take_over", {"rows": len(rows)})
         before = taken.plain
