@@ -226,7 +226,8 @@ ROWS: list[tuple[str, dict[str, Any], str, str | None]] = [
     ),
     (
         "the same password, percent-encoded",
-        {"connection_string": "redis://:p%40ss@cache.test:6379", "password": "p@ss"}, "redis://:p%40ss@cache.test:6379", None,
+        {"connection_string": "redis://:p%40ss@cache.test:6379", "password": "p@ss"},
+        "redis://:p%40ss@cache.test:6379", None,
     ),
     (
         "another password", {"connection_string": "redis://:one@cache.test:6379", "password": "two"},
