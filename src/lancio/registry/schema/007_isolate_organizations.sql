@@ -798,7 +798,7 @@ BEGIN
                         INSERT INTO platform.organization_members (organization_id, user_id)
                             SELECT o, u.id FROM platform.users u WHERE o = other AND u.id <> who LIMIT 1;
                         INSERT INTO platform.organization_invitations (organization_id, email, token_hash, expires_at)
-                            VALUES (o, 'test@test.invalid', decode(repeat(md5(o::text), 2), 'hex'), now());
+                            VALUES (o, 'test@test.invalid', decode('ff' || substr(repeat(md5(o::text), 2), 3), 'hex'), now());
                         INSERT INTO platform.organization_feature_flags (organization_id, flag_id) VALUES (o, who);
                         INSERT INTO platform.project_members (organization_id, project_id, user_id) VALUES (o, o, who);
                         INSERT INTO platform.project_addons (organization_id, project_id, addon_id) VALUES (o, o, who);
@@ -814,7 +814,7 @@ BEGIN
                         INSERT INTO platform.compute_config (organization_id, project_id, instance_size) VALUES (o, o, 'test');
                         INSERT INTO platform.usage_metrics (organization_id, project_id, metric, period_start) VALUES (o, o, 'test', now());
                         INSERT INTO platform.api_keys (organization_id, name, prefix, token_hash, last4)
-                            VALUES (o, 'test', 'test', decode(repeat(md5(o::text), 2), 'hex'), 'test');
+                            VALUES (o, 'test', 'test', decode('ff' || substr(repeat(md5(o::text), 2), 3), 'hex'), 'test');
                         INSERT INTO platform.audit_logs (organization_id, project_id, actor_type, action) VALUES (o, o, 'system', 'test');
                         INSERT INTO platform.credentials (organization_id, project_id, kind, name) VALUES (o, o, 'token', 'test');
                         INSERT INTO platform.databases (project_id, name, type, connection_string, host, port)

@@ -24,8 +24,8 @@ BEGIN
     IF v_count > 0 THEN
         RAISE EXCEPTION '% secrets are sealed with an organization''s key', v_count
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Migration 007 cannot open them. Write them anew under it, or remove them first: '
-                         'UPDATE platform.databases SET connection_string = type || ''://'' || host || '':'' || port …';
+                  HINT = 'Migration 007 cannot open them. Remove them first (connection_string = type://host:port, '
+                         'secret_encrypted = NULL), and write them anew after it.';
     END IF;
 
     FOR v_body IN SELECT r.definition FROM platform_private.replaced_by_008 r WHERE r.object <> 'first keys' LOOP
