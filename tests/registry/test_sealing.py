@@ -149,7 +149,9 @@ def test_an_envelope_moved_to_another_row_does_not_open(keyed: psycopg.Connectio
     with pytest.raises(secrets.SealBroken):
         secrets.open_sealed(envelope or b"", row_id=target, key=own_key(keyed))
     with pytest.raises(secrets.SealBroken):
-        secrets.open_sealed(envelope or b"", row_id=source, key=own_key(keyed), column="platform.credentials.secret_encrypted")
+        secrets.open_sealed(
+            envelope or b"", row_id=source, key=own_key(keyed), column="platform.credentials.secret_encrypted"
+        )
 
 
 @pytest.mark.parametrize(
