@@ -259,7 +259,8 @@ def test_no_key_comes_out_anywhere(connection: psycopg.Connection, lancio: Lanci
     some_secrets(connection, ACME, 2)
     said = ""
     for words in (("status",), ("check", "--kek-file", kek), ("rotate", slug_of(ACME), "--settle", "0", "--kek-file", kek),
-                  ("backup", str(tmp_path / "b")), ("check", "--kek-command", f"printf {KEK.secret.hex()}0")):  # fmt: skip
+                  ("backup", str(tmp_path / "b")),
+                ("check", "--kek-command", f"printf {KEK.secret.hex()}0")):  # fmt: skip
         for json_ in ((), ("--json",)):
             said += "".join(map(str, lancio(*words, *json_)))
     assert KEK.secret.hex()[:32] not in said

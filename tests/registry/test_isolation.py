@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -26,7 +27,9 @@ from isolation import (
     work_as,
 )
 from psycopg import sql
-from schema_files import ALL, BACK, ISOLATION, NINE, give_key, launch, objects, psql, rows, run, state
+from schema_files import (
+    ALL, BACK, ISOLATION, LANCIO, NINE, POLICIES, RAILWAY, give_key, launch, objects, psql, rows, run, state,
+)  # fmt: skip
 
 from lancio.registry.context import BypassRefused, ContextRefused, context, refuse_bypass
 from servers import PROJECT as PROJECT_FOLDER
@@ -404,11 +407,20 @@ def test_everything_belongs_to_the_owner(isolated: str) -> None:
                WHERE nspname IN ('platform', 'platform_private') AND nspowner <> 'lancio_owner'::regrole"""
         ).fetchall()
         definers = connection.execute(
-            "SELECT proname, proconfig, has_function_privilege('public', p.oid, 'EXECUTE') FROM pg_proc p"
+            "SELECT proname, proconfig, has_function_privilege('public', p.oid, 'EXECUTE'), prosrc FROM pg_proc p"
             " JOIN pg_namespace n ON n.oid = p.pronamespace WHERE nspname ~ '^platform' AND prosecdef"
         ).fetchall()
     assert others == []
-    for name, settings, public in definers:
+    for name, settings, public, text in definers:
+        if name in ("current_organization_id", "current_user_id"):  # whose names all say where they are from
+            assert settings is None
+            assert (
+                re.findall(
+                    r"(?<![.\w])(?!CASE|AND|OPERATOR|RETURN)\w+\s*\(|[^(.]\s(?:=|<>|[|]{2})\s|::(?!pg_catalog)", text
+                )
+                == []
+            )
+            continue
         assert any(each.startswith("search_path=pg_catalog, ") and each.endswith("pg_temp") for each in settings), name
         # The bounds of what lancio_owner sees are asked by its views for whoever reads them; they say what is known.
         assert public == (name in ("first_organization_id", "last_organization_id")), name
@@ -418,6 +430,8 @@ def test_a_second_run_leaves_what_was_changed_since(peopled: str) -> None:
     with psycopg.connect(peopled, autocommit=True) as connection:
         connection.execute("REVOKE DELETE ON platform.projects FROM lancio_application")
         connection.execute("DROP POLICY organization_credits ON platform.credits")
+        connection.execute("DROP POLICY owner_invoices ON platform.invoices")
+        connection.execute("DROP POLICY permissive_all_projects ON platform.projects")
         connection.execute("CREATE OR REPLACE FUNCTION platform.verify_rls_enabled()"
                            " RETURNS TABLE (table_name text, rls_enabled boolean, policy_count integer)"
                            " LANGUAGE sql AS 'SELECT NULL::text, NULL::boolean, NULL::integer'")  # fmt: skip
@@ -425,8 +439,22 @@ def test_a_second_run_leaves_what_was_changed_since(peopled: str) -> None:
     launch(peopled, ISOLATION)
     gained = objects(peopled) - before
     # A policy that is missing is a hole, and is closed; everything else stays.
-    assert [row[:2] for row in gained] == [("policy", "credits.organization_credits")]
+    assert {row[1] for row in gained} == {
+        "credits.organization_credits", "invoices.owner_invoices", "projects.permissive_all_projects"
+    }  # fmt: skip
     assert before <= objects(peopled)
+    with psycopg.connect(peopled, autocommit=True) as connection:
+        # What binds less than it did is bound again.
+        connection.execute("DROP POLICY permissive_all_credits ON platform.credits")
+        connection.execute("ALTER TABLE platform.users DISABLE ROW LEVEL SECURITY")
+        connection.execute("ALTER TABLE platform.projects NO FORCE ROW LEVEL SECURITY")
+        run(peopled, POLICIES)  # which leaves a table alone that has policies of its own
+        launch(peopled, ISOLATION)
+        found = connection.execute("SELECT * FROM platform.test_rls_policies()").fetchall()
+        assert [row[1] for row in found] == ["PASS"] * 5
+        assert connection.execute(
+            "SELECT roles FROM pg_policies WHERE policyname = 'permissive_all_credits'"
+        ).fetchone() == (["lancio_application", "lancio_readonly", "lancio_service"],)
 
 
 def without_rights(found: set[tuple[str, str, str, str]]) -> set[tuple[str, str]]:
@@ -647,7 +675,12 @@ def test_an_owner_without_rights_over_roles_is_told_before_anything_runs(server:
             populate(connection)
         with psycopg.connect(owner) as connection:  # FORCE binds it, though it owns the tables by its membership
             assert connection.execute("SELECT count(*) FROM platform.projects").fetchone() == (0,)
-        launch(owner, ISOLATION)
+        before = state(url)
+        for file in NINE:  # run again, it changes nothing, and it says what it does not see
+            done = psql(owner, file)
+            assert "ERROR" not in done.stderr
+            assert ("nothing is done" in done.stderr) == (file in (LANCIO, RAILWAY)), file
+        assert state(url) == before
     finally:
         server.drop_database(url)
         with server.connect() as connection:

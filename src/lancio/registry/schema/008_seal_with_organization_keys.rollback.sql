@@ -24,8 +24,8 @@ BEGIN
     IF v_count > 0 THEN
         RAISE EXCEPTION '% secrets are sealed with an organization''s key', v_count
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Migration 007 cannot open them. Write them anew under it, or remove them first: '
-                         'UPDATE platform.databases SET connection_string = type || ''://'' || host || '':'' || port …';
+                  HINT = 'Migration 007 cannot open them. Remove them first (connection_string = type://host:port, '
+                         'secret_encrypted = NULL), and write them anew after it.';
     END IF;
 
     FOR v_body IN SELECT r.definition FROM platform_private.replaced_by_008 r WHERE r.object <> 'first keys' LOOP
@@ -43,7 +43,11 @@ BEGIN
     ALTER TABLE platform.credentials DROP CONSTRAINT IF EXISTS credentials_secret_encrypted_check;
     DROP TRIGGER IF EXISTS guard_credential_trigger ON platform.credentials;
     DROP TRIGGER IF EXISTS guard_project_trigger ON platform.projects;
-    DROP FUNCTION IF EXISTS platform.guard_credential(), platform.guard_project(), platform.seal_credential(uuid, text),
+    DROP TRIGGER IF EXISTS guard_token_trigger ON platform.user_sessions;
+    DROP TRIGGER IF EXISTS guard_token_trigger ON platform.api_keys;
+    DROP TRIGGER IF EXISTS guard_token_trigger ON platform.organization_invitations;
+    DROP TRIGGER IF EXISTS guard_password_trigger ON platform.users;
+    DROP FUNCTION IF EXISTS platform.guard_token(), platform.guard_password(), platform.guard_credential(), platform.guard_project(), platform.seal_credential(uuid, text),
         platform.open_credential(uuid), platform.read_sealed_credential(uuid), platform.read_sealed_connection_string(uuid),
         platform.next_data_key_id(), platform.add_data_key(integer, uuid, bytea, text, bytea, integer),
         platform.destroy_data_keys(uuid), platform.register_first_key(), platform_private.write_key_event(text, integer, uuid, jsonb),

@@ -1240,7 +1240,65 @@ END
 $$;
 
 -- Tokens are kept as SHA-256, and passwords as what a password hash begins with. What is text is no hash: one hash in
--- forty million millions would look like text.
+-- forty million millions would look like text. The triggers refuse without showing what was given, which PostgreSQL does
+-- when a constraint refuses; the constraints hold where triggers are off.
+DO $$
+DECLARE
+    t text;
+BEGIN
+    IF to_regprocedure('platform.guard_token()') IS NULL THEN
+        CREATE FUNCTION platform.guard_token() RETURNS trigger
+            LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp
+        AS $body$
+        BEGIN
+            IF octet_length(NEW.token_hash) <> 32 OR encode(NEW.token_hash, 'hex') ~ '^([2-7][0-9a-f])*$' THEN
+                RAISE EXCEPTION 'token_hash is not the SHA-256 of a token'
+                    USING ERRCODE = 'invalid_parameter_value', HINT = 'The token itself is shown once and not kept.';
+            END IF;
+            IF TG_TABLE_NAME = 'api_keys' THEN
+                IF length(NEW.prefix) > 16 THEN
+                    RAISE EXCEPTION 'prefix is longer than 16 characters'
+                        USING ERRCODE = 'invalid_parameter_value', HINT = 'It tells keys apart; the key itself is not kept.';
+                END IF;
+            END IF;
+            RETURN NEW;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform.guard_token() FROM PUBLIC;
+        ALTER FUNCTION platform.guard_token() OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform.guard_token() IS 'Trigger: token_hash is a hash.';
+    END IF;
+    IF to_regprocedure('platform.guard_password()') IS NULL THEN
+        CREATE FUNCTION platform.guard_password() RETURNS trigger
+            LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp
+        AS $body$
+        BEGIN
+            IF NEW.password_hash !~ '^\$[a-z0-9-]+\$' THEN
+                RAISE EXCEPTION 'password_hash is not the hash of a password'
+                    USING ERRCODE = 'invalid_parameter_value', HINT = 'Hash it first, with argon2id: $argon2id$...';
+            END IF;
+            RETURN NEW;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform.guard_password() FROM PUBLIC;
+        ALTER FUNCTION platform.guard_password() OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform.guard_password() IS 'Trigger: password_hash is a hash.';
+    END IF;
+    FOREACH t IN ARRAY ARRAY['user_sessions', 'api_keys', 'organization_invitations'] LOOP
+        IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'guard_token_trigger' AND tgrelid = ('platform.' || t)::regclass) THEN
+            EXECUTE format('CREATE TRIGGER guard_token_trigger BEFORE INSERT OR UPDATE ON platform.%I '
+                           'FOR EACH ROW EXECUTE PROCEDURE platform.guard_token()', t);
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'guard_password_trigger' AND tgrelid = 'platform.users'::regclass) THEN
+        CREATE TRIGGER guard_password_trigger BEFORE INSERT OR UPDATE ON platform.users
+            FOR EACH ROW EXECUTE PROCEDURE platform.guard_password();
+    END IF;
+END
+$$;
+
 DO $$
 DECLARE
     t   text;
