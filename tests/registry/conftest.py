@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-<<<<<<< HEAD
-from schema_files import ALL, KEYS, NINE, give_key, launch, run
-=======
-from schema_files import ALL, KEY, NINE, TEN, add_key, give_key, launch
->>>>>>> keys-schema
+from schema_files import ALL, KEY, KEYS, NINE, TEN, add_key, give_key, launch, run
 
 from lancio.registry.secrets import Key
 from servers import TestServer, database_of
@@ -52,14 +48,6 @@ def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-<<<<<<< HEAD
-def keyed_template(server: TestServer, isolated_template: str) -> str:
-    """A database with 001 to 008 applied, and no organization in it; nobody connects to it."""
-    url = server.create_database(template=isolated_template)
-    run(url, KEYS)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM platform.organizations")
-=======
 def sealing_template(server: TestServer) -> str:
     """A database with all ten files applied, in which the one organization has key 7; nobody connects to it."""
     url = server.create_database()
@@ -67,29 +55,36 @@ def sealing_template(server: TestServer) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         for (organization,) in connection.execute("SELECT id FROM platform.organizations").fetchall():
             add_key(connection, Key(7, bytes.fromhex(KEY), organization))
->>>>>>> keys-schema
     return database_of(url)
 
 
 @pytest.fixture
-<<<<<<< HEAD
-def keyed_platform(server: TestServer, keyed_template: str) -> Iterator[str]:
-    """The URL of a database in which organizations have keys; there is no organization in it."""
-    url = server.create_database(template=keyed_template)
-=======
 def sealing(server: TestServer, sealing_template: str) -> Iterator[str]:
     """The URL of a database in which secrets are sealed with the organization's key 7."""
     url = server.create_database(template=sealing_template)
->>>>>>> keys-schema
     yield url
     server.drop_database(url)
 
 
-<<<<<<< HEAD
-@pytest.fixture(params=["006", "007"])
-=======
+@pytest.fixture(scope="session")
+def keyed_template(server: TestServer, isolated_template: str) -> str:
+    """A database with 001 to 008 applied, and no organization in it; nobody connects to it."""
+    url = server.create_database(template=isolated_template)
+    run(url, KEYS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM platform.organizations")
+    return database_of(url)
+
+
+@pytest.fixture
+def keyed_platform(server: TestServer, keyed_template: str) -> Iterator[str]:
+    """The URL of a database in which organizations have keys; there is no organization in it."""
+    url = server.create_database(template=keyed_template)
+    yield url
+    server.drop_database(url)
+
+
 @pytest.fixture(params=["006", "007", "008"])
->>>>>>> keys-schema
 def keyed(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
     """A superuser's session that has the key, on a database with the platform in it, as each migration leaves it."""
     url = request.getfixturevalue({"006": "platform", "007": "isolated", "008": "sealing"}[request.param])

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 VARIABLES = ("DATABASE_URL", "LANCIO_KEY_FILE", "LANCIO_KEK", "LANCIO_KEK_FILE", "LANCIO_KEK_COMMAND",
              "LANCIO_OLD_KEK", "LANCIO_OLD_KEK_FILE", "LANCIO_OLD_KEK_COMMAND")  # fmt: skip
+NEWEST = """
+SELECT count(*) FROM platform.databases
+WHERE platform.envelope_key_id(connection_string_encrypted) = (SELECT max(key_id) FROM platform.data_keys)
+"""
+"""How many rows are sealed with the newest key."""
 KILLS = 60 if PROOF else 4
 
 
@@ -258,9 +263,9 @@ def test_the_takeover_is_looked_at_first(
 def test_no_key_comes_out_anywhere(connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path) -> None:
     some_secrets(connection, ACME, 2)
     said = ""
-    for words in (("status",), ("check", "--kek-file", kek), ("rotate", slug_of(ACME), "--settle", "0", "--kek-file", kek),
-                  ("backup", str(tmp_path / "b")),
-                ("check", "--kek-command", f"printf {KEK.secret.hex()}0")):  # fmt: skip
+    for words in (("status",), ("check", "--kek-file", kek),
+                  ("rotate", slug_of(ACME), "--settle", "0", "--kek-file", kek), ("backup", str(tmp_path / "b")),
+                  ("check", "--kek-command", f"printf {KEK.secret.hex()}0")):  # fmt: skip
         for json_ in ((), ("--json",)):
             said += "".join(map(str, lancio(*words, *json_)))
     assert KEK.secret.hex()[:32] not in said
@@ -299,8 +304,7 @@ def test_a_process_that_is_killed_at_any_moment_leaves_every_secret_readable(
             # From somewhere in its start to somewhere behind its end, seen from the rows that it has sealed.
             deadline, after = time.monotonic() + rng.uniform(0.3, 2.5), rng.randrange(400)
             while process.poll() is None and time.monotonic() < deadline:
-                (done,) = connection.execute("SELECT count(*) FROM platform.databases WHERE platform.envelope_key_id"
-                    "(connection_string_encrypted) = (SELECT max(key_id) FROM platform.data_keys)").fetchone()  # fmt: skip
+                (done,) = connection.execute(NEWEST).fetchone()
                 if not rotating_kek and after <= done < 400:
                     break
                 time.sleep(0.002)
@@ -320,7 +324,8 @@ def test_ten_kinds_of_nonsense_are_refused_without_a_traceback(lancio: Lancio, k
     (tmp_path / "x").write_text("x")
     for words in (("rotate",), ("rotate", "x", "--batch", "0"), ("destroy", "--key", "0"), ("destroy", "--key", "x"),
                   ("restore", "nowhere", "--kek-file", kek), ("restore", str(tmp_path), "--kek-file", kek),
-                  ("backup", str(tmp_path / "no" / "where")), ("backup", str(tmp_path / "x")), ("rotate", "\x01", "--kek-file", kek),
+                  ("backup", str(tmp_path / "no" / "where")), ("backup", str(tmp_path / "x")),
+                  ("rotate", "\x01", "--kek-file", kek),
                   ("check", "--kek-file", str(tmp_path / "x"))):  # fmt: skip
         assert lancio(*words)[0] in (1, 2), words
 

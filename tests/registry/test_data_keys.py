@@ -11,7 +11,7 @@ import pytest
 from keys import ACME, KEK, OTHER, RING, an_organization, database, opened
 from psycopg import sql
 
-from lancio.registry import secrets
+from lancio.registry import opening, secrets
 from lancio.registry.context import context
 from lancio.registry.data_keys import DataKeys
 from lancio.registry.key_encryption_key import KeyEncryptionKey, Ring, WrapBroken
@@ -132,6 +132,10 @@ def test_a_broker_works_within_its_organization(keyed_platform: str, server: Tes
                     keys.give(own, ACME)
                     row = database(own, project, "redis://:s3cret@cache.test:6379")
                     assert opened(own, row) == "redis://:s3cret@cache.test:6379"
+                    secret = opening.open_connection_string(own, row, keys.unwrap)
+                    assert secret == secrets.Secret("redis://:s3cret@cache.test:6379")
+                    with pytest.raises(KeyRefused, match="is not here"):
+                        opening.open_connection_string(own, row, DataKeys(Ring(KeyEncryptionKey.random())).unwrap)
                     with pytest.raises(KeyRefused, match="no key that this session may see"):
                         keys.active(own, OTHER)
                     with pytest.raises(KeyRefused, match="is not in this database"):

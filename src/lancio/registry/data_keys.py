@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lancio.registry.key_encryption_key import Ring
+    from lancio.registry.opening import WrappedKey
 
 T = TypeVar("T")
 
@@ -164,6 +165,22 @@ class DataKeys:
         if stored is None:
             raise unknown(key_id)
         return stored.open(self.ring)
+
+    def unwrap(self, wrapped: WrappedKey) -> Key:
+        """What `registry.opening` asks for: the key of an envelope that PostgreSQL has handed out.
+
+        Raises:
+            KeyRefused: its KEK is not at hand, or it is a single key that is in its file only.
+            WrapBroken: it does not open.
+        """
+        if wrapped.wrapped is None and self.single is not None and self.single.id == wrapped.key_id:
+            return self.single
+        if (kept := self._kept(self._by_id, wrapped.key_id)) is not None:
+            return kept
+        return Stored(
+            wrapped.key_id, wrapped.organization_id, wrapped.wrapped, wrapped.kek_id, wrapped.check_value,
+            wrapped.state or "retired",
+        ).open(self.ring)  # fmt: skip
 
     def _all(self, connection: psycopg.Connection[Any], organization: UUID) -> list[Key]:
         """The active key and the retired ones, as they are now; an active one is made if there is none."""
