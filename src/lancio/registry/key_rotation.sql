@@ -3,7 +3,12 @@
 SET row_security = off;
 
 -- name: patience
-SELECT set_config('lock_timeout', %(wait)s, false);
+-- A little longer than it takes until an autovacuum that is in the way gives up, and not longer: others queue behind.
+SELECT set_config('lock_timeout', (least(s.setting::integer, 5000) + 500)::text, false)
+FROM pg_catalog.pg_settings s WHERE s.name = 'deadlock_timeout';
+
+-- name: no_patience
+SELECT set_config('lock_timeout', '0', false);
 
 -- name: wrapped_otherwise
 SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state

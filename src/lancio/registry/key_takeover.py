@@ -84,7 +84,7 @@ def take_over(
     *,
     batch: int = BATCH,
     write_anew: bool = True,
-    waits: int = 120,
+    waits: int = 50,
 ) -> Iterator[Progress]:
     """Seal with their organizations' keys what is sealed with the single one or not at all.
 
