@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from isolation import PROOF
 from keys import ACME, KEK, OTHER, RING, an_organization, opened
+from schema_files import KEYS, NINE, run
 
 from lancio.registry import key_rotation, secrets
 from lancio.registry.data_keys import DataKeys
@@ -23,6 +24,8 @@ from lancio.registry.secrets import KeyRefused, SealBroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from servers import TestServer
 
 NEW = KeyEncryptionKey(bytes(range(150, 182)), "another test")
 BOTH = Ring(NEW, (KEK,))
@@ -482,6 +485,27 @@ def test_what_was_done_with_keys_is_written_down(connection: psycopg.Connection)
     actions = [action for (action,) in entries]
     assert actions.count("data_key.add") == 2
     assert actions.count("data_key.destroy") == 2
+
+
+def test_keys_work_on_every_version(every_server: TestServer) -> None:
+    url = every_server.create_database()
+    try:
+        with psycopg.connect(url, autocommit=True) as own:
+            run(url, *NINE, KEYS)
+            own.execute("DELETE FROM platform.organizations")
+            made = some_secrets(own, ACME, 12)
+            list(rotate(own, DataKeys(RING), ACME, batch=5, settle_s=0))
+            list(rewrap(own, BOTH, batch=1))
+            new = Ring(NEW)
+            all_open(own, new, made)
+            key_rotation.forget_old_bytes(own)
+            with own.transaction():
+                DataKeys(new).give(own, ACME)
+                assert {opened(own, row) for row in made} == set(made.values())
+            destroy_retired(own, 1000, settle_s=0)
+            assert destroy(own, ACME) == {"databases": 12, "credentials": 1}
+    finally:
+        every_server.drop_database(url)
 
 
 def test_the_places_are_all_columns_of_envelopes() -> None:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from keys import ACME, KEK, OTHER, RING, an_organization
+from psycopg import sql
 from schema_files import KEYS, give_key, run
 
 from lancio.registry import key_rotation, key_takeover, secrets
@@ -331,6 +332,76 @@ def test_where_the_table_cannot_be_locked_everything_else_is_done(
             list(take_over(connection, DataKeys(RING), None, Taken(), waits=1))
     assert opens(connection, row, DataKeys(RING))[0] == "redis://:one@cache.test:6379"
     assert outlook(connection, DataKeys(RING), None).rewrite
+
+
+def test_a_row_that_its_table_takes_no_change_of_keeps_none_of_the_others(connection: psycopg.Connection) -> None:
+    project = an_organization(connection, ACME)
+    bad = [raw(connection, project, host="me:pw@cache", connection_string=f"redis://:{n}@x:1") for n in range(2)]
+    good = [raw(connection, project, connection_string=f"redis://:{n}@cache.test:6379") for n in range(21)]
+    taken = Taken()
+    with pytest.raises(key_rotation.RotationRefused, match="2 rows cannot be changed as they are") as caught:
+        list(take_over(connection, DataKeys(RING), None, taken, batch=8))
+    assert "host is not the name or the address of a host alone" in caught.value.cause
+    assert str(bad[0]) in caught.value.cause
+    assert "pw" not in caught.value.cause
+    assert taken.plain == 21
+    assert {opens(connection, row, DataKeys(RING))[0] for row in good} == {
+        f"redis://:{n}@cache.test:6379" for n in range(21)
+    }
+    connection.execute("ALTER TABLE platform.databases DISABLE TRIGGER USER")
+    connection.execute("UPDATE platform.databases SET host = 'x' WHERE id = ANY (%s)", (bad,))
+    connection.execute("ALTER TABLE platform.databases ENABLE TRIGGER USER")
+    list(take_over(connection, DataKeys(RING), None, again := Taken()))
+    assert again.plain == 2
+
+
+def test_two_takeovers_at_once_seal_and_keep_everything_once(
+    connection: psycopg.Connection, keyed_platform: str
+) -> None:
+    project = an_organization(connection, ACME)
+    for each in range(60):
+        raw(connection, project, connection_string=f"redis://:{each}@cache.test:6379", password="another")
+    done: list[Taken] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with psycopg.connect(keyed_platform, autocommit=True) as own:
+                list(take_over(own, DataKeys(RING), None, taken := Taken(), batch=5, write_anew=False))
+                done.append(taken)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failed, failed
+    assert sum(taken.plain for taken in done) == 60
+    assert sum(taken.kept for taken in done) == 60
+    assert connection.execute("SELECT count(*) FROM platform.credentials").fetchone() == (60,)
+    assert all_secrets(connection, DataKeys(RING)) == {f"redis://:{each}@cache.test:6379" for each in range(60)}
+
+
+def test_a_role_that_is_no_superuser_may_do_it_with_what_the_manual_says(
+    connection: psycopg.Connection, keyed_platform: str
+) -> None:
+    project = an_organization(connection, ACME)
+    raw(connection, project, connection_string="redis://:one@cache.test:6379")
+    name = sql.Identifier(f"keeper_{uuid4().hex[:8]}")
+    connection.execute(sql.SQL("CREATE ROLE {} LOGIN BYPASSRLS PASSWORD 'k33per' IN ROLE lancio_owner").format(name))
+    try:
+        login = name.as_string().strip('"')
+        with psycopg.connect(keyed_platform, user=login, password="k33per", autocommit=True) as own:
+            list(take_over(own, DataKeys(RING), None, taken := Taken()))
+            assert (taken.plain, taken.rewritten, taken.statistics) == (1, True, False)
+            list(key_rotation.rotate(own, DataKeys(RING), ACME, settle_s=0))
+            new = KeyEncryptionKey.random()
+            list(key_rotation.rewrap(own, Ring(new, (KEK,))))
+            key_rotation.destroy(own, ACME)
+    finally:
+        connection.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
 def test_a_wrong_kek_takes_nothing_over(before_008: psycopg.Connection) -> None:

@@ -368,7 +368,7 @@ def _tell(terminal: Terminal, found: State) -> None:
 
     rows = [("KEY-ENCRYPTION KEY", "DATA KEYS", "STATE", "OF")]
     for each in found.counts:
-        missing = "destroyed" if each.state == "destroyed" else "its file only"
+        missing = "none" if each.state == "destroyed" else "its file only"
         rows.append(
             (each.kek_id or missing, str(each.keys), each.state, "before 008" if each.single else "organizations")
         )
@@ -637,6 +637,10 @@ def take_over(
             f"{_counted(taken.kept, 'second secret')} sealed into platform.credentials, named "
             "'taken over from database <id>'.\n"
         )
+    if taken.rewritten and not taken.statistics:
+        terminal.talk(
+            "The planner's old statistics may still hold values in clear. Let a superuser run: VACUUM FULL pg_statistic"
+        )
     if taken.plain:
         terminal.talk(
             "What was in clear is still in the write-ahead log, in backups and on standbys: change those passwords "
@@ -668,7 +672,7 @@ def destroy(
     role: str | None,
     json_: bool,
 ) -> None:
-    """Destroy a key that a rotation left, or all keys of an organization, whose secrets are then unreadable for ever."""
+    """Destroy a key that a rotation left, or all keys of an organization: its secrets are unreadable for ever then."""
     from lancio.registry import data_keys, key_rotation
     from lancio.render import json
 

@@ -12,6 +12,7 @@ error, never left out: row_security is off in these sessions.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from dataclasses import dataclass, field
@@ -97,29 +98,44 @@ class Tally:
 
     unopened: dict[str, list[UUID]] = field(default_factory=dict)
     """Rows whose envelope does not open, by table: changed, moved or sealed with a lost key."""
+    refused: dict[str, dict[UUID, str]] = field(default_factory=dict)
+    """Rows that their table takes no change of, by table, with what it says: they are older than one of its checks."""
+
+    def __bool__(self) -> bool:
+        return bool(self.unopened or self.refused)
 
     def add(self, table: str, row: UUID) -> None:
-        """Note a row once."""
+        """Note a row that does not open, once."""
         if row not in (rows := self.unopened.setdefault(table, [])):
             rows.append(row)
+
+    def left(self, table: str) -> set[UUID]:
+        """The rows of a table that are not tried again."""
+        return {*self.unopened.get(table, ()), *self.refused.get(table, ())}
 
     def refuse(self) -> None:
         """Return if nothing is there.
 
         Raises:
-            SealBroken: with the first rows by name.
+            SealBroken: some do not open; with the first rows by name, and those that the table refuses beside them.
+            RotationRefused: none of the former, but some of the latter.
         """
-        if not any(self.unopened.values()):
-            return
-        named = "; ".join(
-            f"platform.{table}: {', '.join(map(str, rows[:5]))}{f' and {len(rows) - 5} more' if len(rows) > 5 else ''}"
-            for table, rows in self.unopened.items()
-        )
-        raise SealBroken(
-            f"{sum(map(len, self.unopened.values()))} secrets do not open; all others are done",
-            cause=f"They were changed, moved from another row, or sealed with a key that is not here. {named}.",
-            remedy="Write them anew, or restore those rows from a backup; then run it again.",
-        )
+        refused = [(table, row, said) for table, rows in self.refused.items() for row, said in rows.items()]
+        beside = "; ".join(f"platform.{table} {row}: {said}" for table, row, said in refused[:5])
+        if any(self.unopened.values()):
+            named = "; ".join(f"platform.{table}: {_some(rows, 5)}" for table, rows in self.unopened.items())
+            raise SealBroken(
+                f"{sum(map(len, self.unopened.values()))} secrets do not open; all others are done",
+                cause=f"They were changed, moved from another row, or sealed with a key that is not here. {named}."
+                f"{f' Besides, rows that cannot be changed: {beside}.' if beside else ''}",
+                remedy="Write them anew, or restore those rows from a backup; then run it again.",
+            )
+        if refused:
+            raise RotationRefused(
+                f"{len(refused)} rows cannot be changed as they are; all others are done",
+                cause=f"{beside}{f' and {len(refused) - 5} more' if len(refused) > 5 else ''}.",
+                remedy="Mend those rows, then run it again.",
+            )
 
 
 # --- the key-encryption key -------------------------------------------------------------------------------------------
@@ -193,7 +209,7 @@ def _left(connection: psycopg.Connection[Any], kek_id: str, broken: Sequence[int
 
 def _refuse_broken(broken: Sequence[int]) -> None:
     if broken:
-        shown = ", ".join(map(str, broken[:8])) + (f" and {len(broken) - 8} more" if len(broken) > 8 else "")
+        shown = _some(broken, 8)
         raise WrapBroken(
             f"{len(broken)} data keys do not open",
             cause=f"They were changed, or stand in another row than theirs: {shown}. All others are as they should be.",
@@ -321,7 +337,7 @@ def seal_again(
     """
     named, done = list(key_ids), 0
     while True:
-        skip = set(tally.unopened.get(place.table, ()))
+        skip = tally.left(place.table)
         with connection.cursor(row_factory=tuple_row) as cursor:
             found = cursor.execute(QUERIES[f"{place.table}_sealed_with"], {"organization": of, "keys": named})
             rows = [row for (row,) in found.fetchall() if row not in skip]
@@ -329,11 +345,34 @@ def seal_again(
             return
         before = done
         for start in range(0, len(rows), batch):
-            with connection.transaction():
-                done += _batch(connection, keys, place, rows[start : start + batch], named, tally)
+            work = functools.partial(_batch, connection, keys, place, named=named, tally=tally)
+            done += carefully(connection, place.table, rows[start : start + batch], work, tally)
             yield Progress(place.table, done, before + len(rows))
-        if done == before and set(rows) - set(tally.unopened.get(place.table, ())):
-            time.sleep(0.05)  # all of them are held by others
+        if done == before and set(rows) - tally.left(place.table):
+            time.sleep(0.2)  # all of them are held by others
+
+
+def carefully(
+    connection: psycopg.Connection[Any],
+    table: str,
+    rows: Sequence[UUID],
+    work: Callable[[Sequence[UUID]], int],
+    tally: Tally,
+) -> int:
+    """Do the work for some rows in one transaction; where the table refuses one of them, for the others.
+
+    Returns how many were done. A row of an older time may not pass a check that any change of it has to pass.
+    """
+    try:
+        with connection.transaction():
+            return work(rows)
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        if len(rows) == 1:
+            said = error.diag.message_primary or type(error).__name__
+            tally.refused.setdefault(table, {})[rows[0]] = said
+            return 0
+    middle = len(rows) // 2
+    return sum(carefully(connection, table, half, work, tally) for half in (rows[:middle], rows[middle:]))
 
 
 def _batch(
@@ -341,6 +380,7 @@ def _batch(
     keys: DataKeys,
     place: Place,
     ids: Sequence[UUID],
+    *,
     named: list[int],
     tally: Tally,
 ) -> int:
@@ -473,7 +513,8 @@ def rewrite(connection: psycopg.Connection[Any], table: str, *, waits: int, paus
     """VACUUM FULL and ANALYZE a table of the platform, without making others wait long behind a lock that is not had.
 
     Raises:
-        RotationRefused: the lock was not had in `waits` tries of 1.5 seconds (with PostgreSQL's own deadlock_timeout), or this role may not.
+        RotationRefused: the lock was not had in `waits` tries of 1.5 seconds (where deadlock_timeout is a second), or
+            this role may not.
     """
     statement = f"VACUUM (FULL, ANALYZE) {table}"
     warnings: list[str] = []
@@ -538,3 +579,8 @@ def _number(connection: psycopg.Connection[Any], query: str, **values: object) -
 def _kept(row: Any) -> Kept:
     stored = Stored(row.key_id, row.organization_id, row.wrapped, row.kek_id, row.check_value, row.state)
     return Kept(stored, row.retired_for)
+
+
+def _some(items: Sequence[object], most: int) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more

@@ -8,7 +8,7 @@ SELECT set_config('lock_timeout', (least(s.setting::integer, 5000) + 500)::text,
 FROM pg_catalog.pg_settings s WHERE s.name = 'deadlock_timeout';
 
 -- name: no_patience
-SELECT set_config('lock_timeout', '0', false);
+RESET lock_timeout;
 
 -- name: wrapped_otherwise
 SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state

@@ -60,6 +60,8 @@ class Taken:
     kept: int = 0
     """Second secrets of a row, sealed into platform.credentials."""
     rewritten: bool = False
+    statistics: bool = True
+    """False: the planner's old statistics could not be written anew with the table; it takes a superuser."""
     tally: Tally = field(default_factory=Tally)
 
 
@@ -108,13 +110,16 @@ def take_over(
             before = step.done
             yield step
     yield from _seal_plain(connection, keys, taken, batch)
-    if not taken.tally.unopened:
+    if not taken.tally:
         connection.execute(key_rotation.QUERIES["retire_single"])
     if write_anew and due(connection):
         yield Progress("the table's file", 0, 1)
         key_rotation.rewrite(connection, "platform.databases", waits=waits)
         # The planner's statistics held values of the column, and their old versions are rows as well.
-        key_rotation.rewrite(connection, "pg_catalog.pg_statistic", waits=waits)
+        try:
+            key_rotation.rewrite(connection, "pg_catalog.pg_statistic", waits=waits)
+        except key_rotation.RotationRefused:
+            taken.statistics = False
         _note(connection, "data_key.rewritten", {})
         taken.rewritten = True
         yield Progress("the table's file", 1, 1)
@@ -193,52 +198,56 @@ def due(connection: psycopg.Connection[Any]) -> bool:
     return bool(found and found[0])
 
 
-def _seal_plain(
-    connection: psycopg.Connection[Any], keys: DataKeys, taken: Taken, batch: int
-) -> Iterator[Progress]:  # fmt: skip
-    while rows := [row for row in plain(connection) if row not in taken.tally.unopened.get("databases", ())]:
+def _seal_plain(connection: psycopg.Connection[Any], keys: DataKeys, taken: Taken, batch: int) -> Iterator[Progress]:
+    def work(rows: Sequence[UUID]) -> int:
+        done, kept = _plain_batch(connection, keys, rows, taken.tally)
+        kept_now.append(kept)
+        return done
+
+    while rows := [row for row in plain(connection) if row not in taken.tally.left("databases")]:
         if not due(connection):
             # Before the first is sealed: whoever goes on after a kill knows by it that the file is to be written anew.
             _note(connection, "data_key.take_over", {"rows": len(rows)})
         before = taken.plain
         for start in range(0, len(rows), batch):
-            with connection.transaction():
-                kept_before = taken.kept
-                try:
-                    done = _plain_batch(connection, keys, rows[start : start + batch], taken)
-                except BaseException:
-                    taken.kept = kept_before
-                    raise
-            taken.plain += done
+            kept_now: list[int] = []
+            taken.plain += key_rotation.carefully(
+                connection, "databases", rows[start : start + batch], work, taken.tally
+            )
+            taken.kept += sum(kept_now)
             yield Progress("rows in clear", taken.plain, before + len(rows))
         if taken.plain == before:
-            time.sleep(0.05)  # all of them are held by others
+            time.sleep(0.2)  # all of them are held by others
 
 
 def _plain_batch(
-    connection: psycopg.Connection[Any], keys: DataKeys, ids: Sequence[UUID], taken: Taken
-) -> int:  # fmt: skip
+    connection: psycopg.Connection[Any], keys: DataKeys, ids: Sequence[UUID], tally: Tally
+) -> tuple[int, int]:
     locked: list[Any]
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         locked = list(cursor.execute(_QUERIES["plain_lock"], {"ids": list(ids)}))
     sealed: list[tuple[UUID, bytes, str]] = []
+    kept: list[tuple[Key, Any, str]] = []
     for row in locked:
+        if not row.password and (_is_sealed_form(row) or row.connection_string in ("", _address(row))):
+            continue  # somebody else has sealed or emptied it meanwhile
         key = keys.active(connection, row.organization_id)
         opened = _opened(connection, keys, row)
         if opened is None and _is_sealed_form(row):
             # A password beside a secret that cannot be opened: whether the two are one cannot be told.
-            taken.tally.add("databases", row.id)
+            tally.add("databases", row.id)
             continue
         secret, second = merged(row, opened)
         if second is not None:
-            _keep(connection, key, row, second)
-            taken.kept += 1
+            kept.append((key, row, second))
         envelope = secrets.seal(secret, row_id=row.id, key=key)
         sealed.append((row.id, envelope, secrets.sealed_form(envelope, row.type, row.host, row.port)))
     if sealed:
         rows, envelopes, shown = map(list, zip(*sealed, strict=True))
         connection.execute(_QUERIES["plain_write"], {"ids": rows, "envelopes": envelopes, "shown": shown})
-    return len(sealed)
+    for each in kept:
+        _keep(connection, *each)
+    return len(sealed), len(kept)
 
 
 def merged(row: Any, opened: str | None) -> tuple[str, str | None]:
@@ -248,11 +257,11 @@ def merged(row: Any, opened: str | None) -> tuple[str, str | None]:
     None where there is none of ours.
     """
     password = row.password or ""
-    address = secrets.display_form(row.type, row.host, row.port)
+    address = _address(row)
     if _is_sealed_form(row):
         assert opened is not None  # noqa: S101  asked before
         text = opened
-    elif row.connection_string == address:
+    elif row.connection_string in ("", address):
         user = quote(row.username, safe="") if row.username else ""
         place = address.removeprefix(f"{row.type}://")
         name = f"/{quote(row.database, safe='')}" if row.database else ""
@@ -262,6 +271,10 @@ def merged(row: Any, opened: str | None) -> tuple[str, str | None]:
         if opened is not None and opened != text:
             return text, opened if not password or _has(text, password) else f"{opened}\n{password}"
     return text, password if password and not _has(text, password) else None
+
+
+def _address(row: Any) -> str:
+    return secrets.display_form(row.type, row.host, row.port)
 
 
 def _has(text: str, password: str) -> bool:
