@@ -28,7 +28,20 @@ from isolation import (
 )
 from psycopg import sql
 from schema_files import (
-    ALL, BACK, ISOLATION, LANCIO, NINE, POLICIES, RAILWAY, give_key, launch, objects, psql, rows, run, state,
+    ALL,
+    BACK,
+    ISOLATION,
+    LANCIO,
+    NINE,
+    POLICIES,
+    RAILWAY,
+    give_key,
+    launch,
+    objects,
+    psql,
+    rows,
+    run,
+    state,
 )  # fmt: skip
 
 from lancio.registry.context import BypassRefused, ContextRefused, context, refuse_bypass
