@@ -92,8 +92,8 @@ ASKED = {
 }
 
 BESIDE = ("count of an organization",)
-"""Shown and not judged. All of it is 0.03 ms, most of which is the way to the server and back, so its tenth is less than
-what any policy costs: the subquery that asks for the context, even if the function in it did nothing."""
+"""Shown and not judged. All of it is 0.03 ms, most of which is the way to the server and back, so its tenth is less
+than what any policy costs: the subquery that asks for the context, even if the function in it did nothing."""
 
 PLANS = {
     "project databases lookup": (
@@ -134,7 +134,7 @@ def timed(
     values: dict[str, Any],
     times: int,
 ) -> list[float]:
-    """For each side the seconds of the query alone, the least of some: asked in turn, in transactions with a context."""
+    """For each side the seconds of the query alone, the least of some: asked in turn, in a context."""
     took = [float("inf") for _ in sides]
     with ExitStack() as open_:
         for side in sides:

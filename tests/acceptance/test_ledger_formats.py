@@ -107,7 +107,10 @@ def make(url: str, folder: Path, version: int) -> None:
                 (name, found[name].checksum, found[name].digest, position),
             )
             connection.execute(
-                "INSERT INTO lancio.statement VALUES (%s, 1, 1, 'CREATE TABLE', 'applied', NULL)", (position,)
+                "INSERT INTO lancio.statement VALUES (%s, 1, 1, 'CREATE TABLE', 'applied', NULL)"
+                if version < 10
+                else """UPDATE lancio.step SET statements = '[{"line": 1, "summary": "CREATE TABLE"}]' WHERE id = %s""",
+                (position,),
             )
             connection.execute(
                 "INSERT INTO lancio.event VALUES (1, %s, now(), 'step-applied', '{}')", (position,)

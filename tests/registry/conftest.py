@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from isolation import populate
 from schema_files import ALL, KEY, KEYS, NINE, TEN, add_key, give_key, launch, run
 
 from lancio.registry.secrets import Key
@@ -91,3 +92,11 @@ def keyed(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
     with psycopg.connect(url, autocommit=True) as connection:
         give_key(connection)
         yield connection
+
+
+@pytest.fixture
+def peopled(isolated: str) -> str:
+    """A database in which three organizations have a row in every table."""
+    with psycopg.connect(isolated) as connection:
+        populate(connection)
+    return isolated

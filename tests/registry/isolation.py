@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,13 +12,17 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from servers import TestServer
 
 PROOF = os.environ.get("LANCIO_PROOF") == "1"
 """Whether the full figures are asked for; else the same code runs on a small seeded sample."""
 
 SPACE = UUID("7d0d3bd3-6f3e-4a53-9d8a-3a8a9b1d2c00")
 ROLES = ("lancio_application", "lancio_service", "lancio_readonly", "lancio_owner")
+
+PASSWORD = "Pr0be-of-the-matrix"
 
 TENANTS = (
     "organization_members", "organization_invitations", "organization_feature_flags", "projects", "project_members",
@@ -145,3 +150,20 @@ def work_as(connection: psycopg.Connection, role: str) -> None:
 
 def set_context(connection: psycopg.Connection, user: UUID, organization: UUID | None = None) -> None:
     connection.execute("SELECT platform.set_context(%s, %s)", (user, organization))
+
+
+@contextlib.contextmanager
+def logins(server: TestServer, dbname: str) -> Iterator[dict[str, str]]:
+    """The URL of a login of its own for each role: no session of a superuser that has SET ROLE."""
+    with server.connect() as connection:
+        for role in ROLES:
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+                    sql.Identifier(f"{dbname}_{role}"), PASSWORD, sql.Identifier(role)
+                )
+            )
+        try:
+            yield {role: server.url(dbname, user=f"{dbname}_{role}", password=PASSWORD) for role in ROLES}
+        finally:
+            for role in ROLES:
+                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{dbname}_{role}")))

@@ -14,12 +14,13 @@ from isolation import (
     CATALOGUES,
     OTHER,
     OWN,
+    PASSWORD,
     PERSONAL,
     PROOF,
-    ROLES,
     TABLES,
     TENANTS,
     insert,
+    logins,
     made,
     populate,
     set_context,
@@ -28,7 +29,20 @@ from isolation import (
 )
 from psycopg import sql
 from schema_files import (
-    ALL, BACK, ISOLATION, LANCIO, NINE, POLICIES, RAILWAY, give_key, launch, objects, psql, rows, run, state,
+    ALL,
+    BACK,
+    ISOLATION,
+    LANCIO,
+    NINE,
+    POLICIES,
+    RAILWAY,
+    give_key,
+    launch,
+    objects,
+    psql,
+    rows,
+    run,
+    state,
 )  # fmt: skip
 
 from lancio.registry.context import BypassRefused, ContextRefused, context, refuse_bypass
@@ -36,12 +50,11 @@ from servers import PROJECT as PROJECT_FOLDER
 from servers import database_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from conftest import Pool
     from servers import TestServer
 
-PASSWORD = "Pr0be-of-the-matrix"
 VERSIONS = (18, 15, 12, 10) if PROOF else (18, 10)
 
 GRANTED = {
@@ -61,23 +74,6 @@ ONE_EACH = {"customer_profiles": "organization_id", "disk_config": "project_id",
 UNUSED = {"addons": "addon", "feature_flags": "flag", "billing_plans": "plan"}
 CASES = ("own", "other", "none", "forged")
 FORGED = f"{OWN.user.hex}:{OTHER.id.hex}:{'0' * 64}"
-
-
-@contextlib.contextmanager
-def logins(server: TestServer, dbname: str) -> Iterator[dict[str, str]]:
-    """The URL of a login of its own for each role: no session of a superuser that has SET ROLE."""
-    with server.connect() as connection:
-        for role in ROLES:
-            connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
-                    sql.Identifier(f"{dbname}_{role}"), PASSWORD, sql.Identifier(role)
-                )
-            )
-        try:
-            yield {role: server.url(dbname, user=f"{dbname}_{role}", password=PASSWORD) for role in ROLES}
-        finally:
-            for role in ROLES:
-                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{dbname}_{role}")))
 
 
 def tried(connection: psycopg.Connection, statement: Any, parameters: dict[str, object] | None = None) -> str:
@@ -185,14 +181,6 @@ def test_the_isolation_matrix(pool: Pool, version: int) -> None:
             finally:
                 connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(stranger)))
     server.drop_database(url)
-
-
-@pytest.fixture
-def peopled(isolated: str) -> str:
-    """A database in which three organizations have a row in every table."""
-    with psycopg.connect(isolated) as connection:
-        populate(connection)
-    return isolated
 
 
 def test_views_and_functions_isolate_on_every_version(every_server: TestServer) -> None:

@@ -19,6 +19,7 @@ from schema_files import (
     FOLDER,
     ISOLATION,
     KEY,
+    KEYS_BACK,
     LANCIO,
     LISTED,
     KEYS,

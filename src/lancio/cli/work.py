@@ -170,9 +170,12 @@ def plan_of(
                 cause="--to and --only take a file's path relative to the folder.",
                 remedy=f"Name one of: {', '.join(facts.name for facts in graph.files[:12])}",
             )
-    live = snapshot.take(session.connection, graph)
-    recorded = ledger.read(session.connection)
-    begun = ledger.in_progress(session.connection)
+    with snapshot.moment(session.connection):
+        recorded = ledger.read(session.connection)
+        begun = ledger.in_progress(session.connection)
+        sent = ledger.begun(session.connection)
+        durations = ledger.durations(session.connection)
+        live = snapshot.take(session.connection, graph)
     if begun:
         files = {facts.name: facts for facts in graph.files}
         begun = remains.settled(session.connection, files, begun, choice.decided)
@@ -183,8 +186,8 @@ def plan_of(
         ledger={name: applied.checksum for name, applied in recorded.items()},
         origins={name: applied.origin for name, applied in recorded.items()},
         outcomes=outcomes.kept(graph, profile.load(graph.server_version), cache.usual()),
-        begun=ledger.begun(session.connection),
-        durations={name: round(took) for name, took in ledger.durations(session.connection).items()},
+        begun=sent,
+        durations={name: round(took) for name, took in durations.items()},
         environ=os.environ if environ is None else environ,
         to=choice.to,
         only=choice.only,

@@ -14,8 +14,9 @@ from lancio.planner.model import folded
 from lancio.syntax import lexer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from lancio.executor.events import Event
     from lancio.executor.session import Session
     from lancio.planner.model import Check, FileFacts, Step
     from lancio.planner.segments import Cut
@@ -47,7 +48,7 @@ class Composed:
     commit: int = -1
     settings: range = range(0)
     guarded: bool = False  # begins with a guard, to be sent ahead of the end of the step before
-    written: int = 0  # how many of the pending events its ledger row carries
+    written: int = 0  # how many of the pending events are written with it
     durable: bool = True  # its commit waits for the disk
     alone: bool = False  # one statement outside of a transaction, and nothing else
     kept: str = ""  # of a file that is not one transaction: what stays where this fails
@@ -109,8 +110,9 @@ def compose(
     durable: bool,
     guarded: bool = False,
     part: Part | None = None,
+    told: Sequence[Event] = (),
 ) -> Composed:
-    """The commands of a step, all but the events that its ledger row is to carry (`ledger.with_events`).
+    """The commands of a step, and `told`, events that are written with it.
 
     `token` names the run and `position` the step in it: `guarded` refuses all unless the step before ended well in
     this session. `part` is the last segment of a file that is not one transaction.
@@ -137,6 +139,9 @@ def compose(
     lines = [(statement.span.line, statement.summary) for statement in whole]
     says = [check.says for check in facts.checks]
     sent.ledger = sent.add(ledger.add_step(work, run, facts.migration, position, says, lines))
+    if told:
+        sent.written = len(told)
+        sent.add(ledger.add_events(run, told))
     if part is not None:
         sent.add(ledger.end_file(facts.name))
     for start in range(0, len(facts.checks), CHECKS_AT_ONCE):

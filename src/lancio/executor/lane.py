@@ -30,7 +30,7 @@ from lancio.planner.model import Place
 from lancio.postgres import redact, secrets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from lancio.executor.run import Run
     from lancio.executor.session import ServerMessage
@@ -40,10 +40,9 @@ if TYPE_CHECKING:
 EVENTS_EVERY_S = 0.5
 """Seconds between writings of events; what is told in between is lost with a killed runner, its steps are not."""
 
-TOGETHER = 32
-TOGETHER_S = 0.05
-"""So many steps' commits, or so many seconds' worth of them, wait for the disk together: the log is written in order,
-so the last one's waiting is for all. Every end of a run waits, too."""
+TOGETHER_S = 0.25
+"""So many seconds' worth of steps' commits wait for the disk together: the log is written in order, so the last one's
+waiting is for all, and meanwhile the server's own process has written most of it. Every end of a run waits, too."""
 
 SMALL_BYTES = 32_768
 SMALL_MS = 100
@@ -64,10 +63,8 @@ class Lane:
     """Whether its steps are the plan's, one behind the other, so that the next ones may be sent ahead."""
     composed: dict[int, Composed] = field(default_factory=dict)
     """Steps whose commands are put together already, by position."""
-    together: int = 0
-    """Steps put together since the last one whose commit waits for the disk."""
     waited_at: float = 0.0
-    """When that one was put together, on the monotonic clock."""
+    """When the last step was put together whose commit waits for the disk, on the monotonic clock."""
     unflushed: list[str] = field(default_factory=list)
     """Committed steps that a crash of the server could still take back, with their ledger rows."""
 
@@ -117,8 +114,7 @@ class Lane:
         if composed is not None and self.work.in_flight:
             sent = composed  # it was sent while the step before was at work
         else:
-            sent = self._composed(position, step, part=part)
-            self._carry_events(sent)
+            sent = self._composed(position, step, part=part, told=self._due())
         kept: list[Event] = []
         answers: Answer | None = None
         failure: Failure | None = None
@@ -265,22 +261,22 @@ class Lane:
         else:
             self._roll_back()
 
-    def _carry_events(self, sent: Composed) -> None:
-        """Let the step's ledger row carry the events so far, if it is time.
+    def _due(self) -> list[Event]:
+        """The events that are to be written with the next step: all so far if it is time, else none.
 
         Rows of events cost a small step a tenth of its time: several steps' worth are written together.
         """
-        if time.monotonic() - self.run.written_at >= EVENTS_EVERY_S:
-            sent.written = len(self.run.pending)
-        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], self.run.pending[: sent.written])
+        return list(self.run.pending) if time.monotonic() - self.run.written_at >= EVENTS_EVERY_S else []
 
-    def _composed(self, position: int, step: Step, *, guarded: bool = False, part: Part | None = None) -> Composed:
+    def _composed(
+        self, position: int, step: Step, *, told: Sequence[Event], guarded: bool = False, part: Part | None = None
+    ) -> Composed:
         if self.run.id is None:
             raise AssertionError("the run begins before its steps")
         now = time.monotonic()
         alone = part is not None or not (self.run.ahead and self.follows)
-        durable = alone or self.together >= TOGETHER or now - self.waited_at >= TOGETHER_S
-        self.together, self.waited_at = (0, now) if durable else (self.together + 1, self.waited_at)
+        if durable := alone or now - self.waited_at >= TOGETHER_S:
+            self.waited_at = now
         return compose(
             self.work,
             self.run.id,
@@ -291,6 +287,7 @@ class Lane:
             durable=durable,
             guarded=guarded,
             part=part,
+            told=told,
         )
 
     def _ahead(self, position: int, sent: Composed) -> Iterator[list[Command]]:
@@ -309,12 +306,9 @@ class Lane:
         last = max(self.composed, default=position)
         while len(self.composed) < self.run.ahead and self._may_follow(last):
             last += 1
-            following = self._composed(last, self.run.plan.steps[last - 1], guarded=True)
-            if carries:
-                following.commands[following.ledger] = ledger.with_events(following.commands[following.ledger], [])
-            else:
-                self._carry_events(following)
-                carries = bool(following.written)
+            told = [] if carries else self._due()
+            following = self._composed(last, self.run.plan.steps[last - 1], guarded=True, told=told)
+            carries = carries or bool(following.written)
             self.composed[last] = following
             yield following.commands
 

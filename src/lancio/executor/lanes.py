@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from lancio.errors import ConnectionLost, LancioError, LockHeld
-from lancio.executor import doubt, events, ledger, lock, segments, session
+from lancio.executor import doubt, events, lock, segments, session
 from lancio.executor.lane import EVENTS_EVERY_S, Lane
 from lancio.executor.session import LEDGER_QUERIES, Lost
 from lancio.planner.schedule import Turns
@@ -28,7 +28,6 @@ from lancio.planner.schedule import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lancio.executor.composed import Composed
     from lancio.executor.events import Event
     from lancio.executor.run import Run
     from lancio.planner.model import Step
@@ -68,8 +67,9 @@ class Worker(Lane):
         """
         raise _Stopped("" if committed else migration)
 
-    def _carry_events(self, sent: Composed) -> None:
-        sent.commands[sent.ledger] = ledger.with_events(sent.commands[sent.ledger], [])
+    def _due(self) -> list[Event]:
+        """None: the lane that holds the lock writes them."""
+        return []
 
     def committed(self, *names: str) -> set[str] | None:
         """Which of these steps the ledger has, once the old server process is gone; None if nobody answers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -309,7 +309,7 @@ def add_step(
     checks: Sequence[str],
     lines: Sequence[tuple[int, str]],
 ) -> Command:
-    """A step's row and its statements', for the step's own pipeline; `with_events` makes it complete.
+    """A step's row, for the step's own pipeline.
 
     It answers duration in ms and locks, and fails with 23502 on backend_pid where the runner's lock is not held.
     """
@@ -322,10 +322,9 @@ def add_step(
             migration.digest,
             str(position),
             orjson.dumps(checks).decode(),
-            array(range(1, len(lines) + 1)),
-            array([line for line, _ in lines]),
-            array([summary for _, summary in lines]),
+            orjson.dumps([{"line": line, "summary": summary} for line, summary in lines]).decode(),
             str(lock.key(work.database) if work.lock_number is None else work.lock_number),
+            "f" if work.lock_number is None else "t",
         ),
         name="lancio_add_step",
         keep=True,
@@ -389,23 +388,15 @@ def end_file(name: str) -> Command:
     return Command(QUERIES["end_file"], (name,), keep=True)
 
 
-def with_events(step: Command, events: Sequence[Event]) -> Command:
-    """The command of `add_step` with the events until now."""
-    return replace(step, parameters=(*step.parameters[:10], *_columns(events)))
-
-
 def add_events(run: int, events: Sequence[Event]) -> Command:
     """These events as rows of lancio.event."""
-    return Command(QUERIES["add_events"], (str(run), *_columns(events)), name="lancio_add_events")
-
-
-def _columns(events: Sequence[Event]) -> tuple[str, str, str, str]:
-    return (
+    columns = (
         array([event.number for event in events]),
         array([event.at.isoformat() for event in events]),
         array([event.kind for event in events]),
         array([orjson.dumps(event.data()).decode() for event in events]),
     )
+    return Command(QUERIES["add_events"], (str(run), *columns), name="lancio_add_events")
 
 
 def applied_checksums(work: Session) -> dict[str, str]:

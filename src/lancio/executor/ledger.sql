@@ -5,7 +5,9 @@ SELECT version FROM lancio.ledger_format ORDER BY version DESC LIMIT 1
 SELECT version FROM lancio.ledger_format
 
 -- name: exists
-SELECT pg_catalog.to_regclass('lancio.ledger_format') IS NOT NULL AS found
+-- By the rows of the catalog: to_regclass would see a ledger that is made after the reader's snapshot, and empty then.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'lancio' AND c.relname = 'ledger_format') AS found
 
 -- name: add_format
 INSERT INTO lancio.ledger_format (version, made_by) VALUES ($1::integer, $2)
@@ -38,55 +40,44 @@ FROM ROWS FROM (pg_catalog.unnest($2::integer[]), pg_catalog.unnest($3::timestam
 -- name: add_step
 -- The relations still locked are read before the verification, which locks what it reads. A relation was there before
 -- if one of its columns' rows is older than this transaction: an ALTER rewrites the row in pg_class, so that one's age
--- would tell nothing. Those in the ledger's own schema and in pg_catalog are left out. Where the runner's lock is not
--- held any more, backend_pid is NULL and the row is refused, and with it the step.
-WITH own AS (
-    SELECT l.locktype, l.database, l.relation, l.mode, l.pid, l.classid, l.objid, l.objsubid
-    FROM pg_catalog.pg_locks AS l
-    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype IN ('relation', 'advisory')
-), locked AS (
-    SELECT DISTINCT
-           CASE WHEN c.oid IS NOT NULL THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
-                ELSE nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ->> o.relation::text
-           END AS relation,
-           o.mode
-    FROM own AS o
-    LEFT JOIN pg_catalog.pg_class AS c ON c.oid = o.relation
-    LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE o.locktype = 'relation' AND o.relation >= 16384
-      AND CASE WHEN c.oid IS NULL
-               THEN nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb ? o.relation::text
-               ELSE n.nspname NOT IN ('pg_toast', 'lancio') AND EXISTS (
-                   SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND pg_catalog.age(a.xmin) > 0)
-          END
-), step AS (
-    INSERT INTO lancio.step
-        (run, backend_pid, migration, checksum, digest, position, state, started_at, duration_ms, verifications, locks)
-    SELECT $1::bigint,
-           (SELECT o.pid FROM own AS o
-            WHERE o.locktype = 'advisory' AND o.objsubid = 1
-              AND (o.classid::bigint << 32 | o.objid::bigint) = $10::bigint),
-           $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
-           extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000
-               -- what a statement took that could not run in this transaction
-               + coalesce(nullif(pg_catalog.current_setting('lancio.spent', true), '')::double precision, 0), $6::jsonb,
-           coalesce((SELECT pg_catalog.jsonb_agg(
-               pg_catalog.jsonb_build_object('relation', k.relation, 'mode', k.mode) ORDER BY k.relation, k.mode)
-               FROM locked AS k), '[]')
-    RETURNING id, duration_ms, locks
-), statements AS (
-    INSERT INTO lancio.statement (step, ordinal, line, summary, state)
-    SELECT step.id, s.ordinal, s.line, s.summary, 'applied'
-    FROM step,
-         ROWS FROM (pg_catalog.unnest($7::integer[]), pg_catalog.unnest($8::integer[]), pg_catalog.unnest($9::text[]))
-         AS s (ordinal, line, summary)
-), events AS (
-    INSERT INTO lancio.event (run, number, at, kind, data)
-    SELECT $1::bigint, e.number, e.at, e.kind, e.data
-    FROM ROWS FROM (pg_catalog.unnest($11::integer[]), pg_catalog.unnest($12::timestamptz[]),
-                    pg_catalog.unnest($13::text[]), pg_catalog.unnest($14::jsonb[])) AS e (number, at, kind, data)
-)
-SELECT step.duration_ms, step.locks FROM step
+-- would tell nothing; one that is gone has its name from the beginning of the step. Those in the ledger's own schema and
+-- in pg_catalog are left out.
+--
+-- The runner's lock is proved by giving it back and taking it again while this transaction holds it as well, so that it
+-- is never free in between: a hundred times cheaper than the lock table. Where it is not held any more, backend_pid is
+-- NULL and the row is refused, and with it the step. The plan is small on purpose: every node of it costs each step.
+INSERT INTO lancio.step
+    (run, backend_pid, migration, checksum, digest, position, state, started_at, duration_ms, verifications, statements,
+     locks)
+VALUES ($1::bigint,
+        CASE WHEN CASE WHEN $9::boolean
+                       THEN pg_catalog.pg_try_advisory_xact_lock_shared($8::bigint)
+                            AND pg_catalog.pg_advisory_unlock_shared($8::bigint)
+                            AND pg_catalog.pg_try_advisory_lock_shared($8::bigint)
+                       ELSE pg_catalog.pg_try_advisory_xact_lock($8::bigint)
+                            AND pg_catalog.pg_advisory_unlock($8::bigint)
+                            AND pg_catalog.pg_try_advisory_lock($8::bigint) END
+             THEN pg_catalog.pg_backend_pid() END,
+        $2, $3, $4, $5::integer, 'applied', pg_catalog.now(),
+        pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000
+            -- what a statement took that could not run in this transaction
+            + coalesce(nullif(pg_catalog.current_setting('lancio.spent', true), '')::double precision, 0),
+        $6::jsonb, $7::jsonb,
+        coalesce((SELECT pg_catalog.jsonb_agg(
+                      pg_catalog.jsonb_build_object('relation', k.relation, 'mode', k.mode) ORDER BY k.relation, k.mode)
+                  FROM (SELECT o.mode, CASE
+                            WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                                         WHERE a.attrelid = o.relation AND pg_catalog.age(a.xmin) > 0)
+                            THEN (pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, o.relation, 0)
+                                 ).identity
+                            ELSE (SELECT nullif(pg_catalog.current_setting('lancio.relations', true), '')::jsonb)
+                                 ->> o.relation::text END AS relation
+                        FROM pg_catalog.pg_locks AS o
+                        WHERE o.pid = pg_catalog.pg_backend_pid() AND o.locktype = 'relation'
+                          AND o.relation >= 16384 AND o.granted
+                        OFFSET 0) AS k
+                  WHERE k.relation !~ '^(pg_toast|lancio)[.]'), '[]'))
+RETURNING duration_ms, locks
 
 -- name: record
 INSERT INTO lancio.step (run, backend_pid, migration, checksum, digest, position, state, origin, started_at)
@@ -223,7 +214,11 @@ WHERE migration = $1 AND ordinal = $2::integer
 WITH gone AS (
     DELETE FROM lancio.begun WHERE migration = $1 RETURNING ordinal, alone, duration_ms
 )
-UPDATE lancio.statement AS s SET duration_ms = g.duration_ms
-FROM gone AS g
-WHERE g.alone AND s.ordinal = g.ordinal
-  AND s.step = (SELECT max(t.id) FROM lancio.step AS t WHERE t.migration = $1)
+UPDATE lancio.step AS s
+SET statements = (SELECT pg_catalog.jsonb_agg(
+                      CASE WHEN g.alone AND g.duration_ms IS NOT NULL
+                           THEN t.said || pg_catalog.jsonb_build_object('duration_ms', g.duration_ms)
+                           ELSE t.said END ORDER BY t.ordinal)
+                  FROM pg_catalog.jsonb_array_elements(s.statements) WITH ORDINALITY AS t (said, ordinal)
+                  LEFT JOIN gone AS g ON g.ordinal = t.ordinal)
+WHERE s.id = (SELECT pg_catalog.max(t.id) FROM lancio.step AS t WHERE t.migration = $1)

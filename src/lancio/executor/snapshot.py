@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,7 +13,7 @@ from lancio.postgres import named_queries
 from lancio.reading.model import Column, Detail, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lancio.planner.model import Graph
     from lancio.reading.model import Kind
@@ -28,15 +29,31 @@ _TYPES = {"d": "domain"}
 Rows = list[dict[str, Any]]
 
 
+@contextmanager
+def moment(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A read-only transaction in which all is read as of one moment.
+
+    Beside a run at work the catalog and the ledger would otherwise be of different ones, and a step that was committed
+    in between look like one that is recorded and gone, or there and not recorded.
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
 def take(connection: psycopg.Connection[Any], graph: Graph) -> Live:
-    """Read the whole catalog in one read-only snapshot, and ask the probes of the graph's requirements.
+    """Read the whole catalog in one read-only snapshot, that of `moment` in one, and ask the probes of the graph's
+    requirements.
 
     Nothing is changed and nothing is locked beyond ACCESS SHARE. A probe that fails (its table is not there) is
     answered None.
     """
     queries = named_queries("lancio.executor", "snapshot.sql")
-    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    idle = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with (
+        (moment if idle else psycopg.Connection.transaction)(connection),
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         cursor.execute("SET LOCAL statement_timeout = '60s'")
         cursor.execute("SET LOCAL row_security = off")  # a filtered answer would be an error, never a fact
         (server,) = cursor.execute(queries["server"].encode()).fetchall()

@@ -8,6 +8,8 @@ it: whoever gets the connection from a pool next begins with none.
     with context(connection, user=alice, organization=acme) as session:
         connection.execute("SELECT name FROM platform.databases_safe")
 
+PostgreSQL is told who the user is and cannot know better: whoever calls this has looked, by a password or a token.
+
 A role that policies do not bind (a superuser, BYPASSRLS, the owner or one of its members) would see every organization
 whatever the context says. A program must not start as one, and `refuse_bypass` is how it does not.
 """
@@ -101,7 +103,8 @@ def context(connection: psycopg.Connection[Any], *, user: UUID, organization: UU
 def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
     """Return if the policies of 007 are in force and bind this session; to be called as a program starts.
 
-    Asked are both the current role and the one that logged in, since RESET ROLE leads back to it.
+    Asked are the current role, the one that logged in, since RESET ROLE leads back to it, and all of which that one is
+    a member, since SET ROLE leads there.
 
     Raises:
         BypassRefused: with every reason.

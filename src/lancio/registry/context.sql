@@ -1,10 +1,16 @@
 -- name: binding
--- What would let this session see rows of every organization. Only pg_catalog is read.
+-- What would let this session see rows of every organization. Only pg_catalog is read. To be a superuser and BYPASSRLS
+-- are not inherited, but SET ROLE takes them up: roles of which the session is a member count.
+WITH reached AS (
+    SELECT r.rolname::text AS name, r.rolsuper, r.rolbypassrls
+    FROM pg_catalog.pg_roles r, pg_catalog.pg_roles s
+    WHERE s.rolname = session_user
+      AND (r.rolname IN (current_user, session_user)
+           OR (NOT s.rolsuper AND pg_catalog.pg_has_role(s.oid, r.oid, 'MEMBER')))
+)
 SELECT
-    ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles r
-          WHERE r.rolname IN (current_user, session_user) AND r.rolsuper ORDER BY 1) AS superusers,
-    ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles r
-          WHERE r.rolname IN (current_user, session_user) AND r.rolbypassrls AND NOT r.rolsuper ORDER BY 1) AS bypassing,
+    ARRAY(SELECT name FROM reached WHERE rolsuper ORDER BY 1) AS superusers,
+    ARRAY(SELECT name FROM reached WHERE rolbypassrls AND NOT rolsuper ORDER BY 1) AS bypassing,
     ARRAY(SELECT r.rolname::text
           FROM pg_catalog.pg_roles r, pg_catalog.pg_roles o
           WHERE r.rolname IN (current_user, session_user) AND NOT r.rolsuper

@@ -134,7 +134,7 @@ def restore(connection: psycopg.Connection[Any], saved: list[Saved], ring: Ring,
     key_rotation.prepare(connection)
     here_keks = {each.id for each in ring}
     if missing := sorted({each.kek_id for each in saved} - here_keks):
-        raise wrong(ring, missing)
+        raise wrong(ring, missing, where="the backup")
     _open_all(saved, ring)
     with connection.transaction():
         if write:

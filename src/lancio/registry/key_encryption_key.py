@@ -250,13 +250,13 @@ def missing() -> KeyRefused:
     )
 
 
-def wrong(ring: Ring, wanted: Sequence[str]) -> KeyRefused:
+def wrong(ring: Ring, wanted: Sequence[str], *, where: str = "this database") -> KeyRefused:
     """The refusal where data keys are wrapped with other KEKs than those at hand."""
     here = ", ".join(f"{each.id}{f' ({each.origin})' if each.origin else ''}" for each in ring)
     one = len(wanted) == 1
     return KeyRefused(
         f"the key-encryption key{'' if one else 's'} {', '.join(wanted)} {'is' if one else 'are'} not here",
-        cause=f"Data keys in this database are wrapped with {'it' if one else 'them'}. At hand: {here}.",
+        cause=f"Data keys in {where} are wrapped with {'it' if one else 'them'}. At hand: {here}.",
         remedy="Let LANCIO_KEK_FILE name the right one. While a rotation runs, LANCIO_OLD_KEK_FILE names the other.",
         commands=("lancio keys status", "export LANCIO_KEK_FILE=lancio.kek"),
     )

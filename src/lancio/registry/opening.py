@@ -7,8 +7,8 @@ this process alone.
     with context(connection, user=alice, organization=acme):
         secret = open_connection_string(connection, database, unwrap)
 
-`unwrap` makes the key of what `platform.data_keys` holds, with the key-encryption key that PostgreSQL never gets. Rows of
-another organization than the one in the context are not found, like rows that are not there.
+`unwrap` makes the key of what `platform.data_keys` holds, with the key-encryption key that PostgreSQL never gets. Rows
+of another organization than the one in the context are not found, like rows that are not there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 from lancio.errors import LancioError
 from lancio.postgres import named_queries
-from lancio.registry.secrets import CONNECTION_STRING, CREDENTIAL, Key, Secret, SealBroken, open_sealed
+from lancio.registry.secrets import CONNECTION_STRING, CREDENTIAL, Key, SealBroken, Secret, open_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

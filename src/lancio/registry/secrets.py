@@ -205,7 +205,7 @@ def open_sealed(envelope: bytes, *, row_id: UUID, key: Key, column: str = CONNEC
         raise SealBroken(
             "the envelope was sealed with a key of another kind",
             cause="Those of an organization's key begin with 02, those of the single key of before with 01.",
-            remedy=f"Take the key it names, {key_id_of(envelope)}; if that is the one at hand, the envelope was changed.",
+            remedy=f"Take the key it names, {key_id_of(envelope)}; if that is the one at hand, it was changed.",
         )
     body, given = envelope[:-_MAC], envelope[-_MAC:]
     if not _hmac.compare_digest(_mac(body, column=column, row_id=row_id, key=key), given):

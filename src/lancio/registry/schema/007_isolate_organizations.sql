@@ -149,12 +149,14 @@ DECLARE
 BEGIN
     SELECT string_agg(r.rolname::text, ', ' ORDER BY r.rolname) INTO bad
     FROM pg_roles r
-    WHERE r.rolname IN ('lancio_owner', 'lancio_application', 'lancio_service', 'lancio_readonly')
-      AND (r.rolsuper OR r.rolbypassrls);
+    WHERE (r.rolsuper OR r.rolbypassrls)
+      AND (pg_has_role('lancio_owner', r.oid, 'MEMBER') OR pg_has_role('lancio_application', r.oid, 'MEMBER')
+           OR pg_has_role('lancio_service', r.oid, 'MEMBER') OR pg_has_role('lancio_readonly', r.oid, 'MEMBER'));
     IF bad IS NOT NULL THEN
         RAISE EXCEPTION 'policies do not hold for: %', bad
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Take it from them: ALTER ROLE ... NOSUPERUSER NOBYPASSRLS.';
+                  HINT = 'Take it from them: ALTER ROLE ... NOSUPERUSER NOBYPASSRLS. If it is none of the four that 007 makes, '
+                         'one of these is a member of it: REVOKE ... FROM lancio_owner, lancio_application, lancio_service, lancio_readonly.';
     END IF;
     IF EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'lancio_owner' AND rolcanlogin) THEN
         RAISE EXCEPTION 'role lancio_owner may log in'
@@ -476,6 +478,38 @@ BEGIN
         ALTER TABLE platform.audit_logs ADD CONSTRAINT audit_logs_project_id_organization_id_fkey
             FOREIGN KEY (project_id, organization_id) REFERENCES platform.projects (id, organization_id)
             DEFERRABLE INITIALLY DEFERRED;
+    END IF;
+END
+$$;
+
+-- Who writes an entry does not learn from it whether a project that is not seen exists: of two foreign keys, which one is
+-- violated would tell.
+DO $$
+BEGIN
+    IF to_regprocedure('platform_private.look_for_project()') IS NULL THEN
+        CREATE FUNCTION platform_private.look_for_project() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = pg_catalog, pg_temp
+            SET row_security = on
+        AS $body$
+        BEGIN
+            IF NEW.project_id IS NOT NULL AND NEW.organization_id IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM platform.projects p WHERE p.id = NEW.project_id AND p.organization_id = NEW.organization_id
+            ) THEN
+                RAISE EXCEPTION 'project % is not there', NEW.project_id
+                    USING ERRCODE = 'foreign_key_violation',
+                          HINT = 'Or it belongs to another organization than the one in the context.';
+            END IF;
+            RETURN NEW;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.look_for_project() FROM PUBLIC;
+        COMMENT ON FUNCTION platform_private.look_for_project() IS
+            'Trigger: refuses a row whose project is not one of its organization that is seen, with one answer for all of these.';
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'look_for_project' AND tgrelid = 'platform.audit_logs'::regclass) THEN
+        CREATE TRIGGER look_for_project BEFORE INSERT OR UPDATE OF project_id, organization_id ON platform.audit_logs
+            FOR EACH ROW EXECUTE PROCEDURE platform_private.look_for_project();
     END IF;
 END
 $$;
@@ -976,7 +1010,7 @@ BEGIN
         'platform.register_database_from_setting(uuid, text, text, text, text, text, integer)',
         'platform.current_organization_id()', 'platform.current_user_id()', 'platform.set_context(uuid, uuid)',
         'platform.enter_organization(uuid)', 'platform_private.caller_bypasses()', 'platform_private.write_context(uuid, uuid)',
-        'platform_private.first_organization_id()', 'platform_private.last_organization_id()'
+        'platform_private.first_organization_id()', 'platform_private.last_organization_id()', 'platform_private.look_for_project()'
     ] LOOP
         IF EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure(t) AND proowner <> 'lancio_owner'::regrole) THEN
             EXECUTE 'ALTER FUNCTION ' || t || ' OWNER TO lancio_owner';

@@ -54,7 +54,8 @@ BEGIN
         platform_private.write_opening(uuid, uuid, text, uuid, integer, text),
         platform_private.open_for(uuid, text, uuid, bytea, text), platform_private.seal_for(uuid, text, uuid, text, text),
         platform_private.accept_envelope(bytea, text, uuid, uuid, text), platform_private.key_of(uuid, bytea),
-        platform_private.session_key(integer), platform_private.check_value(integer, uuid, bytea),
+        platform_private.session_key(integer),
+        platform_private.refuse_without_key(text, text), platform_private.check_value(integer, uuid, bytea),
         platform_private.unseal(bytea, text, uuid, uuid, bytea), platform_private.verifies(bytea, text, uuid, uuid, bytea),
         platform_private.seal(text, text, uuid, uuid, integer, bytea);
     DROP TABLE platform.data_keys;

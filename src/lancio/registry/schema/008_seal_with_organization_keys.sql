@@ -126,12 +126,10 @@ BEGIN
             USING (organization_id = (SELECT platform.current_organization_id()))
             WITH CHECK (organization_id = (SELECT platform.current_organization_id()));
     END IF;
-    -- The single key is every organization's until it has its own.
+    -- Every row of it, so that looking for a key costs no look at the context: the functions below, which alone work in
+    -- its name here, ask for the organization of a row that the policies have shown them.
     IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'data_keys' AND policyname = 'owner_data_keys') THEN
-        CREATE POLICY owner_data_keys ON platform.data_keys FOR ALL TO lancio_owner
-            USING (organization_id IS NULL
-                   OR (organization_id >= (SELECT platform_private.first_organization_id())
-                       AND organization_id <= (SELECT platform_private.last_organization_id())));
+        CREATE POLICY owner_data_keys ON platform.data_keys FOR ALL TO lancio_owner USING (true);
     END IF;
 END
 $$;
@@ -229,7 +227,7 @@ BEGIN
             'Makes an envelope; without an organization, the one of 006. Looks at nothing: for functions that have looked.';
     END IF;
     IF to_regprocedure('platform_private.verifies(bytea, text, uuid, uuid, bytea)') IS NULL THEN
-        -- Both sides are hashed with a nonce, so that the time the comparison takes says nothing.
+        -- Both sides are hashed with the key, so that the time the comparison takes says nothing.
         CREATE FUNCTION platform_private.verifies(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, key bytea
         ) RETURNS boolean
@@ -237,19 +235,14 @@ BEGIN
             SET search_path FROM CURRENT
             SET standard_conforming_strings = on
         AS $body$
-        DECLARE
-            nonce bytea;
         BEGIN
-            IF platform.envelope_key_id(envelope) IS NULL
-               OR get_byte(envelope, 0) <> (CASE WHEN organization_id IS NULL THEN 1 ELSE 2 END) THEN
-                RETURN false;
-            END IF;
-            nonce := gen_random_bytes(16);
-            RETURN (hmac(hmac(convert_to(column_name, 'UTF8'::name) || '\x00'::bytea || uuid_send(row_id)
-                              || coalesce(uuid_send(organization_id), ''::bytea)
-                              || substring(envelope, 1, octet_length(envelope) - 32),
-                              substring(key, 33, 32), 'sha256'::text), nonce, 'sha256'::text)
-                    = hmac(substring(envelope, octet_length(envelope) - 31, 32), nonce, 'sha256'::text)) IS TRUE;
+            RETURN platform.envelope_key_id(envelope) IS NOT NULL
+               AND get_byte(envelope, 0) = CASE WHEN organization_id IS NULL THEN 1 ELSE 2 END
+               AND (digest(hmac(convert_to(column_name, 'UTF8'::name) || '\x00'::bytea || uuid_send(row_id)
+                                || coalesce(uuid_send(organization_id), ''::bytea)
+                                || substring(envelope, 1, octet_length(envelope) - 32),
+                                substring(key, 33, 32), 'sha256'::text) || key, 'sha256'::text)
+                    = digest(substring(envelope, octet_length(envelope) - 31, 32) || key, 'sha256'::text)) IS TRUE;
         END
         $body$;
         REVOKE ALL ON FUNCTION platform_private.verifies(bytea, text, uuid, uuid, bytea) FROM PUBLIC;
@@ -266,8 +259,14 @@ BEGIN
             SET standard_conforming_strings = on
         AS $body$
         BEGIN
-            -- Verified before anything is decrypted.
-            IF NOT platform_private.verifies(envelope, column_name, row_id, organization_id, key) THEN
+            -- Verified before anything is decrypted: platform_private.verifies(), written out.
+            IF platform.envelope_key_id(envelope) IS NULL
+               OR get_byte(envelope, 0) <> (CASE WHEN organization_id IS NULL THEN 1 ELSE 2 END)
+               OR (digest(hmac(convert_to(column_name, 'UTF8'::name) || '\x00'::bytea || uuid_send(row_id)
+                               || coalesce(uuid_send(organization_id), ''::bytea)
+                               || substring(envelope, 1, octet_length(envelope) - 32),
+                               substring(key, 33, 32), 'sha256'::text) || key, 'sha256'::text)
+                   = digest(substring(envelope, octet_length(envelope) - 31, 32) || key, 'sha256'::text)) IS NOT TRUE THEN
                 RETURN NULL;
             END IF;
             RETURN convert_from(
@@ -305,19 +304,27 @@ BEGIN
             setting_id  text := current_setting('lancio.key_id'::text, true);
             setting_key text := current_setting('lancio.key'::text, true);
             ids         text[];
+            part        text;
         BEGIN
             IF coalesce(setting_key, ''::text) = ''::text OR coalesce(setting_id, ''::text) = ''::text THEN
                 RETURN NULL;
             END IF;
+            -- The one key that is asked for, as in most sessions.
+            IF setting_id = session_key.key_id::text AND length(setting_key) = 128 AND setting_key !~ '[^0-9A-Fa-f]'::text THEN
+                RETURN decode(setting_key, 'hex'::text);
+            END IF;
             ids := string_to_array(setting_id, ','::text);
-            IF setting_key !~ '^[0-9A-Fa-f]{128}(,[0-9A-Fa-f]{128})*$'::text OR setting_id !~ '^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$'::text
-               OR length(setting_key) <> 129 * cardinality(ids) - 1 THEN
+            part := split_part(setting_key, ','::text, coalesce(array_position(ids, session_key.key_id::text), 1));
+            -- (A pattern that counts to 128 would take ten times as long as all the rest.)
+            IF length(part) <> 128 OR length(setting_key) <> 129 * cardinality(ids) - 1 OR setting_key ~ '[^0-9A-Fa-f,]'::text
+               OR cardinality(string_to_array(setting_key, ','::text)) <> cardinality(ids)
+               OR setting_id !~ '^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$'::text THEN
                 RAISE EXCEPTION 'lancio.key or lancio.key_id is not what it should be'
                     USING ERRCODE = 'object_not_in_prerequisite_state',
                           HINT = 'lancio.key is 64 bytes as 128 hexadecimal digits, lancio.key_id a whole number from '
                                  '1 to 999999999; several of each are parted by commas, in the same order.';
             END IF;
-            RETURN decode(split_part(setting_key, ','::text, array_position(ids, session_key.key_id::text)), 'hex'::text);
+            RETURN CASE WHEN session_key.key_id::text = ANY (ids) THEN decode(part, 'hex'::text) END;
         END
         $body$;
         REVOKE ALL ON FUNCTION platform_private.session_key(integer) FROM PUBLIC;
@@ -331,12 +338,32 @@ $$;
 
 DO $$
 BEGIN
+    IF to_regprocedure('platform_private.refuse_without_key(text, text)') IS NULL THEN
+        CREATE FUNCTION platform_private.refuse_without_key(verb text, what text) RETURNS void
+            LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp
+        AS $body$
+        BEGIN
+            IF coalesce(current_setting('lancio.key', true), '') = '' OR coalesce(current_setting('lancio.key_id', true), '') = '' THEN
+                RAISE EXCEPTION 'no key to % the % with', verb, what
+                    USING ERRCODE = 'object_not_in_prerequisite_state',
+                          HINT = 'Set lancio.key_id and lancio.key in this session: with psql by PGOPTIONS, from a '
+                                 'program by set_config() with bound parameters, local to the transaction.'
+                                 || CASE verb WHEN 'seal' THEN ' Without a secret, type://host:port needs no key.' ELSE '' END;
+            END IF;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.refuse_without_key(text, text) FROM PUBLIC;
+        ALTER FUNCTION platform_private.refuse_without_key(text, text) OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform_private.refuse_without_key(text, text) IS 'SQLSTATE 55000 if the session has no key at all.';
+    END IF;
     IF to_regprocedure('platform_private.seal_for(uuid, text, uuid, text, text)') IS NULL THEN
         CREATE FUNCTION platform_private.seal_for(
             organization_id uuid, column_name text, row_id uuid, plain text, what text
         ) RETURNS bytea
             LANGUAGE plpgsql
-            SET search_path = pg_catalog, pg_temp
+            SET search_path FROM CURRENT
+            SET standard_conforming_strings = on
         AS $body$
         DECLARE
             v_key_id  integer;
@@ -344,17 +371,10 @@ BEGIN
             v_of      uuid;
             v_key     bytea;
         BEGIN
-            IF coalesce(current_setting('lancio.key'::text, true), ''::text) = ''::text
-               OR coalesce(current_setting('lancio.key_id'::text, true), ''::text) = ''::text THEN
-                RAISE EXCEPTION 'no key to seal the % with', what
-                    USING ERRCODE = 'object_not_in_prerequisite_state',
-                          HINT = 'Set lancio.key_id and lancio.key in this session: with psql by PGOPTIONS, from a '
-                                 'program by set_config() with bound parameters, local to the transaction. '
-                                 'Without a secret, type://host:port needs no key.';
-            END IF;
             SELECT k.key_id, k.check_value, k.organization_id INTO v_key_id, v_check, v_of
             FROM platform.data_keys k WHERE k.organization_id = seal_for.organization_id AND k.state = 'active';
             IF NOT FOUND THEN
+                PERFORM platform_private.refuse_without_key('seal', what);
                 IF EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.organization_id = seal_for.organization_id) THEN
                     RAISE EXCEPTION 'organization % has no active key to seal the % with', seal_for.organization_id, what
                         USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -372,11 +392,15 @@ BEGIN
             END IF;
             v_key := platform_private.session_key(v_key_id);
             IF v_key IS NULL THEN
+                PERFORM platform_private.refuse_without_key('seal', what);
                 RAISE EXCEPTION 'the session does not have the active key of organization %', seal_for.organization_id
                     USING ERRCODE = 'object_not_in_prerequisite_state',
                           HINT = 'It is key ' || v_key_id::text || '. A retired or another organization''s key seals nothing.';
             END IF;
-            IF platform_private.check_value(v_key_id, v_of, v_key) IS DISTINCT FROM v_check THEN
+            -- platform_private.check_value(), written out: it is asked for each secret.
+            IF hmac('platform.data_keys.check_value\000'::bytea || int4send(v_key_id)
+                    || uuid_send(coalesce(v_of, '00000000-0000-0000-0000-000000000000'::uuid)), v_key, 'sha256'::text)
+               IS DISTINCT FROM v_check THEN
                 RAISE EXCEPTION 'lancio.key is not key %', v_key_id
                     USING ERRCODE = 'object_not_in_prerequisite_state',
                           HINT = 'Its check value in platform.data_keys is another. Nothing was sealed.';
@@ -461,33 +485,35 @@ BEGIN
             SET search_path = pg_catalog, pg_temp
         AS $body$
         DECLARE
-            v_named record;
-            v_key   bytea;
-            opened  text;
+            v_key_id integer := platform.envelope_key_id(envelope);
+            v_check  bytea;
+            v_of     uuid;
+            v_state  text;
+            v_key    bytea;
+            opened   text;
         BEGIN
-            SELECT * INTO v_named FROM platform_private.key_of(open_for.organization_id, envelope);
-            IF v_named.state = 'destroyed' THEN
-                RAISE EXCEPTION 'the % is unreadable for ever: key % was destroyed', what, v_named.key_id
+            SELECT k.organization_id, k.check_value, k.state INTO v_of, v_check, v_state
+            FROM platform.data_keys k WHERE k.key_id = v_key_id;
+            -- An envelope of 006 names a key of no organization, which may not be known here.
+            IF (CASE get_byte(envelope, 0) WHEN 1 THEN v_of IS NULL ELSE v_of = open_for.organization_id END) IS NOT TRUE THEN
+                PERFORM platform_private.key_of(open_for.organization_id, envelope);  -- which says so
+            END IF;
+            IF v_state = 'destroyed' THEN
+                RAISE EXCEPTION 'the % is unreadable for ever: key % was destroyed', what, v_key_id
                     USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Write a new secret.';
             END IF;
-            v_key := platform_private.session_key(v_named.key_id);
+            v_key := platform_private.session_key(v_key_id);
             IF v_key IS NULL THEN
-                IF coalesce(current_setting('lancio.key'::text, true), ''::text) = ''::text
-                   OR coalesce(current_setting('lancio.key_id'::text, true), ''::text) = ''::text THEN
-                    RAISE EXCEPTION 'no key to open the % with', what
-                        USING ERRCODE = 'object_not_in_prerequisite_state',
-                              HINT = 'Set lancio.key_id and lancio.key in this session: with psql by PGOPTIONS, from a '
-                                     'program by set_config() with bound parameters, local to the transaction.';
-                END IF;
+                PERFORM platform_private.refuse_without_key('open', what);
                 RAISE EXCEPTION 'the % was sealed with another key', what
                     USING ERRCODE = 'data_exception',
-                          HINT = 'Its envelope names key ' || v_named.key_id::text || ', which is not in lancio.key_id. Set the key '
+                          HINT = 'Its envelope names key ' || v_key_id::text || ', which is not in lancio.key_id. Set the key '
                                  'it was sealed with; if there is none, the envelope was tampered with: write the secret anew.';
             END IF;
-            opened := platform_private.unseal(envelope, column_name, row_id, v_named.organization_id, v_key);
+            opened := platform_private.unseal(envelope, column_name, row_id, v_of, v_key);
             IF opened IS NULL THEN
-                IF platform_private.check_value(v_named.key_id, v_named.organization_id, v_key) <> v_named.check_value THEN
-                    RAISE EXCEPTION 'lancio.key is not key %', v_named.key_id
+                IF platform_private.check_value(v_key_id, v_of, v_key) <> v_check THEN
+                    RAISE EXCEPTION 'lancio.key is not key %', v_key_id
                         USING ERRCODE = 'object_not_in_prerequisite_state',
                               HINT = 'Its check value in platform.data_keys is another.';
                 END IF;
