@@ -1,4 +1,4 @@
-"""Under names that say nothing of an order the nine files are put into a right one, from what is in them alone."""
+"""Under names that say nothing of an order the ten files are put into a right one, from what is in them alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from outside import (
     BILLING,
     FOLDER,
     ISOLATION,
+    KEYS,
     LANCIO,
     PLATFORM,
     PROOF,
@@ -44,6 +45,7 @@ BEFORE = {
     STEP_2: {PLATFORM, BILLING, USERS, AUDIT, STEP_1},
     STEP_3: {STEP_1, LANCIO},
     ISOLATION: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, STEP_2},
+    KEYS: {PLATFORM, USERS, AUDIT, STEP_1, ISOLATION},
 }
 """What the specification wants before each file; 003 alters tables of 002, and step 2 covers the table of step 1."""
 
@@ -63,18 +65,18 @@ def random_names(seed: int) -> list[str]:
 
 
 ADVERSARIAL = {
-    "reversed": list("ihgfedcba"),
+    "reversed": list("jihgfedcba"),
     "telling the wrong story": [
         "zz_last", "register", "after_everything", "final", "enable_rls", "first", "a_foundation", "aa_create_schema",
-        "b_isolate",
+        "b_isolate", "c_keys",
     ],
-    "one number for all": [f"001_{letter}" for letter in "ihgfedcba"],
-    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r"],
+    "one number for all": [f"001_{letter}" for letter in "jihgfedcba"],
+    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q"],
 }  # fmt: skip
 
 
 def copied(folder: Path, stems: list[str], *, directives: bool) -> dict[str, str]:
-    """The nine files under these names; the names they had, by the new ones."""
+    """The ten files under these names; the names they had, by the new ones."""
     folder.mkdir()
     names: dict[str, str] = {}
     for name, stem in zip(ALL, stems, strict=True):

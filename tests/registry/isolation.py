@@ -84,10 +84,10 @@ def values(table: str, of: Organization, tag: str = "") -> Mapping[str, object]:
     return {
         "organizations": {"id": row, "slug": f"test-{mark}", "name": mark},
         "users": {"id": row, "primary_email": f"{mark}@test.invalid"},
-        "user_sessions": {"id": row, "user_id": of.user, "token_hash": row.bytes, "expires_at": far},
+        "user_sessions": {"id": row, "user_id": of.user, "token_hash": b"\xff" * 16 + row.bytes, "expires_at": far},
         "organization_members": tenant | {"user_id": made("user", "spare", tag) if tag else of.user, "role": "admin"},
         "organization_invitations": tenant
-        | {"email": f"{mark}@test.invalid", "token_hash": row.bytes, "expires_at": far},
+        | {"email": f"{mark}@test.invalid", "token_hash": b"\xff" * 16 + row.bytes, "expires_at": far},
         "organization_feature_flags": tenant | {"flag_id": made("flag", tag) if tag else FLAG},
         "projects": tenant | {"slug": f"test-{mark}", "name": mark},
         "project_members": project | {"user_id": made("user", "spare", tag) if tag else of.user},
@@ -103,7 +103,7 @@ def values(table: str, of: Organization, tag: str = "") -> Mapping[str, object]:
         "disk_config": project | {"size_gb": 8},
         "compute_config": project | {"instance_size": "micro"},
         "usage_metrics": project | {"metric": f"EGRESS{tag}", "period_start": "2026-01-01"},
-        "api_keys": tenant | {"name": mark, "prefix": "lk", "token_hash": row.bytes, "last4": "abcd"},
+        "api_keys": tenant | {"name": mark, "prefix": "lk", "token_hash": b"\xff" * 16 + row.bytes, "last4": "abcd"},
         "audit_logs": project | {"actor_type": "user", "action": f"test{tag}"},
         "credentials": project | {"kind": "token", "name": mark},
         "databases": {"id": row, "project_id": of.project, "name": mark, "type": "redis", "host": "cache.test",

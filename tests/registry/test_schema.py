@@ -19,12 +19,16 @@ from schema_files import (
     FOLDER,
     ISOLATION,
     KEY,
+    KEYS_BACK,
     LANCIO,
     LISTED,
+    KEYS,
+    KEYS_BACK,
     NINE,
     PLATFORM,
     POLICIES,
     RAILWAY,
+    TEN,
     USERS,
     give_key,
     launch,
@@ -79,7 +83,7 @@ INDEXES = {
 
 
 def test_each_file_is_one_transaction_in_plain_ascii() -> None:
-    for name in (*NINE, BACK):
+    for name in (*TEN, BACK, KEYS_BACK):
         text = (FOLDER / name).read_text("ascii")
         code = [line for line in text.splitlines() if line.strip() and not line.startswith("--")]
         assert (code[0], code[-1]) == ("BEGIN;", "COMMIT;"), name
@@ -88,7 +92,7 @@ def test_each_file_is_one_transaction_in_plain_ascii() -> None:
 
 
 def test_pgcrypto_comes_in_003_alone() -> None:
-    assert [name for name in NINE if "CREATE EXTENSION" in (FOLDER / name).read_text()] == [USERS]
+    assert [name for name in TEN if "CREATE EXTENSION" in (FOLDER / name).read_text()] == [USERS]
 
 
 def test_every_version_gets_the_specified_objects_and_a_rerun_changes_nothing(every_server: TestServer) -> None:
@@ -567,7 +571,7 @@ def test_two_runs_of_step_3_at_once_make_two_records(database: str) -> None:
 
 
 def test_the_declared_checks_hold(database: str) -> None:
-    for name in NINE:
+    for name in TEN:
         launch(database, name)
         for check in re.findall(r"^-- lancio: verify(?:-once)? (.*)$", (FOLDER / name).read_text(), re.MULTILINE):
             with psycopg.connect(database) as connection:

@@ -19,6 +19,10 @@ BEGIN
         RAISE NOTICE 'migration 007 is not applied here, nothing is taken back';
         RETURN;
     END IF;
+    IF to_regclass('platform.data_keys') IS NOT NULL THEN
+        RAISE EXCEPTION 'migration 008 is applied here'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run 008_seal_with_organization_keys.rollback.sql first.';
+    END IF;
     SELECT r.definition INTO v_owner FROM platform_private.replaced r WHERE r.object = 'owner';
     IF v_owner IS NULL OR v_owner = 'lancio_owner' OR NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = v_owner) THEN
         v_owner := current_user;
