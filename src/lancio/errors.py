@@ -23,7 +23,8 @@
     ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
-    └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    └─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.
