@@ -76,9 +76,14 @@ class Canary:
         `key` is 32 bytes long or more.
         """
         pieces = tuple((at, key[at : at + _PIECE]) for at in (0, len(key) // 2))
-        digits = tuple((2 * at, piece.hex().encode()) for at, piece in pieces)
-        besides = tuple((f"{form} of its digits", each) for form, each in _needles(digits) if form in (BASE64, UTF16))
-        return cls(name, key.hex(), pieces, (*_needles(pieces), *besides))
+        needles: list[tuple[str, bytes]] = []
+        for _, piece in pieces:
+            digits = piece.hex()
+            needles += [(CLEAR, piece), (HEX, digits.encode()), (HEX, digits.upper().encode())]
+            needles += [(BASE64, each) for each in dict.fromkeys(_in_base64(piece))]
+            needles += [(f"{BASE64} of its digits", each) for each in dict.fromkeys(_in_base64(digits.encode()))]
+            needles += [(f"{UTF16} of its digits", digits.encode("utf-16-le")[:-1])]
+        return cls(name, key.hex(), pieces, tuple(needles))
 
     @property
     def prefix(self) -> str:

@@ -185,6 +185,8 @@ def _round(
     with commands.others(target, form):
         ways.go(ground)
         ways.by_a_member(ground)
+        if exact and form:  # once is enough
+            ways.with_own_key(ground)
         if layout == "literals":
             ways.literally(ground)
     ground.gone.append("by Lancio's commands: apply, status, report, explain, preflight")
@@ -321,6 +323,7 @@ def on_given(
             except psycopg.Error as error:
                 ground.doubts.append(f"the control could not be planted: {error.diag.message_primary}")
             else:
+                ways.own_place(ground)
                 with commands.others(target.conninfo, ()) if by_commands else contextlib.nullcontext():
                     ways.go(ground)
             _pass_by(watch, control)

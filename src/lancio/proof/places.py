@@ -24,11 +24,11 @@ import psycopg
 
 from lancio.postgres import named_queries
 from lancio.proof import canary as canaries
+from lancio.proof.canary import Canary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from lancio.proof.canary import Canary
 
 QUERIES: Final = named_queries("lancio.proof", "places.sql")
 
@@ -153,6 +153,10 @@ class Scene:
     """Look at pg_stat_activity at once; set while a run is on."""
     digests: set[bytes] = field(default_factory=set)
     """Of pieces that were looked through and hold nothing: most files of a database are those of its template."""
+
+    def watch_for(self, name: str, key: bytes) -> None:
+        """Look for one more key, which was made on the way."""
+        self.canaries = (*self.canaries, Canary.of_key(name, key))
 
     def note(self, place: str, where: str, said: object) -> None:
         """Keep what was seen at a place: a text, bytes, an exception with all that it says, or a value's `repr`."""

@@ -20,7 +20,9 @@ from psycopg.rows import dict_row
 
 from lancio.postgres import named_queries
 from lancio.proof import places
-from lancio.registry import secrets
+from lancio.registry import key_rotation, opening, secrets
+from lancio.registry.data_keys import DataKeys
+from lancio.registry.key_encryption_key import KeyEncryptionKey, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +61,10 @@ class Ground:
     """The ways that were gone."""
     doubts: list[str] = field(default_factory=list)
     """What did not go as it should, so that the run proves less."""
-    project: UUID = field(default_factory=uuid4)
+    project: UUID | None = None
+    """Where databases are registered; the first one that is seen, if none is named."""
+    others: tuple[secrets.Key, ...] = ()
+    """Keys that rows were sealed with before."""
 
     @property
     def name(self) -> str:
@@ -85,7 +90,7 @@ class Ground:
             stack.callback(connection.remove_notice_handler, self._noticed)
             session = Session(self, connection)
             if keyed:
-                session.give(self.key)
+                session.give(self.key, *self.others)
             elif self.held is not None:
                 for name in self.key.SETTINGS:
                     session.run("set", {"name": name, "value": "", "local": False})
@@ -107,9 +112,9 @@ class Session:
     ground: Ground
     connection: psycopg.Connection[Any]
 
-    def give(self, key: secrets.Key) -> None:
-        """Set the key, by bound parameters."""
-        for name, value in key.settings().items():
+    def give(self, key: secrets.Key, *more: secrets.Key) -> None:
+        """Set the key, and those that older rows are sealed with, by bound parameters."""
+        for name, value in key.settings(*more).items():
             self.run("set", {"name": name, "value": value.reveal(), "local": False})
 
     def run(self, query: str, values: Mapping[str, object] | None = None, *, prepare: bool | None = None) -> list[Any]:
@@ -179,11 +184,12 @@ class Session:
 def go(ground: Ground) -> None:
     """Go every way once."""
     with ground.session() as session:
-        rows = session.run("project")
-        if not rows:
-            ground.doubts.append("no project is seen, so nothing could be registered")
-            return
-        ground.project = rows[0][0]
+        if ground.project is None:
+            rows = session.run("project")
+            if not rows:
+                ground.doubts.append("no project is seen, so nothing could be registered")
+                return
+            ground.project = rows[0][0]
         ids = [*_in(session)]
         if len(ids) < _LEAST:
             ground.doubts.append("too few databases could be registered to go the other ways")
@@ -296,8 +302,7 @@ def _envelope(session: Session, id_: UUID) -> bytes:
 def by_a_member(ground: Ground) -> None:
     """Go every way once more as the broker, for an organization, where 007 keeps organizations apart."""
     with contextlib.closing(ground.connect()) as connection:
-        row = connection.execute(QUERIES["isolated"].encode()).fetchone()
-        if row is None or not row[0]:
+        if not _one(connection, "isolated"):
             return
         with contextlib.suppress(_Back), connection.transaction():
             with connection.cursor(row_factory=dict_row) as cursor:
@@ -308,6 +313,80 @@ def by_a_member(ground: Ground) -> None:
             go(also)
             ground.gone += [f"{way} (as the broker)" for way in also.gone]
             raise _Back
+
+
+def with_own_key(ground: Ground) -> None:
+    """Go every way once more with the organization's own key, then rotate that one, where 008 gives each its own."""
+    with contextlib.closing(ground.connect()) as connection:
+        keys = _data_keys(ground, connection)
+        if keys is None:
+            return
+        organization = _one(connection, "organization", {"project": ground.project})
+        key = keys.active(connection, organization)
+        ground.scene.watch_for("organization's key", key.secret)
+        own = replace(
+            ground, key=key, others=(ground.key,), gone=[], label=f"{ground.label}, with the organization's key"
+        )
+        go(own)
+        by_a_member(own)
+        ground.gone += [f"{way} (with the organization's key)" for way in own.gone]
+        with _way(Session(ground, connection), "rotated: the organization's key, and all that it sealed"):
+            for _ in key_rotation.rotate(connection, keys, organization, settle_s=0):
+                ground.scene.look()
+        now = keys.active(connection, organization)
+        if now.id == key.id:
+            ground.doubts.append("the organization's key is the same after its rotation")
+        ground.scene.watch_for("organization's new key", now.secret)
+        _opened_after(ground, connection, keys, organization)
+        ground.others, ground.key = (ground.key,), now
+
+
+def _opened_after(ground: Ground, connection: psycopg.Connection[Any], keys: DataKeys, organization: UUID) -> None:
+    """Open what was sealed again, in SQL and by what hands the envelope to Python and writes it down."""
+    session = Session(ground, connection)
+    with _way(session, "opened after the rotation, in SQL and in Python"):
+        keys.give(connection, organization)
+        rows = session.opened("open_sealed_by", {"host": HOST, "key_id": keys.active(connection, organization).id})
+        if not rows or {row[1] for row in rows} - {ground.url(), ground.address()} - {ground.url("/?" + "x" * _LONG)}:
+            ground.doubts.append("what was sealed again opens to something else")
+        for id_, expected in rows[:2]:
+            opened = opening.open_connection_string(connection, id_, keys.unwrap)
+            ground.scene.look()
+            ground.scene.note(places.ANSWERS, f"{ground.label}: opened in Python", f"{opened!r} {keys!r}")
+            if opened is None or opened.reveal() != expected:
+                ground.doubts.append("what was opened in Python is not what was opened in SQL")
+
+
+def own_place(ground: Ground) -> None:
+    """Work in an organization of our own, with a key of its own from 008 on, if this role may make one."""
+    connection, organization, project = ground.held, uuid4(), uuid4()
+    if connection is None:
+        raise AssertionError("an organization is made in a transaction that is rolled back")
+    values = {"organization": organization, "project": project, "slug": f"canary-{project}"}
+    try:
+        with connection.transaction():
+            connection.execute(QUERIES["own_place"].encode(), values)
+            keys = _data_keys(ground, connection)
+            key = ground.key if keys is None else keys.active(connection, organization)
+    except (psycopg.errors.InsufficientPrivilege, secrets.KeyRefused) as error:
+        ground.scene.note(places.ERRORS, f"{ground.label}: an organization of our own", error)
+        return  # what there is has to do
+    ground.project, ground.key = project, key
+    ground.scene.watch_for("organization's key", key.secret)
+
+
+def _data_keys(ground: Ground, connection: psycopg.Connection[Any]) -> DataKeys | None:
+    """Organizations' keys, wrapped by a key-encryption key that is made for the run; None before 008."""
+    if not _one(connection, "keys_there"):
+        return None
+    kek = KeyEncryptionKey.random()
+    ground.scene.watch_for("key-encryption key", kek.secret)
+    return DataKeys(Ring(kek), single=ground.key)
+
+
+def _one(connection: psycopg.Connection[Any], query: str, values: Mapping[str, object] | None = None) -> Any:
+    row = connection.execute(QUERIES[query].encode(), values).fetchone()
+    return row[0] if row is not None else None
 
 
 def restored(ground: Ground) -> None:

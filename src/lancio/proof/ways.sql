@@ -21,6 +21,20 @@ SET LOCAL ROLE lancio_service;
 -- name: context
 SELECT platform.set_context(%(user)s, %(organization)s);
 
+-- name: own_place
+WITH organization AS (
+    INSERT INTO platform.organizations (id, slug, name, kind)
+    VALUES (%(organization)s, %(slug)s, 'canary', 'company') RETURNING id
+)
+INSERT INTO platform.projects (id, organization_id, slug, name)
+SELECT %(project)s, organization.id, %(slug)s, 'canary' FROM organization;
+
+-- name: keys_there
+SELECT to_regclass('platform.data_keys') IS NOT NULL;
+
+-- name: organization
+SELECT p.organization_id FROM platform.projects p WHERE p.id = %(project)s;
+
 -- name: set
 SELECT set_config(%(name)s, %(value)s, %(local)s) IS NOT NULL;
 
@@ -78,6 +92,13 @@ SELECT d.connection_string FROM platform.databases_with_connection_strings d WHE
 -- name: open_all
 DECLARE lancio_opened CURSOR FOR
 SELECT d.name, d.connection_string FROM platform.databases_with_connection_strings d WHERE d.host = %(host)s ORDER BY d.name;
+
+-- name: open_sealed_by
+SELECT d.id, platform.decrypt_database_connection_string(d.id)
+FROM platform.databases d
+WHERE d.host = %(host)s AND d.connection_string_encrypted IS NOT NULL
+      AND substring(d.connection_string_encrypted FROM 2 FOR 4) = int4send(%(key_id)s::integer)
+ORDER BY octet_length(d.connection_string_encrypted), d.id;
 
 -- name: open_restored
 SELECT platform.decrypt_database_connection_string(d.id) FROM platform.databases d WHERE d.host = %(host)s;
