@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from schema_files import NINE, launch
+from schema_files import NINE, TEN, launch
 
 from lancio import postgres
 from lancio.errors import LancioError
@@ -36,11 +36,13 @@ def searched(report: leaks.Report) -> set[str]:
     return {each.name for each in report.places if each.proved}
 
 
-@pytest.mark.parametrize("version", [10, 12, 15, 18])
-def test_a_given_database_gives_nothing_away_and_keeps_nothing(pool: Pool, version: int) -> None:
+@pytest.mark.parametrize(("version", "files"), [(10, TEN), (12, NINE), (15, TEN), (18, TEN)])
+def test_a_given_database_gives_nothing_away_and_keeps_nothing(
+    pool: Pool, version: int, files: tuple[str, ...]
+) -> None:
     server = pool.get(version)
     url = server.create_database()
-    launch(url, *NINE)
+    launch(url, *files)
     count = "SELECT (SELECT count(*) FROM platform.databases), (SELECT count(*) FROM platform.audit_logs)"
     try:
         with server.connect(database_of(url)) as connection:
