@@ -62,7 +62,7 @@ def test_the_platform_leaks_nowhere(planted: list[canary.Canary]) -> None:
     assert judged[places.HEAP]["bytes"] > 10_000_000
     assert judged[places.WAL]["bytes"] >= 16 * 1024 * 1024
     assert len(report["ways"]) > 60
-    assert len(planted) == 3
+    assert len(planted) >= 3
     assert not [each for each in planted if each.find(out.encode())]
 
 

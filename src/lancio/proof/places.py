@@ -74,7 +74,7 @@ class Sighting:
     where: str
     offset: int
     what: str
-    """`secret` or `key`."""
+    """`secret`, `key`, `organization's key`, `organization's new key` or `key-encryption key`."""
     form: str
 
 

@@ -371,8 +371,10 @@ def own_place(ground: Ground) -> None:
     except (psycopg.errors.InsufficientPrivilege, secrets.KeyRefused) as error:
         ground.scene.note(places.ERRORS, f"{ground.label}: an organization of our own", error)
         return  # what there is has to do
-    ground.project, ground.key = project, key
-    ground.scene.watch_for("organization's key", key.secret)
+    ground.project = project
+    if key is not ground.key:
+        ground.key = key
+        ground.scene.watch_for("organization's key", key.secret)
 
 
 def _data_keys(ground: Ground, connection: psycopg.Connection[Any]) -> DataKeys | None:
