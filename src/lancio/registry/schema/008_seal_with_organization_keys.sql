@@ -1238,6 +1238,7 @@ BEGIN
         CREATE FUNCTION platform_private.note_kek_id() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
+            SET row_security = on
         AS $body$
         BEGIN
             INSERT INTO platform_private.kek_ids (kek_id) VALUES (NEW.kek_id) ON CONFLICT DO NOTHING;
@@ -1253,6 +1254,7 @@ BEGIN
         CREATE FUNCTION platform.kek_ids() RETURNS SETOF text
             LANGUAGE sql STABLE SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
+            SET row_security = on
         AS $body$
             SELECT k.kek_id FROM platform_private.kek_ids k ORDER BY 1
         $body$;
