@@ -26,7 +26,8 @@
     ├─ WrapBroken               wrap                    1     a data key that does not open (registry/key_encryption_key.py)
     ├─ RotationRefused          rotation                1     keys that cannot be rotated so (registry/key_rotation.py)
     ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
-    └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    └─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.

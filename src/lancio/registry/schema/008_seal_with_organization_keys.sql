@@ -37,6 +37,14 @@ BEGIN;
 
 DO $$
 BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pgcrypto') THEN
+        RAISE EXCEPTION 'extension pgcrypto does not exist'
+            USING ERRCODE = 'undefined_object', HINT = 'Run 003_user_management_and_permissions.sql first.';
+    END IF;
+    IF to_regclass('platform.audit_logs') IS NULL THEN
+        RAISE EXCEPTION 'table platform.audit_logs does not exist'
+            USING ERRCODE = 'undefined_table', HINT = 'Run 005_create_audit_logs.sql first.';
+    END IF;
     IF to_regclass('platform.databases') IS NULL THEN
         RAISE EXCEPTION 'relation platform.databases does not exist'
             USING ERRCODE = 'undefined_table', HINT = 'Run 006_add_platform_databases_table.sql first.';
