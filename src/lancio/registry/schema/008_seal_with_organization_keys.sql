@@ -95,6 +95,8 @@ CREATE TABLE IF NOT EXISTS platform.data_keys (
     CONSTRAINT data_keys_destroyed_at_check CHECK ((state = 'destroyed') = (destroyed_at IS NOT NULL))
 );
 
+ALTER TABLE platform.data_keys ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+
 CREATE INDEX IF NOT EXISTS idx_data_keys_organization_id ON platform.data_keys (organization_id, key_id);
 CREATE UNIQUE INDEX IF NOT EXISTS idx_data_keys_active ON platform.data_keys (organization_id) WHERE state = 'active';
 CREATE UNIQUE INDEX IF NOT EXISTS idx_data_keys_first_active
@@ -111,8 +113,6 @@ BEGIN
         ALTER TABLE platform.data_keys OWNER TO lancio_owner;
         ALTER TABLE platform_private.replaced_by_008 OWNER TO lancio_owner;
         ALTER SEQUENCE platform_private.data_key_ids OWNER TO lancio_owner;
-        ALTER TABLE platform.data_keys ENABLE ROW LEVEL SECURITY;
-        ALTER TABLE platform.data_keys FORCE ROW LEVEL SECURITY;
         GRANT SELECT ON platform.data_keys TO lancio_service;
         GRANT SELECT (key_id, organization_id, kek_id, check_value, state, created_at, retired_at, destroyed_at)
             ON platform.data_keys TO lancio_application, lancio_readonly;
