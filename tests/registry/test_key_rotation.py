@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEW = KeyEncryptionKey(bytes(range(150, 182)), "another test")
 BOTH = Ring(NEW, (KEK,))
-ORGANIZATIONS = 10_000 if PROOF else 1_000
+ORGANIZATIONS = 10_000 if PROOF else 400
 ROWS = 1_000_000 if PROOF else 1_500
 
 

@@ -156,23 +156,23 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
         foreign = [kek for (kek,) in cursor.execute(QUERIES["foreign_keks"], {"here": here}).fetchall()]
     if foreign:
         raise wrong(ring, foreign)
-    new, broken, done = ring.current, [], 0  # type: tuple[Any, list[int], int]
+    new, done = ring.current, 0
+    broken: list[int] = []
     yield Progress("data keys", 0, left := _left(connection, new.id, broken))
     while left:
         with connection.transaction():
             stored = _stored(connection, "wrapped_otherwise", kek_id=new.id, broken=broken, batch=batch)
-            wrapped: list[tuple[int, bytes, bytes]] = []
+            wrapped: list[tuple[int, bytes]] = []
             for each in stored:
                 try:
                     key = each.open(ring)
                 except WrapBroken:
                     broken.append(each.key_id)
                     continue
-                assert each.wrapped is not None  # noqa: S101  the query's condition
-                wrapped.append((each.key_id, bytes(each.wrapped), new.wrap(key)))
+                wrapped.append((each.key_id, new.wrap(key)))
             if wrapped:
-                ids, old, fresh = map(list, zip(*wrapped, strict=True))
-                connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "old": old, "new": fresh})
+                ids, fresh = map(list, zip(*wrapped, strict=True))
+                connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "new": fresh})
         done += len(wrapped)
         left = _left(connection, new.id, broken)
         if not stored and left:

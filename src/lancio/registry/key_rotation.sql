@@ -19,11 +19,10 @@ LIMIT %(batch)s
 FOR UPDATE SKIP LOCKED;
 
 -- name: wrap
--- Only where it is still as it was read: somebody else may have wrapped or destroyed it.
 UPDATE platform.data_keys k
 SET wrapped = n.wrapped, kek_id = %(kek_id)s
-FROM unnest(%(ids)s::integer[], %(old)s::bytea[], %(new)s::bytea[]) AS n (key_id, old, wrapped)
-WHERE k.key_id = n.key_id AND k.wrapped = n.old;
+FROM unnest(%(ids)s::integer[], %(new)s::bytea[]) AS n (key_id, wrapped)
+WHERE k.key_id = n.key_id;
 
 -- name: left_to_wrap
 SELECT count(*)
