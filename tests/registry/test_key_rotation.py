@@ -460,6 +460,46 @@ def test_only_a_retired_key_that_nothing_needs_is_destroyed_by_its_number(connec
         destroy_retired(connection, key.id, settle_s=0)
 
 
+def test_a_key_is_not_destroyed_under_a_secret_that_is_being_written(
+    connection: psycopg.Connection, keyed_platform: str
+) -> None:
+    some_secrets(connection, ACME, 2)
+    slow = DataKeys(RING)
+    old = slow.active(connection, ACME)
+    list(rotate(connection, DataKeys(RING), ACME, settle_s=0))
+    late = uuid4()
+    envelope = secrets.seal("redis://:late@cache.test:6379", row_id=late, key=old)
+    with psycopg.connect(keyed_platform) as writer:
+        writer.execute(
+            "INSERT INTO platform.databases (id, project_id, name, type, host, port, connection_string,"
+            " connection_string_encrypted) SELECT %s, id, 'late', 'redis', 'cache.test', 6379, %s, %s"
+            " FROM platform.projects LIMIT 1",
+            (late, secrets.sealed_form(envelope, "redis", "cache.test", 6379), envelope),
+        )
+        found: list[BaseException] = []
+
+        def end() -> None:
+            with pytest.raises(RotationRefused) as caught, psycopg.connect(keyed_platform, autocommit=True) as own:
+                destroy_retired(own, old.id, settle_s=0)
+            found.append(caught.value)
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        ending.join(0.5)
+        assert ending.is_alive()
+        writer.commit()
+        ending.join(20)
+    assert "1 secrets are sealed with data key" in str(found[0])
+    an_organization(connection, OTHER)
+    unused = DataKeys(RING).active(connection, OTHER)
+    list(rotate(connection, DataKeys(RING), OTHER, settle_s=0))
+    with psycopg.connect(keyed_platform) as writer:
+        writer.execute("UPDATE platform.databases SET name = name")
+        with pytest.raises(RotationRefused, match="being written"):
+            destroy_retired(connection, unused.id, settle_s=0)
+    destroy_retired(connection, unused.id, settle_s=0)
+
+
 def test_a_table_that_cannot_be_locked_is_not_waited_for_without_end(
     connection: psycopg.Connection, keyed_platform: str
 ) -> None:

@@ -461,8 +461,11 @@ def destroy(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
 def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_s: float = LIFE_SECONDS) -> None:
     """Destroy a key that a rotation left and nothing is sealed with any more.
 
+    Nobody writes a secret while it looks for the last time.
+
     Raises:
-        RotationRefused: it is not there or not retired, it was retired a moment ago, or secrets are sealed with it.
+        RotationRefused: it is not there or not retired, it was retired a moment ago, secrets are sealed with it, or
+            one is being written.
     """
     prepare(connection)
     with connection.transaction(), connection.cursor(row_factory=namedtuple_row) as cursor:
@@ -479,23 +482,38 @@ def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_
                 remedy="Rotate the organization's key first; or destroy all that it has sealed, by --organization.",
                 commands=("lancio keys rotate ORGANIZATION",),
             )
-        used = sealed_with(connection, [key_id], None)
-        if any(used.values()):
-            raise RotationRefused(
-                f"{sum(used.values())} secrets are sealed with data key {key_id}",
-                cause="They could not be opened again.",
-                remedy="Finish the rotation first.",
-                commands=("lancio keys rotate ORGANIZATION",),
-            )
+        of = found.stored.organization_id
+        _refuse_used(connection, key_id, of)
         if found.retired_for is not None and found.retired_for < settle_s:
             raise RotationRefused(
                 f"data key {key_id} was retired {found.retired_for:.0f} seconds ago",
                 cause=f"Programs may seal with it for {settle_s:.0f} seconds more.",
                 remedy="Run it again in a moment.",
             )
+        connection.execute(QUERIES["writers_first"])
+        try:
+            connection.execute(QUERIES["no_writers"])
+        except psycopg.errors.LockNotAvailable as error:
+            raise RotationRefused(
+                "the secrets are being written",
+                cause="A transaction that may have sealed with this key has not ended for 5 seconds.",
+                remedy="Run it again when that session has finished; pg_stat_activity shows it.",
+            ) from error
+        _refuse_used(connection, key_id, of)
         connection.execute(QUERIES["destroy_one"], {"key_id": key_id})
-        audit(connection, "data_key.destroy", key_id, found.stored.organization_id, used)
+        audit(connection, "data_key.destroy", key_id, of, {})
     forget_old_bytes(connection)
+
+
+def _refuse_used(connection: psycopg.Connection[Any], key_id: int, of: UUID | None) -> None:
+    used = sealed_with(connection, [key_id], of)
+    if any(used.values()):
+        raise RotationRefused(
+            f"{sum(used.values())} secrets are sealed with data key {key_id}",
+            cause="They could not be opened again.",
+            remedy="Finish the rotation or the takeover first.",
+            commands=("lancio keys status",),
+        )
 
 
 def forget_old_bytes(connection: psycopg.Connection[Any]) -> None:

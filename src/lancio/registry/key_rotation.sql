@@ -65,6 +65,13 @@ FROM platform.data_keys k
 WHERE k.key_id = %(key_id)s
 FOR UPDATE;
 
+-- name: writers_first
+-- Who has sealed with the key and not committed yet is waited for, and nobody begins meanwhile.
+SET LOCAL lock_timeout = '5s';
+
+-- name: no_writers
+LOCK TABLE platform.databases, platform.credentials IN SHARE MODE;
+
 -- name: destroy_one
 UPDATE platform.data_keys SET state = 'destroyed', wrapped = NULL, kek_id = NULL, destroyed_at = clock_timestamp()
 WHERE key_id = %(key_id)s AND state = 'retired';
