@@ -329,6 +329,12 @@ def test_a_damaged_secret_does_not_keep_the_others(connection: psycopg.Connectio
     assert key_rotation.sealed_with(connection, [new], ACME) == {"databases": 11, "credentials": 1}
     with pytest.raises(RotationRefused, match="1 secrets are sealed with data key"):
         destroy_retired(connection, old, settle_s=0)
+    # It does not keep the key from being rotated again either.
+    with pytest.raises(SealBroken, match="1 secrets do not open"):
+        list(rotate(connection, DataKeys(RING), ACME, batch=5, settle_s=0))
+    assert states(connection) == ["retired", "retired", "active"]
+    newest = DataKeys(RING).active(connection, ACME).id
+    assert key_rotation.sealed_with(connection, [newest], ACME) == {"databases": 11, "credentials": 1}
 
 
 def test_a_session_that_policies_bind_is_refused_rather_than_shown_a_part(

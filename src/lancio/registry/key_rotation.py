@@ -263,25 +263,30 @@ def rotate(
 ) -> Iterator[Progress]:
     """A new data key for an organization, and every secret of it sealed again.
 
-    Where an earlier rotation was not finished, this goes on with it and makes no other key. Programs may seal with the
-    old key for `settle_s` seconds more (`data_keys.LIFE_SECONDS`), so the last look comes after that.
+    Where an earlier rotation was not finished, this goes on with it and makes no other key; unless all that it had left
+    are secrets that do not open. Programs may seal with the old key for `settle_s` seconds more
+    (`data_keys.LIFE_SECONDS`), so the last look comes after that.
 
     Raises:
         KeyRefused: a KEK is not at hand. WrapBroken: a data key does not open.
         SealBroken: some secrets do not open; all others are done.
     """
     prepare(connection)
-    begin(connection, keys, of)
-    tally = Tally()
-    yield from _all_sealed_again(connection, keys, of, tally, batch=batch, settle_s=settle_s, sleep=sleep)
+    begun, tally, done = begin(connection, keys, of), Tally(), 0
+    for step in _all_sealed_again(connection, keys, of, tally, batch=batch, settle_s=settle_s, sleep=sleep):
+        done += step.done
+        yield step
+    if tally and not begun and not done:
+        begin(connection, keys, of, unfinished=False)
+        yield from _all_sealed_again(connection, keys, of, tally, batch=batch, settle_s=settle_s, sleep=sleep)
     tally.refuse()
 
 
-def begin(connection: psycopg.Connection[Any], keys: DataKeys, of: UUID) -> bool:
-    """Make the new key active and the old one retired; False where an unfinished rotation is gone on with."""
+def begin(connection: psycopg.Connection[Any], keys: DataKeys, of: UUID, *, unfinished: bool = True) -> bool:
+    """Make the new key active and the old one retired; False where an `unfinished` rotation is gone on with."""
     before = kept(connection, of)
     retired = [each.stored.key_id for each in before if each.stored.state == "retired"]
-    if retired and any(sealed_with(connection, retired, of).values()):
+    if unfinished and retired and any(sealed_with(connection, retired, of).values()):
         return False
     active = next((each.stored for each in before if each.stored.state == "active"), None)
     if active is not None:
