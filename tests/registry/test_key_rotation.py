@@ -502,7 +502,7 @@ def test_a_key_is_not_destroyed_under_a_secret_that_is_being_written(
     with psycopg.connect(keyed_platform) as writer:
         writer.execute("UPDATE platform.databases SET name = name")
         with pytest.raises(RotationRefused, match="being written"):
-            destroy_retired(connection, unused.id, settle_s=0)
+            destroy_retired(connection, unused.id, settle_s=0, wait_s=0.2)
     destroy_retired(connection, unused.id, settle_s=0)
 
 

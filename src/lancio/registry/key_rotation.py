@@ -463,7 +463,9 @@ def destroy(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
     return count
 
 
-def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_s: float = LIFE_SECONDS) -> None:
+def destroy_retired(
+    connection: psycopg.Connection[Any], key_id: int, *, settle_s: float = LIFE_SECONDS, wait_s: float = 5.0
+) -> None:
     """Destroy a key that a rotation left and nothing is sealed with any more.
 
     Nobody writes a secret while it looks for the last time.
@@ -495,13 +497,13 @@ def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_
                 cause=f"Programs may seal with it for {settle_s:.0f} seconds more.",
                 remedy="Run it again in a moment.",
             )
-        connection.execute(QUERIES["writers_first"])
+        connection.execute(QUERIES["writers_first"], {"wait": f"{wait_s * 1000:.0f}ms"})
         try:
             connection.execute(QUERIES["no_writers"])
         except psycopg.errors.LockNotAvailable as error:
             raise RotationRefused(
                 "the secrets are being written",
-                cause="A transaction that may have sealed with this key has not ended for 5 seconds.",
+                cause=f"A transaction that may have sealed with this key has not ended for {wait_s:g} seconds.",
                 remedy="Run it again when that session has finished; pg_stat_activity shows it.",
             ) from error
         _refuse_used(connection, key_id, of)

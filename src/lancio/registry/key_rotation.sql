@@ -67,7 +67,7 @@ FOR UPDATE;
 
 -- name: writers_first
 -- Who has sealed with the key and not committed yet is waited for, and nobody begins meanwhile.
-SET LOCAL lock_timeout = '5s';
+SELECT set_config('lock_timeout', %(wait)s, true);
 
 -- name: no_writers
 LOCK TABLE platform.databases, platform.credentials IN SHARE MODE;
