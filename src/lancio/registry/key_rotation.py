@@ -229,7 +229,9 @@ def organization(connection: psycopg.Connection[Any], named: str) -> Organizatio
     """
     prepare(connection)
     with connection.cursor(row_factory=class_row(Organization)) as cursor:
-        found = cursor.execute(QUERIES["organization"], {"named": named}).fetchone()
+        # What is no text is no name either.
+        asked = {"named": named.encode("utf-8", "replace").decode()}
+        found = cursor.execute(QUERIES["organization"], asked).fetchone()
     if found is None:
         raise RotationRefused(
             f"there is no organization {named}",
