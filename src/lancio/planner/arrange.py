@@ -216,8 +216,8 @@ class Arrangement:
     def _follow(self, index: int, outline: Outline, op: Op, depth: int, called: set[str], *, known: bool) -> None:
         """What is called now, by name or by a trigger, needs what its body needs.
 
-        Where several files write the routine, its own file's body is meant; else nobody knows which one is there by then,
-        and what they need is a wish.
+        Where several files write the routine, its own file's body is meant; else nobody knows which one is there by
+        then, and what they need is a wish.
         """
         names: list[str] = []
         if op.verb == "call" and (op.when == "now" or depth):
