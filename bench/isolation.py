@@ -1,13 +1,13 @@
 """What does isolation cost, at a million databases of ten thousand organizations?
 
-    python bench/isolation.py [--databases 1000000] [--organizations 10000] [--pairs 1000] [--explain] [--database URL]
+    python bench/isolation.py [--databases 1000000] [--organizations 10000] [--pairs 1000] [--explain]
 
-Each question is asked of the same rows under 007, by a login of lancio_application with a context, and by a login with
-BYPASSRLS, for which no policy holds. Query and parameters are the same, so are context and transaction. In a pair both
-ask once to have read the rows, then five times in turn; the quickest of five counts, which leaves out what else the
-machine does, and the time is the client's, of the query alone. The ratio is the median over the pairs, each of which
-asks for another organization, drawn from all of them, for users who are members of that one and for users who are
-members of 200. Beside it stands what the median is between, 95 times of 100.
+Asked are the same rows: under 007, as a member of lancio_application with a context, and as one with BYPASSRLS, for
+which no policy holds: in one session, which takes up one role and the other, so that whatever else the machine does
+meets both. Query and parameters are the same, so are context and transaction. In a pair both ask five times in turn,
+each time once to have the rows read and once by the client's clock, and the quickest of five counts. The ratio is the
+median over the pairs, each of which asks for another organization, drawn from all of them, for users who are members
+of that one and for users who are members of 200. Beside it stands what the median is between, 95 times of 100.
 
 A count is asked without the organization in the query: 007 alone narrows it, and without a policy it counts all rows,
 which is what "the same query" costs there. With the organization in it, it is shown and not judged: see BESIDE.
@@ -30,7 +30,6 @@ import random
 import statistics
 import sys
 import time
-from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,11 +42,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LIMIT = 1.1
 PASSWORD = "Pr0be-of-the-bench"
 HEAVY = 200
+CLOSED, OPEN = "bench_web", "bench_open"
+"""Who asks: a login of lancio_application, and a role of it with BYPASSRLS, which that login takes up by SET ROLE."""
 
 FILL = """
 SET session_replication_role = replica;
@@ -127,25 +128,22 @@ def uuid_of(kind: str, number: int) -> UUID:
 
 
 def timed(
-    sides: tuple[psycopg.Connection, ...],
-    user: UUID,
-    organization: UUID,
-    query: str,
-    values: dict[str, Any],
-    times: int,
-) -> list[float]:
-    """For each side the seconds of the query alone, the least of some: asked in turn, in a context."""
-    took = [float("inf") for _ in sides]
-    with ExitStack() as open_:
-        for side in sides:
-            open_.enter_context(side.transaction())
-            side.execute("SELECT platform.set_context(%s, %s)", (user, organization))
-            side.execute(query, values).fetchall()
+    session: psycopg.Connection, sides: Sequence[str], user: UUID, organization: UUID, query: str,
+    values: dict[str, Any], times: int,
+) -> dict[str, float]:  # fmt: skip
+    """For each side, which is a role, the seconds of the query alone: the least of some, asked in turn in a context."""
+    took = dict.fromkeys(sides, float("inf"))
+    with session.transaction():
+        session.execute("SELECT platform.set_context(%s, %s)", (user, organization))
         for _ in range(times):
-            for number, side in enumerate(sides):
+            for side in sides:
+                session.execute(f"SET LOCAL ROLE {side}".encode())
+                # A statement of its own for each, so that neither's plan is made anew for the other's role.
+                asked = f"/* {side} */ {query}".encode()
+                session.execute(asked, values).fetchall()
                 began = time.perf_counter()
-                side.execute(query, values).fetchall()
-                took[number] = min(took[number], time.perf_counter() - began)
+                session.execute(asked, values).fetchall()
+                took[side] = min(took[side], time.perf_counter() - began)
     return took
 
 
@@ -177,15 +175,13 @@ def fill(url: str, databases: int, organizations: int) -> None:
         print(f"{databases:,} databases in {time.perf_counter() - began:.0f} s", flush=True)
 
 
-def measure(
-    open_: psycopg.Connection, closed: psycopg.Connection, pairs: int, organizations: int
-) -> tuple[list[str], list[str]]:
+def measure(session: psycopg.Connection, pairs: int, organizations: int) -> tuple[list[str], list[str]]:
     """What was asked and is too slow, and what the pairs do not decide."""
     dice, above, unsure = random.Random(7), [], []
     print(f"\n{'':28}{'member of':>12}{'007, ms':>10}{'none, ms':>10}{'ratio':>8}{'between':>16}")
     for name, query in ASKED.items():
         for many in (1, min(HEAVY, organizations)):
-            under, without = [], []
+            took = []
             whole = name == "count"  # without a policy it counts a million
             for number in range(min(pairs, 20) if whole else pairs):
                 organization = dice.randint(1, organizations)
@@ -193,14 +189,12 @@ def measure(
                 # Project i is of organization i % organizations + 1.
                 project = organization - 1 + organizations * dice.randint(1, 9)
                 values = {"organization": uuid_of("organization", organization), "project": uuid_of("project", project)}
-                sides = (closed, open_) if number % 2 else (open_, closed)
-                took = timed(sides, user, values["organization"], query, values, 1 if whole else 5)
-                under.append(took[sides.index(closed)])
-                without.append(took[sides.index(open_)])
-            low, ratio, high = around([one / other for one, other in zip(under, without, strict=True)])
+                sides = (CLOSED, OPEN) if number % 2 else (OPEN, CLOSED)
+                took.append(timed(session, sides, user, values["organization"], query, values, 1 if whole else 5))
+            low, ratio, high = around([each[CLOSED] / each[OPEN] for each in took])
+            under, without = (statistics.median(each[side] for each in took) * 1000 for side in (CLOSED, OPEN))
             print(
-                f"{name:28}{many:>12}{statistics.median(under) * 1000:>10.3f}{statistics.median(without) * 1000:>10.3f}"
-                f"{ratio:>8.3f}{low:>9.3f} {high:.3f}", flush=True,
+                f"{name:28}{many:>12}{under:>10.3f}{without:>10.3f}{ratio:>8.3f}{low:>9.3f} {high:.3f}", flush=True
             )  # fmt: skip
             said = f"{name}, a member of {many}: {ratio:.3f}, between {low:.3f} and {high:.3f}"
             if name not in BESIDE and high > LIMIT:
@@ -208,7 +202,7 @@ def measure(
     return above, unsure
 
 
-def explained(open_: psycopg.Connection, closed: psycopg.Connection, organizations: int) -> None:
+def explained(session: psycopg.Connection, organizations: int) -> None:
     """Each question's plan as it was run, under 007 and without a policy."""
     number = organizations // 2
     values = {
@@ -216,11 +210,14 @@ def explained(open_: psycopg.Connection, closed: psycopg.Connection, organizatio
         "project": uuid_of("project", number - 1 + organizations),
     }
     for name, query in ASKED.items():
-        for side, said in ((closed, "007"), (open_, "none")):
-            with side.transaction():
-                side.execute("SELECT platform.set_context(%s, %s)", (uuid_of("user", number), values["organization"]))
-                side.execute(query, values).fetchall()
-                rows = psycopg.ClientCursor(side).execute(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {query}", values)
+        for side, said in ((CLOSED, "007"), (OPEN, "none")):
+            with session.transaction():
+                session.execute(
+                    "SELECT platform.set_context(%s, %s)", (uuid_of("user", number), values["organization"])
+                )
+                session.execute(f"SET LOCAL ROLE {side}".encode())
+                session.execute(query, values).fetchall()
+                rows = psycopg.ClientCursor(session).execute(f"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {query}", values)
                 print(f"\n{name}, {said}\n" + "\n".join(f"    {row[0]}" for row in rows))
 
 
@@ -259,25 +256,22 @@ def run(url_of: Callable[..., str], url: str, arguments: argparse.Namespace) -> 
     fill(url, arguments.databases, arguments.organizations)
     with psycopg.connect(url, autocommit=True) as connection:
         version = connection.info.parameter_status("server_version")
-        for name, more in (
-            ("bench_web", "IN ROLE lancio_application"),
-            ("bench_open", "BYPASSRLS IN ROLE lancio_application"),
-        ):
-            connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' {more}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE ROLE {OPEN} NOLOGIN BYPASSRLS IN ROLE lancio_application".encode())
+        connection.execute(
+            f"CREATE ROLE {CLOSED} LOGIN PASSWORD '{PASSWORD}' IN ROLE lancio_application, {OPEN}".encode()
+        )
     try:
-        with psycopg.connect(url_of("bench_web"), autocommit=True) as closed, psycopg.connect(
-            url_of("bench_open"), autocommit=True
-        ) as open_:  # fmt: skip
+        with psycopg.connect(url_of(CLOSED), autocommit=True) as session:
             print(f"PostgreSQL {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.machine()}")
-            above, unsure = measure(open_, closed, arguments.pairs, arguments.organizations)
-            context_cost(closed, arguments.pairs)
-            wrong = plans(closed, arguments.organizations)
+            above, unsure = measure(session, arguments.pairs, arguments.organizations)
+            context_cost(session, arguments.pairs)
+            wrong = plans(session, arguments.organizations)
             if arguments.explain:
-                explained(open_, closed, arguments.organizations)
+                explained(session, arguments.organizations)
             print(f"\nload {os.getloadavg()[0]:.1f}")
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("DROP ROLE bench_web, bench_open")
+            connection.execute(f"DROP ROLE {CLOSED}, {OPEN}".encode())
     for each in (*above, *wrong):
         print(f"NOT HELD: {each}")
     for each in unsure:

@@ -24,7 +24,7 @@
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ ProofFailed              no-leak                 1     a proof whose steps could not be gone (proof/leaks.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
-    ├─ WrapBroken               wrap                    1     a data key that does not open (registry/key_encryption_key.py)
+    ├─ WrapBroken               wrap                    1     a data key that is shut (registry/key_encryption_key.py)
     ├─ RotationRefused          rotation                1     keys that cannot be rotated so (registry/key_rotation.py)
     ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
     ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NEW = KeyEncryptionKey(bytes(range(150, 182)), "another test")
 BOTH = Ring(NEW, (KEK,))
-ORGANIZATIONS = 10_000 if PROOF else 1_000
+ORGANIZATIONS = 10_000 if PROOF else 400
 ROWS = 1_000_000 if PROOF else 1_500
 
 
@@ -329,6 +329,12 @@ def test_a_damaged_secret_does_not_keep_the_others(connection: psycopg.Connectio
     assert key_rotation.sealed_with(connection, [new], ACME) == {"databases": 11, "credentials": 1}
     with pytest.raises(RotationRefused, match="1 secrets are sealed with data key"):
         destroy_retired(connection, old, settle_s=0)
+    # It does not keep the key from being rotated again either.
+    with pytest.raises(SealBroken, match="1 secrets do not open"):
+        list(rotate(connection, DataKeys(RING), ACME, batch=5, settle_s=0))
+    assert states(connection) == ["retired", "retired", "active"]
+    newest = DataKeys(RING).active(connection, ACME).id
+    assert key_rotation.sealed_with(connection, [newest], ACME) == {"databases": 11, "credentials": 1}
 
 
 def test_a_session_that_policies_bind_is_refused_rather_than_shown_a_part(
@@ -458,6 +464,46 @@ def test_only_a_retired_key_that_nothing_needs_is_destroyed_by_its_number(connec
     destroy_retired(connection, key.id, settle_s=0)
     with pytest.raises(RotationRefused, match="is destroyed"):
         destroy_retired(connection, key.id, settle_s=0)
+
+
+def test_a_key_is_not_destroyed_under_a_secret_that_is_being_written(
+    connection: psycopg.Connection, keyed_platform: str
+) -> None:
+    some_secrets(connection, ACME, 2)
+    slow = DataKeys(RING)
+    old = slow.active(connection, ACME)
+    list(rotate(connection, DataKeys(RING), ACME, settle_s=0))
+    late = uuid4()
+    envelope = secrets.seal("redis://:late@cache.test:6379", row_id=late, key=old)
+    with psycopg.connect(keyed_platform) as writer:
+        writer.execute(
+            "INSERT INTO platform.databases (id, project_id, name, type, host, port, connection_string,"
+            " connection_string_encrypted) SELECT %s, id, 'late', 'redis', 'cache.test', 6379, %s, %s"
+            " FROM platform.projects LIMIT 1",
+            (late, secrets.sealed_form(envelope, "redis", "cache.test", 6379), envelope),
+        )
+        found: list[BaseException] = []
+
+        def end() -> None:
+            with pytest.raises(RotationRefused) as caught, psycopg.connect(keyed_platform, autocommit=True) as own:
+                destroy_retired(own, old.id, settle_s=0)
+            found.append(caught.value)
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        ending.join(0.5)
+        assert ending.is_alive()
+        writer.commit()
+        ending.join(20)
+    assert "1 secrets are sealed with data key" in str(found[0])
+    an_organization(connection, OTHER)
+    unused = DataKeys(RING).active(connection, OTHER)
+    list(rotate(connection, DataKeys(RING), OTHER, settle_s=0))
+    with psycopg.connect(keyed_platform) as writer:
+        writer.execute("UPDATE platform.databases SET name = name")
+        with pytest.raises(RotationRefused, match="being written"):
+            destroy_retired(connection, unused.id, settle_s=0, wait_s=0.2)
+    destroy_retired(connection, unused.id, settle_s=0)
 
 
 def test_a_table_that_cannot_be_locked_is_not_waited_for_without_end(

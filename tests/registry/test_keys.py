@@ -295,7 +295,10 @@ def test_a_row_of_another_organization_is_not_opened_whatever_is_swapped(keys: p
             keys.execute(
                 "UPDATE platform.data_keys SET organization_id = %s WHERE key_id = %s", (OTHER.id, KEYS_OF["own"].id)
             )
-            keys.execute("UPDATE platform.databases SET organization_id = %s WHERE id = %s", (OTHER.id, ids["own"]))
+            keys.execute(
+                "UPDATE platform.databases SET organization_id = %s, project_id = %s WHERE id = %s",
+                (OTHER.id, OTHER.project, ids["own"]),
+            )
         with keys.transaction(force_rollback=True):
             assert refused(keys, f"lancio.key is not key {KEYS_OF['own'].id}", OPEN, ids["own"]) == "55000"
         moved = Key(KEYS_OF["own"].id, KEYS_OF["own"].secret, OTHER.id)
@@ -831,7 +834,7 @@ def test_the_way_back_is_open_until_something_is_sealed_with_an_organizations_ke
 
 
 def test_008_asks_for_what_it_needs(database: str) -> None:
-    for names, missing in (((), "relation platform.databases"), (ALL, "organizations are not isolated")):
+    for names, missing in (((), "extension pgcrypto does not exist"), (ALL, "organizations are not isolated")):
         launch(database, *names)
         found = state(database)
         assert missing in psql(database, KEYS).stderr

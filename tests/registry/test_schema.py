@@ -22,8 +22,6 @@ from schema_files import (
     KEYS_BACK,
     LANCIO,
     LISTED,
-    KEYS,
-    KEYS_BACK,
     NINE,
     PLATFORM,
     POLICIES,

@@ -486,10 +486,11 @@ def rotate_kek(
         terminal.data(json.document({"kek": new, "wrapped": done}))
         return
     terminal.data(f"{_counted(done, 'data key')} wrapped by {new}.\n")
-    terminal.talk(
-        "Backups of the keys and dumps from before still need the old key-encryption key: back the keys up anew "
-        "(lancio keys backup), and destroy the old one when no dump that needs it is kept."
-    )
+    if done:
+        terminal.talk(
+            "Backups of the keys and dumps from before still need the old key-encryption key: back the keys up anew "
+            "(lancio keys backup), and destroy the old one when no dump that needs it is kept."
+        )
 
 
 @keys.command(

@@ -279,7 +279,9 @@ def generate(path: Path) -> KeyEncryptionKey:
 
 
 def write_private(path: Path, content: bytes, why: str) -> None:
-    """Write a new file of mode 0600, whole or not at all, and be sure that it is on the disk.
+    """Write a new file of mode 0600; it is whole and on the disk when this returns.
+
+    What a killed process leaves of it is refused by who reads it.
 
     Raises:
         KeyRefused: it exists, with `why` as the cause, or cannot be written.
@@ -340,7 +342,7 @@ def read_private(path: Path, what: str, *, longest: int = _LONGEST) -> bytes:
             remedy="Take the rights of the others away. If others may have read it, rotate it.",
             commands=(f"chmod 600 {shlex.quote(str(path))}",),
         )
-    if status.st_uid not in (os.geteuid(), 0):
+    if os.geteuid() != 0 and status.st_uid not in (os.geteuid(), 0):
         raise KeyRefused(
             f"{what} {path} belongs to another user",
             cause="Its owner can read it, and put another in its place.",

@@ -156,23 +156,23 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
         foreign = [kek for (kek,) in cursor.execute(QUERIES["foreign_keks"], {"here": here}).fetchall()]
     if foreign:
         raise wrong(ring, foreign)
-    new, broken, done = ring.current, [], 0  # type: tuple[Any, list[int], int]
+    new, done = ring.current, 0
+    broken: list[int] = []
     yield Progress("data keys", 0, left := _left(connection, new.id, broken))
     while left:
         with connection.transaction():
             stored = _stored(connection, "wrapped_otherwise", kek_id=new.id, broken=broken, batch=batch)
-            wrapped: list[tuple[int, bytes, bytes]] = []
+            wrapped: list[tuple[int, bytes]] = []
             for each in stored:
                 try:
                     key = each.open(ring)
                 except WrapBroken:
                     broken.append(each.key_id)
                     continue
-                assert each.wrapped is not None  # noqa: S101  the query's condition
-                wrapped.append((each.key_id, bytes(each.wrapped), new.wrap(key)))
+                wrapped.append((each.key_id, new.wrap(key)))
             if wrapped:
-                ids, old, fresh = map(list, zip(*wrapped, strict=True))
-                connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "old": old, "new": fresh})
+                ids, fresh = map(list, zip(*wrapped, strict=True))
+                connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "new": fresh})
         done += len(wrapped)
         left = _left(connection, new.id, broken)
         if not stored and left:
@@ -229,7 +229,9 @@ def organization(connection: psycopg.Connection[Any], named: str) -> Organizatio
     """
     prepare(connection)
     with connection.cursor(row_factory=class_row(Organization)) as cursor:
-        found = cursor.execute(QUERIES["organization"], {"named": named}).fetchone()
+        # What is no text is no name either.
+        asked = {"named": named.encode("utf-8", "replace").decode()}
+        found = cursor.execute(QUERIES["organization"], asked).fetchone()
     if found is None:
         raise RotationRefused(
             f"there is no organization {named}",
@@ -263,25 +265,30 @@ def rotate(
 ) -> Iterator[Progress]:
     """A new data key for an organization, and every secret of it sealed again.
 
-    Where an earlier rotation was not finished, this goes on with it and makes no other key. Programs may seal with the
-    old key for `settle_s` seconds more (`data_keys.LIFE_SECONDS`), so the last look comes after that.
+    Where an earlier rotation was not finished, this goes on with it and makes no other key; unless all that it had left
+    are secrets that do not open. Programs may seal with the old key for `settle_s` seconds more
+    (`data_keys.LIFE_SECONDS`), so the last look comes after that.
 
     Raises:
         KeyRefused: a KEK is not at hand. WrapBroken: a data key does not open.
         SealBroken: some secrets do not open; all others are done.
     """
     prepare(connection)
-    begin(connection, keys, of)
-    tally = Tally()
-    yield from _all_sealed_again(connection, keys, of, tally, batch=batch, settle_s=settle_s, sleep=sleep)
+    begun, tally, done = begin(connection, keys, of), Tally(), 0
+    for step in _all_sealed_again(connection, keys, of, tally, batch=batch, settle_s=settle_s, sleep=sleep):
+        done += step.done
+        yield step
+    if tally and not begun and not done:
+        begin(connection, keys, of, unfinished=False)
+        yield from _all_sealed_again(connection, keys, of, tally, batch=batch, settle_s=settle_s, sleep=sleep)
     tally.refuse()
 
 
-def begin(connection: psycopg.Connection[Any], keys: DataKeys, of: UUID) -> bool:
-    """Make the new key active and the old one retired; False where an unfinished rotation is gone on with."""
+def begin(connection: psycopg.Connection[Any], keys: DataKeys, of: UUID, *, unfinished: bool = True) -> bool:
+    """Make the new key active and the old one retired; False where an `unfinished` rotation is gone on with."""
     before = kept(connection, of)
     retired = [each.stored.key_id for each in before if each.stored.state == "retired"]
-    if retired and any(sealed_with(connection, retired, of).values()):
+    if unfinished and retired and any(sealed_with(connection, retired, of).values()):
         return False
     active = next((each.stored for each in before if each.stored.state == "active"), None)
     if active is not None:
@@ -458,11 +465,16 @@ def destroy(connection: psycopg.Connection[Any], of: UUID) -> dict[str, int]:
     return count
 
 
-def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_s: float = LIFE_SECONDS) -> None:
+def destroy_retired(
+    connection: psycopg.Connection[Any], key_id: int, *, settle_s: float = LIFE_SECONDS, wait_s: float = 5.0
+) -> None:
     """Destroy a key that a rotation left and nothing is sealed with any more.
 
+    Nobody writes a secret while it looks for the last time.
+
     Raises:
-        RotationRefused: it is not there or not retired, it was retired a moment ago, or secrets are sealed with it.
+        RotationRefused: it is not there or not retired, it was retired a moment ago, secrets are sealed with it, or
+            one is being written.
     """
     prepare(connection)
     with connection.transaction(), connection.cursor(row_factory=namedtuple_row) as cursor:
@@ -479,23 +491,38 @@ def destroy_retired(connection: psycopg.Connection[Any], key_id: int, *, settle_
                 remedy="Rotate the organization's key first; or destroy all that it has sealed, by --organization.",
                 commands=("lancio keys rotate ORGANIZATION",),
             )
-        used = sealed_with(connection, [key_id], None)
-        if any(used.values()):
-            raise RotationRefused(
-                f"{sum(used.values())} secrets are sealed with data key {key_id}",
-                cause="They could not be opened again.",
-                remedy="Finish the rotation first.",
-                commands=("lancio keys rotate ORGANIZATION",),
-            )
+        of = found.stored.organization_id
+        _refuse_used(connection, key_id, of)
         if found.retired_for is not None and found.retired_for < settle_s:
             raise RotationRefused(
                 f"data key {key_id} was retired {found.retired_for:.0f} seconds ago",
                 cause=f"Programs may seal with it for {settle_s:.0f} seconds more.",
                 remedy="Run it again in a moment.",
             )
+        connection.execute(QUERIES["writers_first"], {"wait": f"{wait_s * 1000:.0f}ms"})
+        try:
+            connection.execute(QUERIES["no_writers"])
+        except psycopg.errors.LockNotAvailable as error:
+            raise RotationRefused(
+                "the secrets are being written",
+                cause=f"A transaction that may have sealed with this key has not ended for {wait_s:g} seconds.",
+                remedy="Run it again when that session has finished; pg_stat_activity shows it.",
+            ) from error
+        _refuse_used(connection, key_id, of)
         connection.execute(QUERIES["destroy_one"], {"key_id": key_id})
-        audit(connection, "data_key.destroy", key_id, found.stored.organization_id, used)
+        audit(connection, "data_key.destroy", key_id, of, {})
     forget_old_bytes(connection)
+
+
+def _refuse_used(connection: psycopg.Connection[Any], key_id: int, of: UUID | None) -> None:
+    used = sealed_with(connection, [key_id], of)
+    if any(used.values()):
+        raise RotationRefused(
+            f"{sum(used.values())} secrets are sealed with data key {key_id}",
+            cause="They could not be opened again.",
+            remedy="Finish the rotation or the takeover first.",
+            commands=("lancio keys status",),
+        )
 
 
 def forget_old_bytes(connection: psycopg.Connection[Any]) -> None:

@@ -19,11 +19,10 @@ LIMIT %(batch)s
 FOR UPDATE SKIP LOCKED;
 
 -- name: wrap
--- Only where it is still as it was read: somebody else may have wrapped or destroyed it.
 UPDATE platform.data_keys k
 SET wrapped = n.wrapped, kek_id = %(kek_id)s
-FROM unnest(%(ids)s::integer[], %(old)s::bytea[], %(new)s::bytea[]) AS n (key_id, old, wrapped)
-WHERE k.key_id = n.key_id AND k.wrapped = n.old;
+FROM unnest(%(ids)s::integer[], %(new)s::bytea[]) AS n (key_id, wrapped)
+WHERE k.key_id = n.key_id;
 
 -- name: left_to_wrap
 SELECT count(*)
@@ -65,6 +64,13 @@ SELECT k.key_id, k.organization_id, k.wrapped, k.kek_id, k.check_value, k.state,
 FROM platform.data_keys k
 WHERE k.key_id = %(key_id)s
 FOR UPDATE;
+
+-- name: writers_first
+-- Who has sealed with the key and not committed yet is waited for, and nobody begins meanwhile.
+SELECT set_config('lock_timeout', %(wait)s, true);
+
+-- name: no_writers
+LOCK TABLE platform.databases, platform.credentials IN SHARE MODE;
 
 -- name: destroy_one
 UPDATE platform.data_keys SET state = 'destroyed', wrapped = NULL, kek_id = NULL, destroyed_at = clock_timestamp()

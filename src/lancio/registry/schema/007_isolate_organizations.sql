@@ -34,8 +34,7 @@ BEGIN;
 
 DO $$
 DECLARE
-    t       text;
-    v_again boolean := EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform_private' AND tablename = 'replaced');
+    t text;
 BEGIN
     FOREACH t IN ARRAY ARRAY[
         'organizations', 'organization_members', 'organization_invitations', 'organization_feature_flags',
@@ -78,6 +77,13 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Read its report, then end it: lancio shadow report; lancio shadow off.';
     END IF;
+END
+$$;
+
+DO $$
+DECLARE
+    t text;
+BEGIN
     FOREACH t IN ARRAY ARRAY[
         'organizations', 'organization_members', 'organization_invitations', 'organization_feature_flags',
         'projects', 'project_members', 'project_addons', 'project_metrics',
@@ -85,8 +91,6 @@ BEGIN
         'disk_config', 'compute_config', 'addons', 'usage_metrics',
         'users', 'user_sessions', 'api_keys', 'audit_logs', 'feature_flags', 'billing_plans', 'credentials', 'databases'
     ] LOOP
-        -- Where this file ran before, it puts a base that was lost since back itself, and a narrow one.
-        CONTINUE WHEN v_again;
         IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t
                        AND policyname = 'permissive_all_' || t) THEN
             RAISE EXCEPTION 'policy permissive_all_% on table platform.% does not exist', t, t
@@ -94,6 +98,16 @@ BEGIN
                       HINT = 'Run 006_enable_rls_with_permissive_policies.sql first.';
         END IF;
     END LOOP;
+EXCEPTION WHEN undefined_object THEN
+    -- Where this file ran before, it puts a base that was lost since back itself, and a narrow one.
+    IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform_private' AND tablename = 'replaced') THEN
+        RAISE;
+    END IF;
+END
+$$;
+
+DO $$
+BEGIN
     IF to_regprocedure('platform.register_database_from_setting(uuid, text, text, text, text, text, integer)') IS NULL THEN
         RAISE EXCEPTION 'function platform.register_database_from_setting(uuid, text, text, text, text, text, integer) does not exist'
             USING ERRCODE = 'undefined_function', HINT = 'Run 006_register_railway_databases.sql first.';
@@ -1212,7 +1226,8 @@ $$;
 
 DO $$
 DECLARE
-    t text;
+    t           text;
+    v_statement text;
 BEGIN
     FOREACH t IN ARRAY ARRAY[
         'organizations', 'organization_members', 'organization_invitations', 'organization_feature_flags',
@@ -1221,10 +1236,12 @@ BEGIN
         'disk_config', 'compute_config', 'addons', 'usage_metrics',
         'users', 'user_sessions', 'api_keys', 'audit_logs', 'feature_flags', 'billing_plans', 'credentials', 'databases'
     ] LOOP
+        -- Of what 006 made, and put together from it: this file makes no base where none was.
         IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t AND policyname = 'permissive_all_' || t) THEN
-            EXECUTE format(
-                'CREATE POLICY permissive_all_%s ON platform.%I FOR ALL TO lancio_application, lancio_service, lancio_readonly '
-                'USING (true) WITH CHECK (true)', t, t);
+            SELECT format('CREATE POLICY permissive_all_%s ON %s FOR ALL TO lancio_application, lancio_service, lancio_readonly '
+                          'USING (true) WITH CHECK (true)', c.relname, c.oid::regclass) INTO v_statement
+            FROM pg_class c WHERE c.oid = ('platform.' || t)::regclass;
+            EXECUTE v_statement;
         END IF;
         -- Narrowed once: a base to which a role was added by hand keeps it.
         IF EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t

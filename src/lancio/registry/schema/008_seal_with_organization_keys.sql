@@ -95,6 +95,8 @@ CREATE TABLE IF NOT EXISTS platform.data_keys (
     CONSTRAINT data_keys_destroyed_at_check CHECK ((state = 'destroyed') = (destroyed_at IS NOT NULL))
 );
 
+ALTER TABLE platform.data_keys ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+
 CREATE INDEX IF NOT EXISTS idx_data_keys_organization_id ON platform.data_keys (organization_id, key_id);
 CREATE UNIQUE INDEX IF NOT EXISTS idx_data_keys_active ON platform.data_keys (organization_id) WHERE state = 'active';
 CREATE UNIQUE INDEX IF NOT EXISTS idx_data_keys_first_active
@@ -111,8 +113,6 @@ BEGIN
         ALTER TABLE platform.data_keys OWNER TO lancio_owner;
         ALTER TABLE platform_private.replaced_by_008 OWNER TO lancio_owner;
         ALTER SEQUENCE platform_private.data_key_ids OWNER TO lancio_owner;
-        ALTER TABLE platform.data_keys ENABLE ROW LEVEL SECURITY;
-        ALTER TABLE platform.data_keys FORCE ROW LEVEL SECURITY;
         GRANT SELECT ON platform.data_keys TO lancio_service;
         GRANT SELECT (key_id, organization_id, kek_id, check_value, state, created_at, retired_at, destroyed_at)
             ON platform.data_keys TO lancio_application, lancio_readonly;
@@ -1246,6 +1246,7 @@ BEGIN
         CREATE FUNCTION platform_private.note_kek_id() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
+            SET row_security = on
         AS $body$
         BEGIN
             INSERT INTO platform_private.kek_ids (kek_id) VALUES (NEW.kek_id) ON CONFLICT DO NOTHING;
@@ -1261,6 +1262,7 @@ BEGIN
         CREATE FUNCTION platform.kek_ids() RETURNS SETOF text
             LANGUAGE sql STABLE SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
+            SET row_security = on
         AS $body$
             SELECT k.kek_id FROM platform_private.kek_ids k ORDER BY 1
         $body$;
