@@ -104,10 +104,8 @@ class Report:
 # --- on a server of our own -------------------------------------------------------------------------------------------
 
 
-def on_our_own(layout: Layout = "platform", *, altered: str = "", environ: Mapping[str, str] | None = None) -> Report:
+def on_our_own(layout: Layout = "platform", environ: Mapping[str, str] | None = None) -> Report:
     """Prove it on a server that is started for this and removed at the end, with the platform's migrations.
-
-    `altered` is SQL that is run after the migrations: what it makes of the platform is what is judged.
 
     Raises:
         EmbeddedError, ServerError: no PostgreSQL can be started here.
@@ -136,9 +134,9 @@ def on_our_own(layout: Layout = "platform", *, altered: str = "", environ: Mappi
         commands = Commands(scene, secret, key, kept, environ)
         grounds = []
         with places.Watch(scene, lambda: connect("postgres")) as watch:
-            grounds.append(_round(commands, server, places.LOG, (), layout, altered))
+            grounds.append(_round(commands, server, places.LOG, (), layout))
             label = _louder(scene, server, connect)
-            grounds.append(_round(commands, server, label, ("--json",), layout, altered))
+            grounds.append(_round(commands, server, label, ("--json",), layout))
             _pass_by(watch, control)
         _settle(scene, connect)
         found = tuple(places.search(place, scene) for place in places.OWN)
@@ -163,9 +161,7 @@ def _server(stack: contextlib.ExitStack, environ: Mapping[str, str]) -> Scratch:
     return stack.enter_context(scratch.server(environ=environ, configured=_CONFIGURED))
 
 
-def _round(
-    commands: Commands, server: Scratch, label: str, form: Sequence[str], layout: Layout, altered: str
-) -> ways.Ground:
+def _round(commands: Commands, server: Scratch, label: str, form: Sequence[str], layout: Layout) -> ways.Ground:
     """All ways once, in a database of their own; `form` is how Lancio's commands are to print."""
     scene = commands.scene
     name, restored = server.create(), server.create()
@@ -177,10 +173,8 @@ def _round(
             connection.execute(QUERIES["statements"].encode())
         if layout == "plain":
             connection.execute(importlib.resources.files("lancio.proof").joinpath("plain.sql").read_bytes())
-        if altered:
-            connection.execute(altered.encode())
         ways.plant(connection, scene.control)
-    exact = layout != "plain" and not altered
+    exact = layout != "plain"
     ground = ways.Ground(scene, commands.secret, commands.key, lambda: scene.connect(name), label, exact=exact)
     with commands.others(target, form):
         ways.go(ground)

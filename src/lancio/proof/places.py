@@ -632,7 +632,7 @@ class Watch:
             if not entry.name.isdigit():
                 continue
             pid = int(entry.name)
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended
+            with contextlib.suppress(OSError):  # it ended
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 if known.get(pid) == line:
                     continue
