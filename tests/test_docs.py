@@ -13,8 +13,8 @@ import pytest
 from lancio.cli.main import COMMANDS, cli
 from lancio.errors import LancioError
 from lancio.executor import planfile
-from lancio.proof import programs, restore
-from lancio.registry import secrets
+from lancio.proof import leaks, programs, restore
+from lancio.registry import context, key_backup, key_encryption_key, key_rotation, opening, secrets, shadow
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -58,7 +58,19 @@ def test_no_section_is_about_a_command_that_is_not_there() -> None:
 
 
 def test_every_error_code_is_documented_with_its_exit_status() -> None:
-    for raised in (secrets.KeyRefused, planfile.PlanChanged, programs.BackupFailed, restore.RestoreRefused):
+    for raised in (
+        secrets.KeyRefused,
+        planfile.PlanChanged,
+        programs.BackupFailed,
+        restore.RestoreRefused,
+        leaks.ProofFailed,
+        context.ContextRefused,
+        shadow.ShadowRefused,
+        opening.OpeningRefused,
+        key_encryption_key.WrapBroken,
+        key_rotation.RotationRefused,
+        key_backup.BackupRefused,
+    ):
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))
     assert rows == {each.code: str(each.exit_status) for each in errors()}

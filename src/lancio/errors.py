@@ -18,9 +18,17 @@
     ├─ BackupFailed             backup                  1     no backup, or none that restores (proof/programs.py)
     ├─ RestoreRefused           restore                 1     a restore would lose something else (proof/restore.py)
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
+    ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
+    ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
+    ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
+    ├─ ProofFailed              no-leak                 1     a proof whose steps could not be gone (proof/leaks.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
-    └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    ├─ WrapBroken               wrap                    1     a data key that is shut (registry/key_encryption_key.py)
+    ├─ RotationRefused          rotation                1     keys that cannot be rotated so (registry/key_rotation.py)
+    ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
+    ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    └─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import outside
 import pytest
-from outside import ALL, AUDIT, BILLING, FOUNDATION, LANCIO, PLATFORM, STEP_1, STEP_2, STEP_3, USERS, lancio, whole
+from outside import (
+    AUDIT,
+    BILLING,
+    FOUNDATION,
+    ISOLATION,
+    LANCIO,
+    PLATFORM,
+    SIX,
+    STEP_1,
+    STEP_2,
+    STEP_3,
+    USERS,
+    lancio,
+    whole,
+)
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -25,10 +39,18 @@ S1, S2, S3 = f"Step 1: {STEP_1}", f"Step 2: {STEP_2}", f"Step 3: {STEP_3}"
 V1 = "Verify: SELECT COUNT(*) FROM platform.databases; returns 0"
 V2 = "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform'; returns 24+"
 V3 = "Verify: SELECT COUNT(*) FROM platform.databases; returns 2+"
+M7 = f"Migration 007: {ISOLATION}"
+V7 = (
+    (
+        "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE'"
+        " AND policyname = 'organization_' || tablename; returns 26"
+    ),
+    "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE rls_enabled AND policy_count >= 3; returns 26",
+)
 UPDATE = "Update connection strings with actual Railway values"
 PHASES = {
     "Phase 1: Verify Prerequisites": [BACKUP, M1, M2, M3, M4, M5],
-    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3],
+    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7],
     "Phase 3: Post-Migration": [UPDATE, "Test application endpoints", "Monitor for errors"],
 }
 BLOCKING = [
@@ -43,7 +65,7 @@ NON_BLOCKING = [
     ("MongoDB client implementation", "Separate task"),
     ("Health check automation", "Future enhancement"),
 ]
-BOTTLENECK = "None (total execution ~6 seconds)"
+BOTTLENECK = "None (total execution ~9 seconds)"
 FIRST = (M1, M2, M3, M4, M5)
 UP_TO_1 = (*FIRST, S1, V1)
 UP_TO_2 = (*UP_TO_1, S2, V2)
@@ -78,7 +100,7 @@ STATES = {
     "001 to 005": Made(FOUNDATION, FIRST, says={S1: "not applied"}),
     "step 1": Made((*FOUNDATION, STEP_1), UP_TO_1, says={S2: "not applied", V3: "has not run"}),
     "steps 1 and 2": Made((*FOUNDATION, STEP_1, STEP_2), UP_TO_2, says={S3: "not applied"}),
-    "all": Made(ALL, READY, says={V1: "2 now, and no record of that moment", UPDATE: "Railway Redis"}),
+    "all": Made(SIX, READY, says={V1: "2 now, and no record of that moment", UPDATE: "Railway Redis"}),
     "step 1 and 3 without 2": Made((*FOUNDATION, STEP_1, STEP_3), (*FIRST, S1, S3, V3), says={V1: "2 now"}),
     "step 2 without step 1": Made((*FOUNDATION, STEP_2), (*FIRST, S2, V2), says={S1: "not applied"}),
     "step 2, then step 1": Made(
@@ -94,15 +116,15 @@ STATES = {
         {S1: "platform.idx_databases_type"},
     ),
     "row level security off on one table": Made(
-        ALL, (*FIRST, S1, V2, S3, V3), ("ALTER TABLE platform.users DISABLE ROW LEVEL SECURITY",),
+        SIX, (*FIRST, S1, V2, S3, V3), ("ALTER TABLE platform.users DISABLE ROW LEVEL SECURITY",),
         {S2: "platform.users"},
     ),
     "one policy dropped": Made(
-        ALL, (*FIRST, S1, V2, S3, V3), ("DROP POLICY permissive_all_users ON platform.users",),
+        SIX, (*FIRST, S1, V2, S3, V3), ("DROP POLICY permissive_all_users ON platform.users",),
         {S2: "permissive_all_users on platform.users"},
     ),
     "policies dropped": Made(
-        ALL, (*FIRST, S1, S3, V3),
+        SIX, (*FIRST, S1, S3, V3),
         (("DO $$ DECLARE p record; BEGIN FOR p IN SELECT policyname, tablename FROM pg_policies LOOP"
          " EXECUTE format('DROP POLICY %I ON platform.%I', p.policyname, p.tablename); END LOOP; END $$"),),
         {S2: "missing:", V2: "0 now"},
@@ -119,11 +141,11 @@ STATES = {
         {S1: "platform.databases_safe"},
     ),
     "a trigger dropped": Made(
-        ALL, (*FIRST, S2, V2, S3, V3), ("DROP TRIGGER update_databases_updated_at ON platform.databases",),
+        SIX, (*FIRST, S2, V2, S3, V3), ("DROP TRIGGER update_databases_updated_at ON platform.databases",),
         {S1: "update_databases_updated_at"},
     ),
     "a function dropped": Made(
-        ALL, (*FIRST, S1, V2, S3, V3), ("DROP FUNCTION platform.verify_rls_enabled()",), {S2: "verify_rls_enabled"}
+        SIX, (*FIRST, S1, V2, S3, V3), ("DROP FUNCTION platform.verify_rls_enabled()",), {S2: "verify_rls_enabled"}
     ),
     "a table of 002 dropped": Made(
         FOUNDATION, (M1, M4, M5), ("DROP TABLE platform.tax_ids CASCADE",),
@@ -133,10 +155,11 @@ STATES = {
         FOUNDATION, (M1, M2, M3, M4), ("DROP TABLE platform.audit_logs",), {M5: "not applied"}, (False, True, True)
     ),
     "one record of two removed": Made(
-        ALL, tuple(line for line in READY if line != V3), ("DELETE FROM platform.databases WHERE type = 'mongodb'",),
+        SIX, tuple(line for line in READY if line != V3), ("DELETE FROM platform.databases WHERE type = 'mongodb'",),
         {V3: "1 now", V1: "1 now"},
     ),
-    "actual values": Made(ALL, (*READY, UPDATE), (REAL,)),
+    "007": Made((*SIX, ISOLATION), (*READY, M7, *V7)),
+    "actual values": Made(SIX, (*READY, UPDATE), (REAL,)),
     "the schema of another program": Made(
         (), (), ("CREATE SCHEMA platform", "CREATE TABLE platform.notes (id int)"),
         {M1: "not applied"}, NOTHING,
@@ -201,7 +224,7 @@ def test_after_lancios_own_run_the_moments_and_the_errors_are_known(server: Test
     assert lancio("apply", "--platform", "--database", url).status == 0
     said = lancio("checklist", "--platform", "--database", url, "--json").json
     ticked = {line["says"] for phase in said["phases"] for line in phase["lines"] if line["ticked"]}
-    assert ticked == {*READY, V1, "Monitor for errors", "Database backup created"}
+    assert ticked == {*READY, V1, M7, *V7, "Monitor for errors", "Database backup created"}
     bottleneck = said["critical_path"]["bottleneck"]
     assert (bottleneck["file"], bottleneck["measured"]) == (None, True)
     assert bottleneck["says"].startswith("None (total execution ")
@@ -211,7 +234,7 @@ def test_after_lancios_own_run_the_moments_and_the_errors_are_known(server: Test
     said = lancio("checklist", "--platform", "--database", url, "--json").json
     monitor = said["phases"][2]["lines"][2]
     assert monitor["ticked"] is False
-    assert "26 tables have row level security" in monitor["reason"]
+    assert "WHERE rls_enabled AND policy_count >= 3" in monitor["reason"]
 
 
 def test_a_role_that_may_not_read_the_rows_is_told_so(server: TestServer, stage: Stage) -> None:

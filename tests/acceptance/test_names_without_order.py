@@ -1,4 +1,4 @@
-"""Under names that say nothing of an order the eight files are put into a right one, from what is in them alone."""
+"""Under names that say nothing of an order the ten files are put into a right one, from what is in them alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from outside import (
     AUDIT,
     BILLING,
     FOLDER,
+    ISOLATION,
+    KEYS,
     LANCIO,
     PLATFORM,
     PROOF,
@@ -42,6 +44,8 @@ BEFORE = {
     STEP_1: {PLATFORM, USERS},
     STEP_2: {PLATFORM, BILLING, USERS, AUDIT, STEP_1},
     STEP_3: {STEP_1, LANCIO},
+    ISOLATION: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, STEP_2},
+    KEYS: {PLATFORM, USERS, AUDIT, STEP_1, ISOLATION},
 }
 """What the specification wants before each file; 003 alters tables of 002, and step 2 covers the table of step 1."""
 
@@ -61,17 +65,18 @@ def random_names(seed: int) -> list[str]:
 
 
 ADVERSARIAL = {
-    "reversed": list("hgfedcba"),
+    "reversed": list("jihgfedcba"),
     "telling the wrong story": [
         "zz_last", "register", "after_everything", "final", "enable_rls", "first", "a_foundation", "aa_create_schema",
+        "b_isolate", "c_keys",
     ],
-    "one number for all": [f"001_{letter}" for letter in "hgfedcba"],
-    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s"],
+    "one number for all": [f"001_{letter}" for letter in "jihgfedcba"],
+    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q"],
 }  # fmt: skip
 
 
 def copied(folder: Path, stems: list[str], *, directives: bool) -> dict[str, str]:
-    """The eight files under these names; the names they had, by the new ones."""
+    """The ten files under these names; the names they had, by the new ones."""
     folder.mkdir()
     names: dict[str, str] = {}
     for name, stem in zip(ALL, stems, strict=True):
@@ -168,7 +173,7 @@ def test_numbers_that_contradict_the_needs_are_a_no_go_with_the_proposed_order(
     server: TestServer, database: str, stage: Stage, tmp_path: Path
 ) -> None:
     folder = tmp_path / "m"
-    names = copied(folder, [f"{9 - place:03}_x" for place in range(1, 9)], directives=False)
+    names = copied(folder, [f"{10 - place:03}_x" for place in range(1, 10)], directives=False)
     empty = facts(database)
     said = lancio("apply", str(folder), "--database", database)
     assert said.status == 3, said.text

@@ -157,6 +157,6 @@ def test_the_wrong_key_opens_nothing(server: TestServer, stage: Stage, given: di
         connection.execute(
             "SELECT set_config('lancio.key_id', '3', false), set_config('lancio.key', %s, false)", ("ab" * 64,)
         )
-        with pytest.raises(psycopg.errors.DataException) as caught:
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=r"lancio\.key is not key 3") as caught:
             connection.execute(query)
         assert CANARY not in str(caught.value)

@@ -12,6 +12,7 @@ from outside import (
     AUDIT,
     BILLING,
     FOUNDATION,
+    ISOLATION,
     LANCIO,
     PLATFORM,
     STEP_1,
@@ -144,7 +145,7 @@ def test_apply_finishes_it_without_touching_what_is_there(server: TestServer, st
 
 LOST = {
     "an index": ("DROP INDEX platform.idx_databases_type", STEP_1, "index platform.idx_databases_type"),
-    "a policy": ("DROP POLICY permissive_all_users ON platform.users", STEP_2, "policy permissive_all_users"),
+    "a policy": ("DROP POLICY organization_users ON platform.users", ISOLATION, "policy organization_users"),
     "a trigger": (
         "DROP TRIGGER update_databases_updated_at ON platform.databases", STEP_1, "update_databases_updated_at",
     ),

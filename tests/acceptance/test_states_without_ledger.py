@@ -13,8 +13,10 @@ from outside import (
     AUDIT,
     BILLING,
     FOUNDATION,
+    ISOLATION,
     LANCIO,
     PLATFORM,
+    SIX,
     STEP_1,
     STEP_2,
     STEP_3,
@@ -64,7 +66,19 @@ ON_PLATFORM = {
     "step 1 without step 2": Stand((*FOUNDATION, STEP_1)),
     "step 2 before step 1": Stand((*FOUNDATION, STEP_2)),
     "step 3 without step 2": Stand((*FOUNDATION, STEP_1, STEP_3)),
+    "001 to 006": Stand(SIX),
     "everything": Stand(ALL),
+    "007, a policy and an index dropped": Stand(
+        ALL,
+        ("DROP POLICY organization_credits ON platform.credits", "DROP INDEX platform.idx_databases_organization_id"),
+        {ISOLATION: PARTLY},
+        {
+            ISOLATION: (
+                "index platform.idx_databases_organization_id",
+                "policy organization_credits on platform.credits",
+            )
+        },
+    ),
     "step 1, one index dropped": Stand(
         (*FOUNDATION, STEP_1),
         ("DROP INDEX platform.idx_databases_type",),
@@ -106,13 +120,13 @@ ON_PLATFORM = {
         },
     ),
     "step 2, row level security switched off on one table": Stand(
-        ALL,
+        SIX,
         ("ALTER TABLE platform.users DISABLE ROW LEVEL SECURITY",),
         {STEP_2: PARTLY},
         {STEP_2: ("row level security on of table platform.users",)},
     ),
     "step 2, two policies dropped": Stand(
-        ALL,
+        SIX,
         (
             "DROP POLICY permissive_all_users ON platform.users",
             "DROP POLICY permissive_all_credits ON platform.credits",
@@ -278,8 +292,11 @@ def test_a_platform_that_psql_made_is_told_and_finished_by_one_command(
     done = shell(without_backup(command), server.password)
     assert done.status == 0, done.text
     assert differs(facts(stage(server, *ALL)), facts(url)) == []
-    for table, lines in held.items():  # nothing ran twice
-        assert set(lines) <= set(rows(url)[table])
+    for table, lines in held.items():  # nothing ran twice; 007 gives databases a column more
+        now = {line: line for line in rows(url)[table]}
+        if table == "platform.databases" and ISOLATION not in stand.ran:
+            now = {f"{line.rpartition(',')[0]})": line for line in now}
+        assert set(lines) <= set(now)
     ran = {name for name in ALL if f"] ✓ {name}" in done.out}
     again = {STEP_2} if STEP_1 not in stand.ran else set()  # it covers what step 1 makes
     assert ran - again == {name for name, state in states_of(stand, ALL).items() if state != "applied"} - again

@@ -19,7 +19,7 @@ from lancio.cli.terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
-PACKAGED = sorted(path.name for path in platform_folder().glob("*.sql"))
+PACKAGED = sorted(path.name for path in platform_folder().glob("*.sql") if ".rollback." not in path.name)
 
 
 class Screen(io.StringIO):

@@ -84,7 +84,7 @@ def test_each_file_makes_and_takes_away_what_the_catalog_gains_and_loses(name: s
     compare(database, oracle.story(name), opaque_in(name))
 
 
-def test_the_platforms_eight_files_make_what_the_catalog_gains(database: str) -> None:
+def test_the_platforms_ten_files_make_what_the_catalog_gains(database: str) -> None:
     compare(database, read_folder(PLATFORM))
 
 

@@ -1,4 +1,4 @@
-"""The eight packaged files, and what a database holds after them: a fingerprint by definition, without OIDs."""
+"""The ten packaged files, and what a database holds after them: a fingerprint by definition, without OIDs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.rows import tuple_row
 
+from lancio.registry.secrets import Key
 from servers import run_psql
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ DATABASES, POLICIES, RAILWAY = (
     "006_register_railway_databases.sql",
 )
 ALL = (PLATFORM, BILLING, USERS, LANCIO, AUDIT, DATABASES, POLICIES, RAILWAY)
+"""001 to 006, after which policies let all rows pass."""
+ISOLATION = "007_isolate_organizations.sql"
+BACK = "007_isolate_organizations.rollback.sql"
+NINE = (*ALL, ISOLATION)
+KEYS = "008_seal_with_organization_keys.sql"
+KEYS_BACK = "008_seal_with_organization_keys.rollback.sql"
+TEN = (*NINE, KEYS)
 
 LISTED = [
     "organizations",
@@ -118,6 +126,13 @@ def launch(url: str, *names: str, env: dict[str, str] | None = None) -> None:
         assert "ERROR" not in done.stderr, done.stderr
 
 
+def run(url: str, *names: str) -> None:
+    """Some of the files, each sent whole through one connection: as `launch`, without a process for each."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in names:
+            connection.execute((FOLDER / name).read_bytes())
+
+
 def objects(url: str) -> set[tuple[str, str, str, str]]:
     """Everything in schema platform, by definition."""
     with psycopg.connect(url, row_factory=tuple_row) as connection:
@@ -145,3 +160,21 @@ def give_key(connection: psycopg.Connection, key: str = KEY, key_id: str = "7", 
     connection.execute(
         "SELECT set_config('lancio.key_id', %s, %s), set_config('lancio.key', %s, %s)", (key_id, local, key, local)
     )
+
+
+def add_key(connection: psycopg.Connection, key: Key, replaces: int | None = None) -> None:
+    """Make a key the active one of its organization. Nothing here opens what stands for the wrapped one."""
+    added = connection.execute(
+        "SELECT platform.add_data_key(%s, %s, %s, 'test', %s, %s)",
+        (key.id, key.organization, b"wrapped elsewhere", key.check_value(), replaces),
+    ).fetchone()
+    assert added == (True,)
+
+
+def own_key(connection: psycopg.Connection) -> Key:
+    """KEY, as the key 7 that `keyed` sessions seal with: from 008 on it is the organization's."""
+    if connection.execute("SELECT to_regclass('platform.data_keys') IS NULL").fetchone() == (True,):
+        return Key(7, bytes.fromhex(KEY))
+    row = connection.execute("SELECT organization_id FROM platform.data_keys WHERE key_id = 7").fetchone()
+    assert row is not None
+    return Key(7, bytes.fromhex(KEY), row[0])

@@ -146,6 +146,19 @@ def test_a_role_that_may_not_read_is_told_so_and_nothing_breaks(connection: psyc
         connection.execute("DROP ROLE lancio_state_stranger")
 
 
+def test_rows_that_a_policy_hides_are_not_counted_as_missing(connection: psycopg.Connection) -> None:
+    launch(connection, 8)
+    connection.execute((platform_folder() / "007_isolate_organizations.sql").read_bytes())
+    found = judged(connection)
+    assert found.ready
+    assert lines(found)["Zero behavior change"].ticked is None
+    connection.execute("SET ROLE lancio_owner")
+    line = lines(judged(connection))["Redis registered"]
+    assert line.ticked is False
+    assert "would be affected by row-level security" in line.reason
+    assert connection.execute("SHOW row_security").fetchone() == ("on",)
+
+
 def test_the_drawing_has_the_specifications_boxes_in_its_order(connection: psycopg.Connection) -> None:
     launch(connection, 8)
     found = judged(connection)

@@ -37,6 +37,8 @@ R = TypeVar("R")
 
 FOUNDATION = "005_create_audit_logs.sql"
 """The platform's last file before migration 006, whose queries are to stay as quick as they are."""
+LAUNCHED = "006_register_railway_databases.sql"
+"""Migration 006's last step. Behind it, from 007 on, who asks without a context is shown no rows at all."""
 
 
 def queries_options(command: Callable[P, R]) -> Callable[P, R]:
@@ -267,8 +269,8 @@ def rehearse(
     """Run the plan on a copy and time the queries in turn on it and on one as it was; exit status 1 for a finding.
 
     The copies have the database's schema and the rows that --rows makes; the database itself is only read. With
-    --platform queries and rows are packaged, the state before is that of 005, and a role without rights of its own
-    asks, so that row level security counts.
+    --platform queries and rows are packaged, the state before is that of 005, the plan that of 006, and a role without
+    rights of its own asks, so that row level security counts.
     """
     from lancio.cli import work
     from lancio.proof import baseline as measuring
@@ -280,6 +282,7 @@ def rehearse(
     where = source(folder, platform=platform)
     options = measuring.Options(limit=limit / 100, timeout_s=time_limit)
     since = since or (FOUNDATION if platform else None)
+    to = to or (LAUNCHED if platform and not only else None)
     made_rows = _text(rows) if rows is not None else (_packaged("rows.sql").read_text("utf-8") if platform else "")
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 FILE = "lancio.toml"
 ENVIRONMENT, FOLDER, FOLDER_VARIABLES = "lancio.environment", "lancio.folder", "lancio.folder variables"
 """Where a command line's environment, and the folder and the variables that the file names, are kept."""
+KEK = "lancio.kek"
+"""Where the file itself is kept, with what it says of the key-encryption key."""
 
 READING = frozenset(
     ("graph", "history", "commute", "check", "plan", "preflight", "verify", "status", "explain", "checklist", "new",
@@ -47,8 +49,9 @@ it touches a protected one."""
 _FOLDER_KEYS: Mapping[str, type] = {"folder": str, "layout": str, "order": str, "vars": dict}
 _WAITING: Mapping[str, type] = {"lock_timeout": str, "lock_wait": str, "retries": int}
 _SHARED: Mapping[str, type] = {**_FOLDER_KEYS, **_WAITING}
+_KEK_KEYS: Mapping[str, type] = {"kek_file": str, "kek_env": str, "kek_command": list}
 _KEYS: Mapping[str, type] = {
-    "database": str, "database_env": str, "role": str, "protected": bool, "pooler": str, **_SHARED
+    "database": str, "database_env": str, "role": str, "protected": bool, "pooler": str, **_KEK_KEYS, **_SHARED
 }  # fmt: skip
 _TOP: Mapping[str, type] = {"default": str, "environments": dict, "check": dict, "drift": dict, **_SHARED}
 _CHECK: Mapping[str, type] = {"base": str, "select": list, "ignore": list, "severity": dict}
@@ -161,6 +164,10 @@ def read(path: Path) -> Config:
             line = _line(text, "database_env", table)
             message = f"names the database of {name} twice"
             raise _wrong(path, line, message, "database and database_env are both there.", "Keep one of them.")
+        if len(said := [key for key in _KEK_KEYS if key in values]) > 1:
+            message = f"names the key-encryption key of {name} twice"
+            cause = f"{' and '.join(said)} are there together."
+            raise _wrong(path, _line(text, said[1], table), message, cause, "Keep one of them.")
         if "database" in values:
             _no_password(path, _line(text, "database", table), name, values["database"])
         environments[name] = values
@@ -306,6 +313,7 @@ def _use(ctx: click.Context, name: str | None, opts: Mapping[str, Any]) -> None:
             name is not None,
             config,
         )
+    ctx.meta[KEK] = (path, {key: values[key] for key in _KEK_KEYS if key in values})
     if "folder" in values:
         ctx.meta[FOLDER] = os.path.relpath(path.absolute().parent / values["folder"])
     ctx.meta[FOLDER_VARIABLES] = dict(values.get("vars", {}))

@@ -46,11 +46,17 @@ COMMANDS = {
         "lancio.cli.adopt:adopt",
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
+    "shadow": ("lancio.cli.shadow:shadow", "Note what migration 007 would deny, while every row still passes."),
+    "keys": ("lancio.cli.keys:keys", "Make, rotate, back up and destroy the keys that secrets are sealed with."),
     "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
     "baseline": ("lancio.cli.baseline:baseline", "Time chosen queries before and after, and tell which are slower."),
     "report": ("lancio.cli.report:report", "Show what a run did, as text, as JSON or as a page to hand on."),
+    "prove-no-leak": (
+        "lancio.cli.prove_no_leak:prove_no_leak",
+        "Plant a secret and look for it everywhere it could rest or pass.",
+    ),
     "demo": ("lancio.cli.demo:demo", "Launch the platform's migrations on the embedded PostgreSQL."),
     "server": ("lancio.cli.server:server", "Start, stop or look at the embedded PostgreSQL."),
     "completion": ("lancio.cli.completion:completion", "Print the completion script of a shell."),
@@ -82,7 +88,7 @@ class Commands(click.Group):
 
 EPILOG = """\b
 Examples:
-  lancio demo                       the platform's eight files, launched on the embedded PostgreSQL
+  lancio demo                       the platform's ten files, launched on the embedded PostgreSQL
   lancio graph migrations           what needs what in ./migrations
   lancio preflight migrations       go or no-go against DATABASE_URL
   lancio apply migrations           run what is left to run

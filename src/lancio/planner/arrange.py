@@ -97,20 +97,20 @@ class Arrangement:
 
     def __init__(self, files: Iterable[FileOps]) -> None:
         self.files = list(files)
-        self.bodies: dict[str, list[Op]] = {}
+        self.bodies: dict[str, dict[int, list[Op]]] = {}  # by routine and by the file that makes it
         self.triggers: dict[str, list[str]] = {}
         self.targets: dict[Key, str] = {}  # foreign keys, and the tables they point to
         self.column_types: dict[tuple[str, str], list[Ref]] = {}  # by table and column
         self.stands: dict[Key, set[Key]] = {}  # views, columns, constraints, indexes: what their expressions name
-        for ops in self.files:
+        for index, ops in enumerate(self.files):
             read: dict[int, set[Key]] = {}
             for op in ops.ops:
                 self._note(op, read.setdefault(op.statement, set()))
                 if op.verb == "make" and op.ref.kind == "routine":
-                    self.bodies.setdefault(op.ref.name, []).extend(op.detail.body)
+                    self.bodies.setdefault(op.ref.name, {}).setdefault(index, []).extend(op.detail.body)
                 elif op.verb == "make" and op.ref.kind == "trigger" and op.detail.routine:
                     self.triggers.setdefault(op.ref.of[0].name, []).append(op.detail.routine.name)
-        self.outlines = [self._outline(ops) for ops in self.files]
+        self.outlines = [self._outline(index, ops) for index, ops in enumerate(self.files)]
         self.after: dict[int, set[int]] = {}  # declared
         self._before: list[set[int]] = []
         self._rather: list[set[int]] = []
@@ -129,13 +129,15 @@ class Arrangement:
             if op.detail.label in ("view", "materialized view"):
                 self.stands.setdefault(key(op.ref)[0], set()).update(read)
 
-    def _outline(self, ops: FileOps) -> Outline:
+    def _outline(self, index: int, ops: FileOps) -> Outline:
         outline = Outline()
         for op in ops.ops:
-            self._take(outline, op, 0, set())
+            self._take(index, outline, op, 0, set())
         return outline
 
-    def _take(self, outline: Outline, op: Op, depth: int, called: set[str]) -> None:
+    def _take(self, index: int, outline: Outline, op: Op, depth: int, called: set[str], *, known: bool = True) -> None:
+        if not known:
+            op = op._replace(soft=True)
         verb, ref = op.verb, op.ref
         for guard in op.guards:
             if guard.ref is not None and guard.truth == "exists":
@@ -204,15 +206,19 @@ class Arrangement:
                 elif verb == "move":
                     _put(outline.makes, ref.__class__(ref.kind, ref.name, op.detail.to))
         if depth < CALL_DEPTH:
-            self._follow(outline, op, depth, called)
+            self._follow(index, outline, op, depth, called, known=known)
 
     def _need(self, outline: Outline, ref: Ref, *, soft: bool) -> None:
         found, schema = key(ref)
         if found not in outline.makes:  # what it has made itself before is no need
             (outline.asks if soft else outline.needs).setdefault(found, set()).add(schema)
 
-    def _follow(self, outline: Outline, op: Op, depth: int, called: set[str]) -> None:
-        """What is called now, by name or by a trigger, needs what its body needs."""
+    def _follow(self, index: int, outline: Outline, op: Op, depth: int, called: set[str], *, known: bool) -> None:
+        """What is called now, by name or by a trigger, needs what its body needs.
+
+        Where several files write the routine, its own file's body is meant; else nobody knows which one is there by
+        then, and what they need is a wish.
+        """
         names: list[str] = []
         if op.verb == "call" and (op.when == "now" or depth):
             names = [op.ref.name]
@@ -221,8 +227,11 @@ class Arrangement:
         for name in names:
             if name not in called:
                 called.add(name)
-                for each in self.bodies.get(name, ()):
-                    self._take(outline, each, depth + 1, called)
+                bodies = self.bodies.get(name, {})
+                meant = {index: bodies[index]} if index in bodies else bodies
+                for body in meant.values():
+                    for each in body:
+                        self._take(index, outline, each, depth + 1, called, known=known and len(meant) == 1)
 
     def order(self, waiting: list[int], name: Callable[[int], str], bind: Callable[[int], object]) -> list[list[int]]:
         """Call `bind` for each file in an order that can run; what comes back are the loops that had to be broken."""

@@ -178,11 +178,11 @@ def parts(
 ) -> Parts:
     """Divide a folder.
 
-    The steps are the files that are `named`; else those that share the last number (006_*); else those that are
+    The steps are the files that are `named`; else `recent` ones (006_* and what came after); else those that are
     neither in place nor in the ledger; else those of the latest run; else the last file. What is verified is every
     other file that stands before the last of the steps, and what the steps need.
     """
-    chosen = set(named) or _last_group(graph) or _left(states)
+    chosen = set(named) or recent(graph) or _left(states)
     if not chosen:
         chosen = {facts.name for facts in graph.files if facts.name in last_run}
     if not chosen:
@@ -197,6 +197,21 @@ def parts(
         ),
         tuple(facts for facts in graph.files if facts.name in chosen),
     )
+
+
+def recent(graph: Graph) -> set[str]:
+    """The files that share the last number that is shared, with those behind them, if these are the fewer (006_*, 007).
+
+    None where no number is shared, and where the sharing is history: more has come since than it was.
+    """
+    numbers = [facts.migration.number for facts in graph.files]
+    many = Counter(numbers)
+    shared = [at for at, number in enumerate(numbers) if number is not None and many[number] > 1]
+    if not shared:
+        return set()
+    group = {facts.name for facts in graph.files if facts.migration.number == numbers[shared[-1]]}
+    behind = {facts.name for facts in graph.files[shared[-1] + 1 :]}
+    return group | behind if len(behind) < len(group) else set()
 
 
 def wanted(parted: Parts, states: Sequence[FileState], words: Words = PLAIN) -> tuple[tuple[str, bool], ...]:
@@ -253,13 +268,6 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 _NOT_FOUND = re.compile(r"(?P<what>\S.*) not found")
-
-
-def _last_group(graph: Graph) -> set[str]:
-    """The files that share the last number; none where the last file has one of its own."""
-    number = graph.files[-1].migration.number if graph.files else None
-    group = {facts.name for facts in graph.files if facts.migration.number == number}
-    return group if number is not None and len(group) > 1 else set()
 
 
 def _left(states: Sequence[FileState]) -> set[str]:
@@ -413,9 +421,15 @@ class _Told:
         lines = []
         for position, facts in enumerate(self.parted.steps, 1):
             ticked, reason = self.standing(facts)
-            lines.append(Line(f"Step {position}: {facts.name}", ticked, reason, facts.name))
+            lines.append(Line(f"{self.position_said(facts, position)}: {facts.name}", ticked, reason, facts.name))
             lines += self.verified(facts, ran=self.states[facts.name].state in RAN)
         return tuple(lines)
+
+    def position_said(self, facts: FileFacts, position: int) -> str:
+        """`Step 1`, or `Migration 007` for a file alone in its number behind some that share theirs."""
+        alone = self.numbers[facts.migration.number] == 1
+        beside = any(self.numbers[each.migration.number] > 1 for each in self.parted.steps)
+        return f"Migration {self.digits(facts)}" if alone and beside and self.digits(facts) else f"Step {position}"
 
     def verified(self, facts: FileFacts, *, ran: bool) -> list[Line]:
         declared = _declared(facts, self.words)

@@ -63,6 +63,8 @@ class Scratch:
     """How the names of these databases begin; processes that work together share it."""
     installation: embedded.Installation | None = None
     """The programs of a server of our own."""
+    folder: Path | None = None
+    """Of a server of our own: `data` and `log` are in it, and all of it is removed with the server."""
     _serial: int = 0
 
     @property
@@ -137,11 +139,13 @@ def server(
     *,
     major: int | None = None,
     exact: bool = True,
+    configured: Mapping[str, str] | None = None,
 ) -> Iterator[Scratch]:
     """A scratch server: the one that `url` names, or one started for this and removed at the end.
 
     One of our own is of that `major` version, if one is asked; another one does where this machine lacks it, unless
-    that has to be `exact`. Of a given one it is the caller's to look.
+    that has to be `exact`. Of a given one it is the caller's to look. One of our own is started with the settings that
+    are `configured`, besides those that make it quick.
 
     At the end, also after Ctrl-C, every database that was made is dropped.
 
@@ -150,7 +154,7 @@ def server(
         ServerError: nobody answers there, or no PostgreSQL can be started here.
     """
     with contextlib.ExitStack() as stack:
-        own = _own(os.environ if environ is None else environ, major, exact=exact)
+        own = _own(os.environ if environ is None else environ, major, configured or {}, exact=exact)
         scratch = stack.enter_context(own) if url is None else at(url)
         try:
             yield scratch
@@ -190,7 +194,9 @@ def at(url: str, family: str = "") -> Scratch:
 
 
 @contextlib.contextmanager
-def _own(environ: Mapping[str, str], major: int | None, *, exact: bool) -> Iterator[Scratch]:
+def _own(
+    environ: Mapping[str, str], major: int | None, configured: Mapping[str, str], *, exact: bool
+) -> Iterator[Scratch]:
     account = _account()
     _sweep()
     found = installation(environ, major, exact=exact)
@@ -214,7 +220,7 @@ def _own(environ: Mapping[str, str], major: int | None, *, exact: bool) -> Itera
             sockets=embedded.socket_folder(folder / "run", account),
             log=folder / "log",
             account=account,
-            settings=_QUICK,
+            settings={**_QUICK, **configured},
         )
         target = conninfo.make_conninfo(
             "",
@@ -231,7 +237,7 @@ def _own(environ: Mapping[str, str], major: int | None, *, exact: bool) -> Itera
         )
         with psycopg.connect(target, autocommit=True) as connection:
             version = connection.info.server_version
-        yield Scratch(target, f"a scratch PostgreSQL {found.version}", version, installation=found)
+        yield Scratch(target, f"a scratch PostgreSQL {found.version}", version, installation=found, folder=folder)
     finally:
         with undisturbed():
             _remove(folder)

@@ -1,12 +1,14 @@
 """How is a credential sealed, and who may open it?
 
-The envelope is the one that platform.encrypt_database_connection_string() makes in SQL, byte for byte:
+The envelope is the one that the platform makes in SQL, byte for byte:
 
-    01 | key id, int4 big-endian | IV, 16 bytes | AES-256-CBC ciphertext, PKCS#7 padding | HMAC-SHA-256, 32 bytes
+    02 | key id, int4 big-endian | IV, 16 bytes | AES-256-CBC ciphertext, PKCS#7 padding | HMAC-SHA-256, 32 bytes
 
-The MAC is over the column's full name, a zero byte, the row's id (16 bytes) and everything that stands before the MAC,
-so an envelope opens in its own column of its own row only. CBC with HMAC, since pgcrypto has no authenticated mode and
-one format serves both sides; what was changed is refused before anything is decrypted.
+The MAC is over the column's full name, a zero byte, the row's id, the organization's id (16 bytes each) and everything
+that stands before the MAC, so an envelope opens in its own column, row and organization only. A key that belongs to no
+organization, as before migration 008, makes envelopes that begin with 01 and have no organization in the MAC. CBC with
+HMAC, since pgcrypto has no authenticated mode and one format serves both sides; what was changed is refused before
+anything is decrypted.
 
 Nothing here opens a socket, and nothing here prints a secret: `Secret` and `Key` are masked wherever they are shown.
 """
@@ -21,7 +23,6 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
-from cryptography.hazmat.primitives import hashes, hmac, padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from lancio.errors import LancioError
@@ -33,10 +34,14 @@ if TYPE_CHECKING:
 CONNECTION_STRING: Final = "platform.databases.connection_string"
 """The full name of the column that connection strings are sealed for."""
 
+CREDENTIAL: Final = "platform.credentials.secret_encrypted"
+"""The full name of the column that a project's other secrets are sealed for."""
+
 KEY_BYTES: Final = 64
 """Length of a key: 32 bytes to encrypt with, then 32 to authenticate with."""
 
-_VERSION: Final = 1
+_WITHOUT_ORGANIZATION: Final = 1
+_OF_AN_ORGANIZATION: Final = 2
 _HEADER: Final = 1 + 4 + 16
 _MAC: Final = 32
 _BLOCK: Final = 16
@@ -104,6 +109,8 @@ class Key:
     """From 1 to 999,999,999; it stands in each envelope in clear."""
     secret: bytes = field(repr=False)
     """64 bytes: 32 to encrypt with, 32 to authenticate with."""
+    organization: UUID | None = None
+    """Whose key it is; None for the single key of before migration 008."""
 
     SETTINGS: ClassVar[tuple[str, str]] = ("lancio.key_id", "lancio.key")
 
@@ -123,13 +130,26 @@ class Key:
             )
 
     @classmethod
-    def random(cls, id: int = 1) -> Key:  # noqa: A002  (the field's name)
+    def random(cls, id: int = 1, organization: UUID | None = None) -> Key:  # noqa: A002  (the field's name)
         """A new key from the operating system's random numbers."""
-        return cls(id, _random.token_bytes(KEY_BYTES))
+        return cls(id, _random.token_bytes(KEY_BYTES), organization)
 
-    def settings(self) -> dict[str, Secret]:
-        """The session settings that PostgreSQL's side reads; to be set by bound parameter only."""
-        return dict(zip(self.SETTINGS, (Secret(str(self.id)), Secret(self.secret.hex())), strict=True))
+    def settings(self, *more: Key) -> dict[str, Secret]:
+        """The session settings that PostgreSQL's side reads; to be set by bound parameter only.
+
+        Args:
+            more: other keys that rows may still be sealed with: retired ones of the organization, or the single key.
+        """
+        keys = (self, *more)
+        values = (Secret(",".join(str(key.id) for key in keys)), Secret(",".join(key.secret.hex() for key in keys)))
+        return dict(zip(self.SETTINGS, values, strict=True))
+
+    def check_value(self) -> bytes:
+        """32 bytes that tell this key from every other without telling the key: `platform.data_keys.check_value`."""
+        organization = self.organization.bytes if self.organization is not None else bytes(16)
+        return _hmac.digest(
+            self.secret, b"platform.data_keys.check_value\x00" + self.id.to_bytes(4, "big") + organization, "sha256"
+        )
 
 
 def seal(
@@ -145,7 +165,7 @@ def seal(
     Args:
         plain: the text; it is encoded as UTF-8.
         row_id: the id of the row that the envelope is for; it opens in no other.
-        key: what to seal it with.
+        key: what to seal it with; if it is an organization's, the envelope opens in that one's rows only.
         column: `schema.table.column`.
         iv: 16 bytes, for tests alone; without it they are random, as they must be.
 
@@ -156,11 +176,16 @@ def seal(
         iv = _random.token_bytes(_BLOCK)
     elif len(iv) != _BLOCK:
         raise ValueError("an IV is 16 bytes long")
-    text = plain.reveal() if isinstance(plain, Secret) else plain
-    padder = padding.PKCS7(_BLOCK * 8).padder()
-    padded = padder.update(text.encode("utf-8")) + padder.finalize()
+    text = (plain.reveal() if isinstance(plain, Secret) else plain).encode("utf-8")
+    padding = _BLOCK - len(text) % _BLOCK
     encryptor = Cipher(algorithms.AES256(key.secret[:32]), modes.CBC(iv)).encryptor()
-    body = bytes([_VERSION]) + key.id.to_bytes(4, "big") + iv + encryptor.update(padded) + encryptor.finalize()
+    body = (
+        bytes([_version_of(key)])
+        + key.id.to_bytes(4, "big")
+        + iv
+        + encryptor.update(text + bytes([padding]) * padding)
+        + encryptor.finalize()
+    )
     return body + _mac(body, column=column, row_id=row_id, key=key)
 
 
@@ -176,6 +201,12 @@ def open_sealed(envelope: bytes, *, row_id: UUID, key: Key, column: str = CONNEC
             cause="Its length or its version is another: it was cut, changed, or made by something else.",
             remedy="Write the credential anew.",
         )
+    if envelope[0] != _version_of(key):
+        raise SealBroken(
+            "the envelope was sealed with a key of another kind",
+            cause="Those of an organization's key begin with 02, those of the single key of before with 01.",
+            remedy=f"Take the key it names, {key_id_of(envelope)}; if that is the one at hand, it was changed.",
+        )
     body, given = envelope[:-_MAC], envelope[-_MAC:]
     if not _hmac.compare_digest(_mac(body, column=column, row_id=row_id, key=key), given):
         if key_id_of(envelope) != key.id:
@@ -186,13 +217,13 @@ def open_sealed(envelope: bytes, *, row_id: UUID, key: Key, column: str = CONNEC
             )
         raise SealBroken(
             "the envelope does not verify",
-            cause="It was sealed for another row or with another key, or it was changed.",
+            cause="It was sealed for another row or organization or with another key, or it was changed.",
             remedy="Write the credential anew.",
         )
     decryptor = Cipher(algorithms.AES256(key.secret[:32]), modes.CBC(body[5:_HEADER])).decryptor()
     padded = decryptor.update(body[_HEADER:]) + decryptor.finalize()
-    unpadder = padding.PKCS7(_BLOCK * 8).unpadder()
-    return Secret((unpadder.update(padded) + unpadder.finalize()).decode("utf-8"))
+    # What the MAC has vouched for was padded by someone who has the key.
+    return Secret(padded[: -padded[-1]].decode("utf-8"))
 
 
 def key_id_of(envelope: bytes) -> int:
@@ -314,16 +345,24 @@ def _unreadable(path: Path, line: int | None) -> KeyRefused:
 
 
 def _well_formed(envelope: bytes) -> bool:
-    return len(envelope) >= _SHORTEST and envelope[0] == _VERSION and (len(envelope) - _HEADER - _MAC) % _BLOCK == 0
+    return (
+        len(envelope) >= _SHORTEST
+        and envelope[0] in (_WITHOUT_ORGANIZATION, _OF_AN_ORGANIZATION)
+        and envelope[1] < 128
+        and (len(envelope) - _HEADER - _MAC) % _BLOCK == 0
+    )
+
+
+def _version_of(key: Key) -> int:
+    return _WITHOUT_ORGANIZATION if key.organization is None else _OF_AN_ORGANIZATION
 
 
 def _mac(body: bytes, *, column: str, row_id: UUID, key: Key) -> bytes:
     name = column.encode("utf-8")
     if b"\x00" in name:
         raise ValueError("a column's name has no zero byte")
-    digest = hmac.HMAC(key.secret[32:], hashes.SHA256())
-    digest.update(name + b"\x00" + row_id.bytes + body)
-    return digest.finalize()
+    organization = b"" if key.organization is None else key.organization.bytes
+    return _hmac.digest(key.secret[32:], name + b"\x00" + row_id.bytes + organization + body, "sha256")
 
 
 def _place(host: str, port: int) -> str:

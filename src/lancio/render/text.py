@@ -302,8 +302,9 @@ def _status(name: str, states: dict[str, FileState], plan: Plan | None) -> str:
 
 def _execution_title(steps: Steps, shown: Sequence[FileFacts]) -> str:
     first = steps.names[shown[0].name]
-    numbers = {facts.migration.number for facts in shown}
-    if first.startswith("STEP") and len(numbers) == 1 and shown[0].migration.number is not None and len(shown) > 1:
+    group = [facts for facts in shown if facts.migration.number == shown[0].migration.number]
+    alone = all(steps.names[facts.name].startswith("MIGRATION") for facts in shown[len(group) :])
+    if first.startswith("STEP") and len(group) > 1 and alone and shown[0].migration.number is not None:
         digits = "".join(char for char in shown[0].name.rsplit("/", 1)[-1].split("_")[0] if char.isdigit())
         return f"MIGRATION {digits} COMPONENTS (SEQUENTIAL EXECUTION)"
     return "EXECUTION GRAPH (SEQUENTIAL EXECUTION)"

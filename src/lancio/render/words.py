@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lancio.planner.checklist import recent
 from lancio.render.lines import counted, lasted, listed
 
 if TYPE_CHECKING:
@@ -69,13 +70,9 @@ class Steps:
         return self._short.get(name, name)
 
     def foundation(self, graph: Graph) -> tuple[str, ...]:
-        """The files that the last migration of several files stands on; nothing where there is no such migration."""
-        if not graph.files:
-            return ()
-        last = graph.files[-1].migration.number
-        if last is None or last not in self._shared:
-            return ()
-        return tuple(facts.name for facts in graph.files if facts.migration.number != last)
+        """The files that the last migration of several files stands on, none where there is no such migration."""
+        latest = recent(graph)
+        return tuple(facts.name for facts in graph.files if facts.name not in latest) if latest else ()
 
 
 def noun(thing: str) -> str:

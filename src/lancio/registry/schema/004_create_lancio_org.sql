@@ -3,7 +3,7 @@
 --
 -- 004: Lancio's own organization and its first project, Lancio Studio, to which 006 registers databases.
 --
--- Safe to run again: rows that are there are not written.
+-- Safe to run again: rows that are there are not written. After 007, in a session that policies bind, nothing is done.
 
 BEGIN;
 
@@ -29,9 +29,22 @@ BEGIN
 END
 $$;
 
-INSERT INTO platform.organizations (slug, name, kind)
-VALUES ('lancio', 'Lancio', 'company')
-ON CONFLICT DO NOTHING;
+DO $$
+BEGIN
+    INSERT INTO platform.organizations (slug, name, kind)
+    VALUES ('lancio', 'Lancio', 'company')
+    ON CONFLICT DO NOTHING;
+EXCEPTION WHEN insufficient_privilege THEN
+    IF NOT (has_table_privilege('platform.organizations', 'INSERT') AND row_security_active('platform.organizations') AND EXISTS (
+        SELECT 1 FROM pg_policies
+        WHERE schemaname = 'platform' AND tablename = 'organizations' AND policyname = 'organization_organizations'
+    )) THEN
+        RAISE;
+    END IF;
+    RAISE NOTICE 'organizations are isolated, and this session may not make one: nothing is done'
+        USING HINT = 'A superuser, or a role with BYPASSRLS, may.';
+END
+$$;
 
 INSERT INTO platform.projects (organization_id, slug, name, cloud_provider, status)
 SELECT o.id, 'lancio-studio', 'Lancio Studio', 'railway', 'ACTIVE_HEALTHY'

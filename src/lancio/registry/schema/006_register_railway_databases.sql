@@ -34,6 +34,16 @@ BEGIN
         RAISE EXCEPTION 'Lancio project not found'
             USING ERRCODE = 'no_data_found', HINT = 'Run 004_create_lancio_org.sql first.';
     END IF;
+EXCEPTION WHEN no_data_found THEN
+    -- After 007 a session that policies bind does not see the project, which is there.
+    IF NOT (row_security_active('platform.projects') AND EXISTS (
+        SELECT 1 FROM pg_policies
+        WHERE schemaname = 'platform' AND tablename = 'projects' AND policyname = 'organization_projects'
+    )) THEN
+        RAISE;
+    END IF;
+    RAISE NOTICE 'organizations are isolated, and this session does not see the Lancio project: nothing is done'
+        USING HINT = 'A superuser, or a role with BYPASSRLS, sees it.';
 END
 $$;
 
@@ -200,6 +210,13 @@ BEGIN
         PERFORM platform.register_database_from_setting(
             v_project_id, 'Railway Redis', 'redis', 'lancio.redis_url');
     END IF;
+EXCEPTION WHEN no_data_found THEN
+    IF NOT (row_security_active('platform.projects') AND EXISTS (
+        SELECT 1 FROM pg_policies
+        WHERE schemaname = 'platform' AND tablename = 'projects' AND policyname = 'organization_projects'
+    )) THEN
+        RAISE;
+    END IF;  -- else it was said above
 END
 $$;
 

@@ -1,0 +1,137 @@
+"""For whom does this transaction work, and does the database keep it to that?
+
+After migration 007 a session sees the rows of the organization in its context and no other's. The context is set by
+PostgreSQL (`platform.set_context()`, which looks whether the user is a member) for one transaction, and it is gone with
+it: whoever gets the connection from a pool next begins with none.
+
+    refuse_bypass(connection)               # once, as the program starts
+    with context(connection, user=alice, organization=acme) as session:
+        connection.execute("SELECT name FROM platform.databases_safe")
+
+PostgreSQL is told who the user is and cannot know better: whoever calls this has looked, by a password or a token.
+
+A role that policies do not bind (a superuser, BYPASSRLS, the owner or one of its members) would see every organization
+whatever the context says. A program must not start as one, and `refuse_bypass` is how it does not.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row, tuple_row
+
+from lancio.errors import LancioError
+from lancio.postgres import named_queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+OWNER = "lancio_owner"
+APPLICATION = "lancio_application"
+BROKER = "lancio_service"
+READONLY = "lancio_readonly"
+
+ROLES = (APPLICATION, BROKER, READONLY)
+"""Those that work; each is bound by the policies."""
+
+
+class BypassRefused(LancioError):  # noqa: N818  (a refusal, named as those of lancio.errors)
+    """The session's role, or the state of the database, would let rows of every organization through."""
+
+    code = "bypass"
+
+
+class ContextRefused(LancioError):  # noqa: N818
+    """There is no such context: the user is not a member, or a transaction is already open."""
+
+    code = "context"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who works for which organization in this transaction."""
+
+    user: UUID
+    organization: UUID | None
+    role: str | None
+    """The user's role in the organization: owner, admin, developer, billing, read_only; None without one."""
+
+
+@contextmanager
+def context(connection: psycopg.Connection[Any], *, user: UUID, organization: UUID | None = None) -> Iterator[Context]:
+    """One transaction that sees what `user` may see of `organization`.
+
+    Without an organization: the user's own row, sessions, memberships, and the organizations to choose from. Committed
+    at the end, rolled back by an exception; either way the context is gone.
+
+    Raises:
+        ContextRefused: the user is not there, is disabled or is not a member (which of these is not told), or the
+            connection is in a transaction, which would keep the context longer than this block.
+    """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        raise ContextRefused(
+            "a context is a transaction of its own, and one is open on this connection",
+            cause="The context would hold until that transaction ends, for whatever it does next.",
+            remedy="Commit or roll back first, or take another connection.",
+        )
+    with connection.transaction():
+        try:
+            with connection.cursor(row_factory=tuple_row) as cursor:
+                cursor.execute("SELECT platform.set_context(%s, %s)", (user, organization))
+                row = cursor.fetchone()
+        except psycopg.errors.InsufficientPrivilege as error:
+            if (error.diag.context or "").count("set_context(uuid,uuid)") == 0:
+                raise ContextRefused(
+                    "this role may not set a context",
+                    cause=error.diag.message_primary or "",
+                    remedy="Grant it what it works as.",
+                    commands=(f'psql "$DATABASE_URL" -c "GRANT {APPLICATION} TO <role>"',),
+                ) from error
+            raise ContextRefused(
+                "no context for this user and organization",
+                cause="The user is not there, is disabled, or is not a member of the organization.",
+                remedy="Name an organization the user belongs to.",
+            ) from error
+        yield Context(user, organization, None if row is None else row[0])
+
+
+def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
+    """Return if the policies of 007 are in force and bind this session; to be called as a program starts.
+
+    Asked are the current role, the one that logged in, since RESET ROLE leads back to it, and all of which that one is
+    a member, since SET ROLE leads there.
+
+    Raises:
+        BypassRefused: with every reason.
+    """
+    query = named_queries("lancio.registry", "context.sql")["binding"]
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(query, {"owner": OWNER, "roles": list(ROLES)})
+        found = cursor.fetchone()
+    assert found is not None  # noqa: S101  a SELECT without FROM has one row
+    reasons = [
+        *(f"{name} is a superuser" for name in found["superusers"]),
+        *(f"{name} has BYPASSRLS" for name in found["bypassing"]),
+        *(f"{name} is a member of {OWNER}, to which the tables belong" for name in found["owning"]),
+        *(f"{name} owns platform.{table}" for name, table in found["owned"]),
+    ]
+    if reasons:
+        raise BypassRefused(
+            "this role would see the rows of every organization",
+            cause=f"{'; '.join(reasons)}. Policies do not hold for it, or it could take them away.",
+            remedy=f"Let the program log in as a role of its own that is granted {APPLICATION} alone.",
+            commands=(f"psql \"$DATABASE_URL\" -c 'CREATE ROLE web LOGIN IN ROLE {APPLICATION}'",),
+        )
+    if found["open"]:
+        raise BypassRefused(
+            "rows are not isolated in this database",
+            cause=f"Row level security, FORCE, or the restrictive policy organization_<table> is missing on: "
+            f"{', '.join(found['open'])}.",
+            remedy="Apply migration 007.",
+            commands=("lancio apply --platform",),
+        )

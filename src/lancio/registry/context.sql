@@ -1,0 +1,42 @@
+-- name: binding
+-- What would let this session see rows of every organization. Only pg_catalog is read. To be a superuser and BYPASSRLS
+-- are not inherited, but SET ROLE takes them up: roles of which the session is a member count.
+WITH reached AS (
+    SELECT r.rolname::text AS name, r.rolsuper, r.rolbypassrls
+    FROM pg_catalog.pg_roles r, pg_catalog.pg_roles s
+    WHERE s.rolname = session_user
+      AND (r.rolname IN (current_user, session_user)
+           OR (NOT s.rolsuper AND pg_catalog.pg_has_role(s.oid, r.oid, 'MEMBER')))
+)
+SELECT
+    ARRAY(SELECT name FROM reached WHERE rolsuper ORDER BY 1) AS superusers,
+    ARRAY(SELECT name FROM reached WHERE rolbypassrls AND NOT rolsuper ORDER BY 1) AS bypassing,
+    ARRAY(SELECT r.rolname::text
+          FROM pg_catalog.pg_roles r, pg_catalog.pg_roles o
+          WHERE r.rolname IN (current_user, session_user) AND NOT r.rolsuper
+            AND o.rolname = %(owner)s AND pg_catalog.pg_has_role(r.oid, o.oid, 'MEMBER') ORDER BY 1) AS owning,
+    ARRAY(SELECT ARRAY[r.rolname::text, min(c.relname::text)]
+          FROM pg_catalog.pg_roles r, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE r.rolname IN (current_user, session_user) AND NOT r.rolsuper
+            AND n.nspname = 'platform' AND c.relkind IN ('r', 'p')
+            AND c.relowner <> COALESCE((SELECT o.oid FROM pg_catalog.pg_roles o WHERE o.rolname = %(owner)s), 0)
+            AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')
+          GROUP BY r.rolname ORDER BY 1) AS owned,
+    ARRAY(SELECT t.name::text
+          FROM unnest(ARRAY[
+              'organizations', 'organization_members', 'organization_invitations', 'organization_feature_flags',
+              'projects', 'project_members', 'project_addons', 'project_metrics', 'subscriptions', 'invoices',
+              'payment_methods', 'tax_ids', 'customer_profiles', 'credits', 'disk_config', 'compute_config', 'addons',
+              'usage_metrics', 'users', 'user_sessions', 'api_keys', 'audit_logs', 'feature_flags', 'billing_plans',
+              'credentials', 'databases']) AS t (name)
+          WHERE NOT EXISTS (
+              SELECT 1
+              FROM pg_catalog.pg_class c
+              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+              JOIN pg_catalog.pg_policy p ON p.polrelid = c.oid
+              WHERE n.nspname = 'platform' AND c.relname = t.name AND c.relrowsecurity AND c.relforcerowsecurity
+                AND p.polname = 'organization_' || t.name
+                AND NOT p.polpermissive
+                AND p.polroles @> ARRAY(SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (%(roles)s))
+          )
+          ORDER BY 1) AS open;

@@ -1,0 +1,490 @@
+"""What a session tries that is not content with its own rows: as the application, the broker, a reader, a stranger."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from isolation import (
+    OTHER,
+    OWN,
+    PASSWORD,
+    TABLES,
+    TENANTS,
+    THIRD,
+    insert,
+    logins,
+    made,
+    populate,
+    set_context,
+    values,
+)  # fmt: skip
+from psycopg import sql
+from schema_files import NINE, give_key, run
+
+from lancio.registry.context import BypassRefused, refuse_bypass
+from servers import TestServer, database_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKERS = ("lancio_application", "lancio_service", "lancio_readonly")
+FOREIGN = {str(made(kind, each.name)) for each in (OTHER, THIRD) for kind in ("organization", "user", "project")} | {
+    str(each.row(table)) for each in (OTHER, THIRD) for table in TABLES if table not in ("projects", "organizations")
+}
+"""Ids that no answer to OWN has in it."""
+
+
+@pytest.fixture
+def urls(server: TestServer, peopled: str) -> Iterator[dict[str, str]]:
+    """A login for each role, in a database where anybody may create things in schema public, as below 15."""
+    with psycopg.connect(peopled, autocommit=True) as connection:
+        connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        connection.execute("VACUUM ANALYZE")
+    with logins(server, database_of(peopled)) as found:
+        yield found
+        with psycopg.connect(peopled, autocommit=True) as connection:
+            for role in found:
+                name = sql.Identifier(f"{database_of(peopled)}_{role}")
+                connection.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(name))
+
+
+@contextlib.contextmanager
+def own(url: str) -> Iterator[psycopg.Connection]:
+    """A session in the context of OWN."""
+    with psycopg.connect(url, autocommit=True) as connection, connection.transaction(force_rollback=True):
+        set_context(connection, OWN.user, OWN.id)
+        yield connection
+
+
+def refused(connection: psycopg.Connection, statement: str, *codes: str) -> str:
+    """The message of the refusal, which has to be one of these SQLSTATEs; 42501 where none is given."""
+    with pytest.raises(psycopg.Error) as caught, connection.transaction():
+        connection.execute(f"{statement}; SET CONSTRAINTS ALL IMMEDIATE".encode())
+    assert caught.value.sqlstate in (codes or ("42501",)), (statement, caught.value)
+    said = str(caught.value)
+    assert not any(each in said for each in FOREIGN if each not in statement), said
+    return said
+
+
+def test_no_setting_and_no_role_opens_more(urls: dict[str, str]) -> None:
+    for role in WORKERS:
+        with own(urls[role]) as connection:
+            for other in ("lancio_owner", "postgres", *(each for each in WORKERS if each != role)):
+                refused(connection, f"SET LOCAL ROLE {other}")
+                refused(connection, f"SELECT set_config('role', '{other}', true)")
+                refused(connection, f"SET LOCAL SESSION AUTHORIZATION {other}")
+            for setting in ("session_replication_role = replica", "lo_compat_privileges = on"):
+                with contextlib.suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                    connection.execute(f"SET LOCAL {setting}".encode())
+                    assert setting.startswith("lo_")
+            for name, value in (
+                ("lancio.user_id", OTHER.user), ("lancio.organization_id", OTHER.id), ("lancio.bypass", "on"),
+                ("lancio.shadow_seen", "x"), ("app.org_id", OTHER.id),
+            ):  # fmt: skip
+                connection.execute("SELECT set_config(%s, %s, true)", (name, str(value)))
+            seen = connection.execute("SELECT id FROM platform.projects").fetchall()
+            assert seen == [(OWN.project,)]
+            connection.execute("SET LOCAL row_security = off")
+            refused(connection, "SELECT id FROM platform.projects")
+
+
+def test_the_key_of_contexts_is_out_of_reach(urls: dict[str, str], peopled: str) -> None:
+    with psycopg.connect(peopled) as connection:
+        row = connection.execute(
+            "SELECT 'platform_private.context_key_1'::regclass::oid::bigint,"
+            " (SELECT last_value FROM platform_private.context_key_1)"
+        ).fetchone()
+    assert row is not None
+    oid, key = row
+    for role in WORKERS:
+        with own(urls[role]) as connection:
+            for statement in (
+                "SELECT * FROM platform_private.context_key_1",
+                "SELECT nextval('platform_private.context_key_1')",
+                "SELECT setval('platform_private.context_key_1', 1)",
+                "SELECT platform_private.first_organization_id()",
+                "SELECT platform_private.caller_bypasses()",
+                "SELECT * FROM platform_private.replaced",
+            ):
+                refused(connection, statement)
+            # By its number the schema is not asked.
+            for statement in (
+                f"SELECT pg_sequence_last_value({oid}::regclass)",
+                f"SELECT currval({oid}::regclass)",
+                f"SELECT nextval({oid}::regclass)",
+                f"SELECT setval({oid}::regclass, 1)",
+                f"SELECT last_value FROM pg_get_sequence_data({oid}::regclass)",
+                "SELECT lastval()",
+                "SELECT last_value FROM pg_sequences WHERE schemaname = 'platform_private'",
+                "SELECT prosrc FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^platform'",
+                "SELECT * FROM pg_settings",
+            ):
+                try:
+                    with connection.transaction():
+                        found = connection.execute(statement.encode()).fetchall()
+                except psycopg.Error as error:
+                    found = [(str(error),)]
+                assert not any(str(key) in str(each) for each in found), statement
+
+
+HOSTILE = """
+CREATE SCHEMA {schema};
+CREATE FUNCTION {schema}.yes(bytea, bytea) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE FUNCTION {schema}.yes(text, text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE FUNCTION {schema}.yes(integer, integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE FUNCTION {schema}.yes(uuid, uuid) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE OPERATOR {schema}.= (LEFTARG = bytea, RIGHTARG = bytea, PROCEDURE = {schema}.yes);
+CREATE OPERATOR {schema}.= (LEFTARG = text, RIGHTARG = text, PROCEDURE = {schema}.yes);
+CREATE OPERATOR {schema}.= (LEFTARG = integer, RIGHTARG = integer, PROCEDURE = {schema}.yes);
+CREATE OPERATOR {schema}.= (LEFTARG = uuid, RIGHTARG = uuid, PROCEDURE = {schema}.yes);
+CREATE OPERATOR {schema}.<> (LEFTARG = bytea, RIGHTARG = bytea, PROCEDURE = {schema}.yes);
+CREATE FUNCTION {schema}.octet_length(bytea) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 130';
+CREATE FUNCTION {schema}.length(text) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 130';
+CREATE FUNCTION {schema}.sha256(bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$ SELECT '\\x00'::bytea $$;
+CREATE FUNCTION {schema}.encode(bytea, text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT repeat('0', 64) $$;
+CREATE FUNCTION {schema}.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '2000-01-01'::timestamptz $$;
+CREATE FUNCTION {schema}.pg_backend_pid() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION {schema}.current_setting(text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT '{forged}'::text $$;
+CREATE FUNCTION {schema}.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$ SELECT ''::text $$;
+CREATE DOMAIN {schema}.uuid AS pg_catalog.text;
+CREATE DOMAIN {schema}.bytea AS pg_catalog.text;
+"""
+
+
+def test_names_that_are_slipped_under_its_functions_are_not_used(urls: dict[str, str], peopled: str) -> None:
+    forged = f"{OWN.user.hex}:{OTHER.id.hex}:{'0' * 64}"
+    with psycopg.connect(peopled, autocommit=True) as admin:
+        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO PUBLIC").format(sql.Identifier(database_of(peopled))))
+    for role in WORKERS:
+        with psycopg.connect(urls[role], autocommit=True) as connection:
+            schema = f"evil_{role}"
+            connection.execute(HOSTILE.format(schema=schema, forged=forged).encode())
+            # Before anything of the platform was called, so that every plan is made under this path.
+            connection.execute(f"SET search_path = {schema}, pg_temp, public, pg_catalog".encode())
+            connection.execute(
+                "CREATE TEMP TABLE organization_members"
+                " (organization_id pg_catalog.uuid, user_id pg_catalog.uuid, role text)"
+            )
+            connection.execute("CREATE TEMP TABLE projects (id pg_catalog.uuid, organization_id pg_catalog.uuid)")
+            connection.execute(
+                "INSERT INTO pg_temp.organization_members VALUES (%s::pg_catalog.uuid, %s::pg_catalog.uuid, 'owner')",
+                (str(OTHER.id), str(OWN.user)),
+            )
+            with connection.transaction():
+                connection.execute("SELECT pg_catalog.set_config('lancio.context', %s, true)", (forged,))
+                assert connection.execute("SELECT platform.current_organization_id()").fetchone() == (None,)
+                assert connection.execute("SELECT platform.current_user_id()").fetchone() == (None,)
+                assert connection.execute("SELECT id::text FROM platform.projects").fetchall() == []
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute("SELECT platform.set_context(%s::pg_catalog.uuid, %s::pg_catalog.uuid)",
+                                   (str(OWN.user), str(OTHER.id)))  # fmt: skip
+            with connection.transaction():
+                connection.execute("SELECT platform.set_context(%s::pg_catalog.uuid, %s::pg_catalog.uuid)",
+                                   (str(OWN.user), str(OWN.id)))  # fmt: skip
+                assert connection.execute("SELECT id::text FROM platform.projects").fetchall() == [(str(OWN.project),)]
+
+
+def test_other_ways_to_the_rows_of_a_table_show_the_same_rows(urls: dict[str, str]) -> None:
+    with own(urls["lancio_application"]) as connection:
+        connection.execute(
+            "CREATE FUNCTION pg_temp.told(value text) RETURNS boolean LANGUAGE plpgsql COST 0.0001"
+            " AS $$ BEGIN RAISE NOTICE '%', value; RETURN true; END $$"
+        )
+        heard: list[str] = []
+        connection.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
+        connection.execute("CREATE TEMP VIEW mine AS SELECT * FROM platform.projects")
+        for table in (*TENANTS, "organizations", "users", "user_sessions", "databases_safe"):
+            for statement in (
+                f"SELECT * FROM platform.{table} t WHERE pg_temp.told(t::text)",
+                f"SELECT t.* FROM platform.{table} t TABLESAMPLE SYSTEM (100)" if table != "databases_safe" else "",
+                f"SELECT * FROM platform.{table} WHERE ctid IN ('(0,1)', '(0,2)', '(0,3)', '(0,4)', '(0,5)')"
+                if table != "databases_safe" else "",
+                f"TABLE platform.{table}",
+                f"SELECT query_to_xml('SELECT * FROM platform.{table}', true, true, '')::text",
+                f"SELECT * FROM platform.{table} FOR SHARE" if table not in ("audit_logs", "databases_safe") else "",
+                f"SELECT * FROM pg_stats WHERE schemaname = 'platform' AND tablename = '{table}'",
+            ):  # fmt: skip
+                if statement:
+                    found = str(connection.execute(statement.encode()).fetchall())
+                    assert not any(each in found for each in FOREIGN), statement
+            with (
+                connection.cursor() as cursor,
+                cursor.copy(f"COPY (SELECT * FROM platform.{table}) TO STDOUT".encode()) as copy,
+            ):
+                text = b"".join(copy).decode()
+            assert not any(each in text for each in FOREIGN), table
+        assert heard
+        assert not any(each in line for each in FOREIGN for line in heard)
+        assert connection.execute("SELECT id FROM mine").fetchall() == [(OWN.project,)]
+
+
+def test_what_is_not_reading_and_writing_rows_is_refused(urls: dict[str, str], peopled: str) -> None:
+    for role in WORKERS:
+        with own(urls[role]) as connection:
+            for table in TABLES:
+                for statement in (
+                    f"TRUNCATE platform.{table}",
+                    f"ALTER TABLE platform.{table} DISABLE ROW LEVEL SECURITY",
+                    f"DROP POLICY organization_{table} ON platform.{table}",
+                    f"CREATE POLICY open_{table} ON platform.{table} USING (true)",
+                    f"CREATE TABLE public.points (id uuid REFERENCES platform.{table} (id))",
+                    f"CREATE TRIGGER t BEFORE INSERT ON platform.{table} EXECUTE PROCEDURE public.no_trigger()",
+                    f"CREATE RULE r AS ON INSERT TO platform.{table} DO ALSO NOTHING",
+                    f"COPY platform.{table} TO '/tmp/x'",
+                ):
+                    refused(connection, statement)
+                if role == "lancio_application" and table in TENANTS:
+                    with pytest.raises(psycopg.Error) as caught, connection.transaction():
+                        connection.cursor().copy(f"COPY platform.{table} FROM STDIN".encode()).__enter__()
+                    assert caught.value.sqlstate in ("0A000", "42501"), table  # not with row level security
+            for statement in (
+                "CREATE FUNCTION platform.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+                "CREATE TABLE platform.t (id integer)",
+                "ALTER FUNCTION platform.current_organization_id() SECURITY INVOKER",
+                "CREATE OR REPLACE FUNCTION platform.current_user_id() RETURNS uuid LANGUAGE sql AS 'SELECT NULL'",
+                "ALTER SCHEMA platform RENAME TO p",
+                "CREATE VIEW platform.v AS SELECT 1",
+                "ALTER ROLE lancio_owner LOGIN",
+                "GRANT lancio_owner TO CURRENT_USER",
+            ):
+                refused(connection, statement)
+
+
+def test_written_rows_stay_in_the_organization(urls: dict[str, str], server: TestServer) -> None:
+    with own(urls["lancio_application"]) as connection:
+        for table in TENANTS:
+            if table == "audit_logs":
+                continue  # which is not updated at all
+            row = f"WHERE id = '{OWN.row(table)}'"
+            codes = ("42501", "22023", "23503")
+            refused(connection, f"UPDATE platform.{table} SET organization_id = '{OTHER.id}' {row}", *codes)
+            done = connection.execute(
+                f"UPDATE platform.{table} SET organization_id = '{OWN.id}' WHERE id = '{OTHER.row(table)}'".encode()
+            )
+            assert done.rowcount == 0
+        # A row of the other's, met by a key: the answer is the same whatever stands in it, and it stays as it is.
+        target = dict(values("tax_ids", OWN, "x")) | {"id": OTHER.row("tax_ids")}
+        for more, code in (
+            (" ON CONFLICT (id) DO UPDATE SET value = 'mine'", "42501"), ("", "23505"),
+            (f" ON CONFLICT (id) DO UPDATE SET organization_id = '{OWN.id}' RETURNING *", "42501"),
+        ):  # fmt: skip
+            with pytest.raises(psycopg.Error) as caught, connection.transaction():
+                connection.execute(insert("tax_ids", target) + sql.SQL(more), target)  # type: ignore[arg-type]
+            assert caught.value.sqlstate == code
+            assert caught.value.diag.message_detail is None  # of the row that is there nothing is told
+        done = connection.execute(insert("tax_ids", target) + sql.SQL(" ON CONFLICT DO NOTHING RETURNING *"), target)
+        assert done.fetchall() == []
+        if server.version >= 15:
+            refused(
+                connection,
+                f"MERGE INTO platform.tax_ids t USING (SELECT '{OTHER.row('tax_ids')}'::uuid AS id) s ON t.id = s.id"
+                " WHEN MATCHED THEN UPDATE SET value = 'mine' WHEN NOT MATCHED THEN"
+                f" INSERT (organization_id, country, type, value) VALUES ('{OTHER.id}', 'IT', 'vat', 'mine')",
+            )
+        # Nobody lets himself into another organization, with a context or with a user alone.
+        for organization in (OWN.id, None):
+            connection.execute("SELECT platform.set_context(%s, %s)", (OWN.user, organization))
+            refused(
+                connection,
+                "INSERT INTO platform.organization_members (organization_id, user_id, role)"
+                f" VALUES ('{OTHER.id}', '{OWN.user}', 'owner')",
+            )
+        refused(connection, f"UPDATE platform.organization_members SET organization_id = '{OTHER.id}'", "42501")
+        refused(connection, f"UPDATE platform.users SET id = '{OTHER.user}'", "42501", "23505")
+
+
+POINTING = sorted({table for table in TENANTS if "project_id" in values(table, OWN)} | {"api_keys", "projects"})
+
+
+def test_foreign_keys_do_not_tell_which_projects_of_others_there_are(urls: dict[str, str]) -> None:
+    """One's own row that names a project: another's, and one that is nowhere. The answers are the same."""
+    nowhere = made("project", "nowhere")
+    told = {}
+    for table in POINTING:
+        column = "parent_project_id" if table == "projects" else "project_id"
+        said = []
+        for project in (THIRD.project, nowhere):
+            row = dict(values(table, OWN, "new")) | {column: project}
+            if table in ("disk_config", "compute_config"):
+                row["id"] = made("another", table)
+            answer = []
+            with psycopg.connect(urls["lancio_application"]) as connection:
+                try:
+                    set_context(connection, OWN.user, OWN.id)
+                    connection.execute(insert(table, row), row)
+                    answer.append("taken for now")
+                    connection.commit()
+                    answer.append("kept")
+                except psycopg.Error as error:
+                    answer += [error.sqlstate or "", str(error.diag.message_primary), str(error.diag.constraint_name)]
+                    answer.append(str(error.diag.message_detail).replace(str(project), "..."))
+                connection.rollback()
+            said.append([part.replace(str(project), "...") for part in answer])
+        told[table] = said
+    unlike = {table: said for table, said in told.items() if said[0] != said[1]}
+    # One row a project: that it has one already is told before the project is looked at. See isolation.md.
+    assert {table for table in unlike if "23505" not in unlike[table][0]} == set(), unlike
+    assert set(unlike) <= {"disk_config", "compute_config"}
+    assert not any("kept" in answer for said in told.values() for answer in said)
+
+
+def test_prepared_statements_and_cursors_follow_the_context(urls: dict[str, str]) -> None:
+    with psycopg.connect(urls["lancio_application"], autocommit=True) as connection:
+        for plan in ("force_generic_plan", "force_custom_plan", "auto"):
+            with contextlib.suppress(psycopg.errors.UndefinedObject):  # from 12 on
+                connection.execute(f"SET plan_cache_mode = {plan}".encode())
+            connection.execute("PREPARE asked AS SELECT organization_id FROM platform.databases WHERE port > $1")
+            for each in (OWN, OTHER, OWN, THIRD, None, OTHER):
+                with connection.transaction():
+                    if each is not None:
+                        set_context(connection, each.user, each.id)
+                    assert connection.execute("EXECUTE asked (1)").fetchall() == ([(each.id,)] if each else [])
+            connection.execute("DEALLOCATE asked")
+        # A cursor's rows are those of one context, also if another is set before it is read.
+        with connection.transaction():
+            set_context(connection, OWN.user, OWN.id)
+            connection.execute("DECLARE c CURSOR FOR SELECT p.organization_id, d.organization_id"
+                               " FROM platform.projects p, platform.databases d")  # fmt: skip
+            set_context(connection, OTHER.user, OTHER.id)
+            assert set(connection.execute("FETCH ALL FROM c").fetchall()) <= {(OTHER.id, OTHER.id)}
+        # WITH HOLD keeps what was read, which is why a pool says DISCARD ALL.
+        with connection.transaction():
+            set_context(connection, OWN.user, OWN.id)
+            connection.execute("DECLARE held CURSOR WITH HOLD FOR SELECT organization_id FROM platform.projects")
+        assert connection.execute("FETCH ALL FROM held").fetchall() == [(OWN.id,)]
+        connection.execute("DISCARD ALL")
+        with pytest.raises(psycopg.errors.InvalidCursorName):
+            connection.execute("FETCH ALL FROM held")
+
+
+def test_no_function_of_the_platform_answers_for_another(urls: dict[str, str], peopled: str) -> None:
+    """Every function that a role may call, with every id of the other's as each argument that is one."""
+    with psycopg.connect(peopled, autocommit=True) as admin:
+        give_key(admin)
+        admin.execute(
+            "UPDATE platform.databases SET connection_string = 'redis://:s3cret@cache.test:6379' WHERE id = %s",
+            (OTHER.row("databases"),),
+        )
+    called = 0
+    for role in WORKERS:
+        with own(urls[role]) as connection:
+            give_key(connection, local=True)
+            found = connection.execute(
+                "SELECT p.proname, p.proargtypes::regtype[]::text[], p.pronargs - p.pronargdefaults FROM pg_proc p"
+                " WHERE p.pronamespace = 'platform'::regnamespace AND has_function_privilege(p.oid, 'EXECUTE')"
+                " AND p.prorettype <> 'trigger'::regtype"
+            ).fetchall()
+            for name, types, _ in found:
+                if name in ("set_context", "test_rls_policies"):
+                    continue
+                for id_ in (OTHER.id, OTHER.project, OTHER.row("databases"), OTHER.user):
+                    given = [
+                        f"'{id_}'::uuid" if kind == "uuid" else "'redis'" if kind == "text" else "1" for kind in types
+                    ]
+                    try:
+                        with connection.transaction():
+                            answer = str(connection.execute(
+                                f"SELECT * FROM platform.{name}({', '.join(given)})".encode()).fetchall())  # fmt: skip
+                    except psycopg.Error as error:
+                        answer = str(error).replace(str(id_), "")
+                    assert "s3cret" not in answer
+                    assert not any(each in answer for each in FOREIGN), (role, name, answer)
+                    called += 1
+            assert connection.execute("SELECT id FROM platform.projects").fetchall() == [(OWN.project,)]
+    assert called > 20
+    with psycopg.connect(peopled) as admin:
+        assert admin.execute(
+            "SELECT health_check_status FROM platform.databases WHERE id = %s", (OTHER.row("databases"),)
+        ).fetchone() == ("unknown",)
+
+
+def test_asking_whether_isolation_holds_leaves_the_context_as_it_was(urls: dict[str, str]) -> None:
+    with own(urls["lancio_application"]) as connection:
+        found = connection.execute("SELECT test_name, test_result FROM platform.test_rls_policies()").fetchall()
+        assert {result for _, result in found} <= {"PASS", "SKIP"}, found
+        assert connection.execute("SELECT id FROM platform.projects").fetchall() == [(OWN.project,)]
+
+
+def test_a_stranger_sees_nothing_whatever_it_was_granted(server: TestServer, peopled: str) -> None:
+    """Rights on everything, of functions too, but no membership; and a member that does not inherit."""
+    names = {each: f"{database_of(peopled)}_{each}" for each in ("stranger", "noinherit", "reads_all")}
+    with psycopg.connect(peopled, autocommit=True) as admin:
+        for name in names.values():
+            admin.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT PASSWORD {}").format(sql.Identifier(name), PASSWORD))
+            for what in ("ALL TABLES", "ALL FUNCTIONS"):
+                admin.execute(
+                    sql.SQL("GRANT ALL ON {} IN SCHEMA platform TO {}").format(sql.SQL(what), sql.Identifier(name))
+                )
+            admin.execute(sql.SQL("GRANT USAGE ON SCHEMA platform TO {}").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("GRANT lancio_application TO {}").format(sql.Identifier(names["noinherit"])))
+        if server.version >= 14:
+            admin.execute(sql.SQL("GRANT pg_read_all_data TO {0}; ALTER ROLE {0} INHERIT").format(
+                sql.Identifier(names["reads_all"])))  # fmt: skip
+    try:
+        for name in names.values():
+            with psycopg.connect(server.url(database_of(peopled), user=name, password=PASSWORD)) as connection:
+                # All functions were granted, so a context can be set: of the rows it shows none.
+                set_context(connection, OWN.user, OWN.id)
+                for table in (*TABLES, "databases_safe", "databases_with_connection_strings"):
+                    found = connection.execute(f"SELECT * FROM platform.{table}".encode()).fetchall()
+                    assert found == [] or server.version < 15, (name, table)
+                    assert not any(each in str(found) for each in FOREIGN), (name, table)
+                row = dict(values("tax_ids", OWN, "x"))
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                    connection.execute(insert("tax_ids", row), row)
+                assert connection.execute("DELETE FROM platform.projects").rowcount == 0
+                connection.rollback()
+    finally:
+        with psycopg.connect(peopled, autocommit=True) as admin:
+            for name in names.values():
+                admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(name)))
+
+
+def test_a_program_does_not_start_where_set_role_would_open_everything(server: TestServer, peopled: str) -> None:
+    """BYPASSRLS is no attribute that is inherited, but SET ROLE gets it."""
+    name = database_of(peopled)
+    with psycopg.connect(peopled, autocommit=True) as admin:
+        for statement in (
+            "CREATE ROLE {ops} NOLOGIN BYPASSRLS", "CREATE ROLE {between} NOLOGIN IN ROLE {ops}",
+            "CREATE ROLE {web} LOGIN NOINHERIT PASSWORD {password} IN ROLE lancio_application, {between}",
+        ):  # fmt: skip
+            admin.execute(sql.SQL(statement).format(
+                ops=sql.Identifier(f"{name}_ops"), between=sql.Identifier(f"{name}_between"),
+                web=sql.Identifier(f"{name}_web"), password=PASSWORD,
+            ))  # fmt: skip
+        try:
+            with psycopg.connect(server.url(name, user=f"{name}_web", password=PASSWORD)) as connection:
+                with pytest.raises(BypassRefused) as caught:
+                    refuse_bypass(connection)
+                assert f"{name}_ops has BYPASSRLS" in caught.value.cause
+        finally:
+            for each in ("web", "between", "ops"):
+                admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{name}_{each}")))
+
+
+def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_server: TestServer) -> None:
+    url = every_server.create_database()
+    run(url, *NINE)
+    with psycopg.connect(url) as connection:
+        populate(connection)
+    with logins(every_server, database_of(url)) as urls:
+        for view, role in (("databases_safe", WORKERS[0]), ("databases_safe", WORKERS[2]),
+                           ("databases_with_connection_strings", WORKERS[1])):  # fmt: skip
+            with own(urls[role]) as connection:
+                heard: list[str] = []
+                connection.add_notice_handler(lambda notice, to=heard: to.append(notice.message_primary or ""))
+                connection.execute(
+                    "CREATE FUNCTION pg_temp.told(value text) RETURNS boolean LANGUAGE plpgsql COST 0.0001"
+                    " AS $$ BEGIN RAISE NOTICE '%', value; RETURN true; END $$"
+                )
+                found = connection.execute(
+                    f"SELECT id FROM platform.{view} v WHERE pg_temp.told(v.id::text) AND pg_temp.told(v.host)".encode()
+                ).fetchall()
+                assert found == [(OWN.row("databases"),)]
+                assert heard
+                assert not any(each in line for each in FOREIGN for line in heard)
+        test_foreign_keys_do_not_tell_which_projects_of_others_there_are(urls)
+    every_server.drop_database(url)
