@@ -48,6 +48,15 @@ def execute(url: str, statements: str) -> None:
         connection.execute(statements.encode())
 
 
+def test_the_plan_names_the_command_that_shows_a_change_by_hand(database: str, folder: Path) -> None:
+    assert lancio("apply", folder, "--database", database, "--yes", "--to", "002_view.sql")[0] == 0
+    execute(database, "ALTER TABLE users ALTER email TYPE text")
+    status, said = lancio("preflight", folder, "--database", database)
+    assert status == 0
+    assert "001_users.sql ran here in another version: column public.users.email" in said
+    assert f"this shows what mends each difference: lancio drift {folder}" in said
+
+
 def test_a_change_by_hand_is_told_with_its_file_and_nothing_is_changed(
     scratch_url: str, database: str, folder: Path
 ) -> None:

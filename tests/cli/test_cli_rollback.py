@@ -140,6 +140,15 @@ def test_the_script_does_with_psql_what_the_command_does(story, database):
     assert printed(database).hash == start.hash
 
 
+def test_values_of_a_column_that_a_later_step_renamed_are_counted(story, database):
+    (Path(story) / "005_renamed.sql").write_text("ALTER TABLE t RENAME COLUMN mail TO post;")
+    assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
+    execute(database, "UPDATE t SET post = 'x'")
+    status, out, _ = lancio(database, "rollback", story, "--last", "3", "--dry-run")
+    assert status == 0
+    assert "1 value of column public.t.post" in said(out)
+
+
 def test_an_edited_file_is_not_taken_back(story, database):
     Path(story, "004_u.sql").write_text("CREATE TABLE u (id bigint);")
     status, _, err = lancio(database, "rollback", story, "--yes")
@@ -195,6 +204,20 @@ def test_what_was_there_before_the_first_file_comes_from_a_preamble(tmp_path, da
     (tmp_path / "before.sql").write_text("CREATE TABLE other (id integer PRIMARY KEY);")
     assert lancio(database, "rollback", str(folder), "--yes", "--before", str(tmp_path / "before.sql"))[0] == 0
     assert execute(database, "SELECT to_regclass('t') IS NULL, to_regclass('other') IS NOT NULL") == [(True, True)]
+
+
+def test_a_role_that_the_files_make_is_made_in_each_rehearsal(tmp_path, database, scratch_url):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "1.sql").write_text("CREATE TABLE t (id integer);")
+    (folder / "2.sql").write_text("CREATE ROLE comes_along; CREATE TABLE u (id integer);")
+    try:
+        assert lancio(database, "apply", str(folder), "--yes")[0] == 0
+        status, out, err = alone(database, "rollback", str(folder), "1.sql", "--yes", "--scratch", scratch_url)
+        assert status == 0, out + err
+    finally:
+        execute(database, "DROP ROLE IF EXISTS comes_along")
+    assert execute(scratch_url, "SELECT FROM pg_roles WHERE rolname = 'comes_along'") == []
 
 
 def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows_counted(database):

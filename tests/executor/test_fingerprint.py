@@ -7,6 +7,8 @@ import pytest
 from plans import facts, plan
 
 import servers
+from lancio.errors import ConnectionLost
+from lancio.executor import facts as catalog
 from lancio.executor import fingerprint, runner
 
 BASE = """
@@ -162,3 +164,12 @@ def test_psql_and_lancio_give_the_same_catalog(every_server, tmp_path):
         assert fingerprint.diff(fingerprint.take(one), fingerprint.take(two)) == ([], [])
     for url in urls:
         every_server.drop_database(url)
+
+
+@pytest.mark.parametrize("read", [fingerprint.take, catalog.of])
+def test_a_connection_that_ends_meanwhile_is_not_told_as_an_object_that_was_dropped(database, read):
+    with psycopg.connect(database, autocommit=True) as connection:
+        with psycopg.connect(database, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        with pytest.raises(ConnectionLost, match="the connection ended while the catalog was read"):
+            read(connection)

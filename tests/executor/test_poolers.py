@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -11,9 +12,9 @@ import pytest
 from plans import facts, plan
 from poolers import Liar, pgbouncer
 
-from lancio.cli import main
+from lancio.cli import main, work
 from lancio.cli.terminal import Terminal
-from lancio.errors import ServerError
+from lancio.errors import ConnectionLost, ServerError
 from lancio.executor import events, ledger, pooler, runner
 
 TIMES = 100 if os.environ.get("LANCIO_PROOF") == "1" else 8
@@ -87,6 +88,15 @@ def test_a_pooler_in_session_mode_works_where_it_is_named(server, database, fold
         assert status == 0, said
     with connect(database) as connection:
         assert sorted(ledger.read(connection)) == ["001.sql", "002.sql"]
+
+
+def test_a_connection_that_broke_is_no_pooler(database):
+    with pytest.raises(ConnectionLost), work.session(database, None) as session:  # noqa: PT012
+        with connect(database) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (session.connection.info.backend_pid,))
+        with contextlib.suppress(psycopg.errors.AdminShutdown):
+            session.connection.execute("SELECT")
+        session.connection.execute("SELECT")  # its error has no SQLSTATE, as those of a pooler that hangs up
 
 
 def test_through_a_session_pooler_who_is_in_the_way_is_seen_and_waited_for(server, database):

@@ -200,5 +200,10 @@ BEGIN;
 CREATE TABLE s.z (id integer);
 COMMIT;
 
+-- name: a_foreign_server_with_a_user
+CREATE FOREIGN DATA WRAPPER far;
+CREATE SERVER away FOREIGN DATA WRAPPER far;
+CREATE USER MAPPING FOR PUBLIC SERVER away OPTIONS (secret 'x');
+
 -- name: nothing
 SELECT 1;

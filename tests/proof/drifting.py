@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (one mutation a line)
-"""A history with something of every kind in it, and 60 ways in which a database can leave it."""
+"""A history with something of every kind in it, and 70 ways in which a database can leave it."""
 
 from __future__ import annotations
 
@@ -140,6 +140,7 @@ MUTATIONS = (
         "missing", "function app.double(integer)", "", "003_code.sql",
     ),
     Mutation("ALTER FUNCTION app.double OWNER TO pg_monitor", "changed", "function app.double(integer)", "owner", "003_code.sql"),
+    Mutation("ALTER TABLE app.users OWNER TO pg_monitor", "changed", "table app.users", "owner", T),  # its sequence, too
     Mutation("ALTER TABLE app.parts_2 OWNER TO pg_monitor", "changed", "table app.parts_2", "owner", T),
     Mutation(
         "CREATE TRIGGER more AFTER INSERT ON app.users FOR EACH ROW EXECUTE FUNCTION app.touch()",
@@ -189,6 +190,7 @@ MUTATIONS = (
     Mutation("ALTER PUBLICATION told ADD TABLE app.orders", "changed", "publication told", "tables", "003_code.sql"),
     Mutation("DROP EVENT TRIGGER watched", "missing", "event trigger watched", "", "003_code.sql"),
     Mutation("ALTER EVENT TRIGGER watched DISABLE", "changed", "event trigger watched", "fires", "003_code.sql"),
+    Mutation("ALTER STATISTICS app.both SET STATISTICS 50", "changed", "statistics app.both", "target", T),
     Mutation("DROP STATISTICS app.both", "missing", "statistics app.both", "", T),
     Mutation(
         "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC",

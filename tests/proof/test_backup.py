@@ -260,6 +260,7 @@ def test_what_came_since_is_shown_and_a_sequence_never_goes_back(folder, live, q
     assert seen["undone"] == ["002.sql"]
     status, out, _ = lancio("restore", path, "--database", live, "--dry-run")
     assert "At least 3 rows would be lost" in said(out)
+    assert "inserted or changed since the backup would be lost, also where there are fewer now" in said(out)
     status, _, err = lancio("restore", path, "--database", live)  # nobody to be asked
     assert status == 2
     assert "--yes" in err

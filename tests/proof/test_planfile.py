@@ -79,6 +79,9 @@ CHANGES = {
     "a partition": ("CREATE TABLE measured_1 PARTITION OF measured FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
                     "inheritance public.measured_1"),
     "a publication": ("CREATE PUBLICATION told FOR TABLE child2", "publication told"),
+    "a cast": ("CREATE CAST (mood AS integer) WITH INOUT", "cast (public.mood AS integer)"),
+    "text search": ("CREATE TEXT SEARCH CONFIGURATION words (COPY = simple)", "text search configuration public.words"),
+    "a foreign server": ("CREATE FOREIGN DATA WRAPPER far; CREATE SERVER away FOREIGN DATA WRAPPER far", "server away"),
     "statistics": ("CREATE STATISTICS together ON id, name FROM parent", "statistics together"),
 }  # fmt: skip
 

@@ -33,6 +33,7 @@ REFUSED = [
     ("UPDATE s.t SET size = 1;", "updates rows of s.t (line 1)"),
     ("DELETE FROM s.t;", "deletes rows of s.t"),
     ("TRUNCATE s.t;", "deletes rows of s.t"),
+    ('ALTER TABLE s.parent ALTER "Odd Name" SET COMPRESSION pglz;', "takes back what it changes: column s.parent."),
     ("INSERT INTO s.parent SELECT 1, 'x' FROM s.t;", "cannot be told from later ones"),
     ("ALTER TABLE s.t ADD COLUMN plus integer; UPDATE s.t SET plus = 1, size = 2;", "updates rows of s.t"),
     ("DO $$ BEGIN EXECUTE 'DELETE FROM s.' || quote_ident(chr(116)); END $$;", "line 1"),

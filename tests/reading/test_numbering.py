@@ -110,4 +110,5 @@ def test_places_compare_as_the_tool_orders_files(layout: numbering.Name, names: 
 def test_one_version_written_in_two_ways_is_one_number() -> None:
     assert numbering.number("flyway", "V1_2__a.sql") == numbering.number("flyway", "x/V1.2.0__b.sql") == "1.2"
     assert numbering.number("flat", "007_a.sql") == numbering.number("flat", "x/7-b.sql") == "7"
+    assert numbering.number("flat", "007 a.sql") == "7"
     assert numbering.number("flat", "users.sql") == ""

@@ -63,11 +63,12 @@ def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path) -> None:
 def test_numbers_order_by_value_and_names_without_one_come_last_in_one_group(tmp_path: Path) -> None:
     write(tmp_path, **{"10_b": b"", "9_a": b"", "010_d": b"", "zeta": b"", "alpha": b"", "sub__1_x": b"", "20x": b""})
     (tmp_path / "V3__flyway.sql").write_text("")
+    (tmp_path / "4 with spaces.sql").write_text("")
     (tmp_path / "20240101120000_stamp.sql").write_text("")
     folder = read_folder(tmp_path)
     assert [[each.name for each in group] for group in folder.groups] == [
-        ["sub/1_x.sql"], ["V3__flyway.sql"], ["9_a.sql"], ["010_d.sql", "10_b.sql"], ["20240101120000_stamp.sql"],
-        ["20x.sql", "alpha.sql", "zeta.sql"],
+        ["sub/1_x.sql"], ["V3__flyway.sql"], ["4 with spaces.sql"], ["9_a.sql"], ["010_d.sql", "10_b.sql"],
+        ["20240101120000_stamp.sql"], ["20x.sql", "alpha.sql", "zeta.sql"],
     ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def proof_options(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @click.command(
-    epilog="""\\b
+    epilog="""\b
 Examples:
   lancio adopt migrations --dry-run
   lancio adopt migrations --from flyway

@@ -52,10 +52,10 @@ def restore(
 ) -> int:
     """Give back the rows and definitions of a backup's tables, as they were, in one transaction.
 
-    First it is shown what would be replaced, and how many rows that came since would be lost. A backup of what a plan
-    touches undoes that plan: the ledger then says that its files are not applied any more. Where something else would
-    be changed or lost, nothing is done, and it is named. A backup of the whole database goes into a new or an empty
-    one, by --into.
+    First it is shown what would be replaced, and of which tables rows that came since would be lost. A backup of what a
+    plan touches undoes that plan: the ledger then says that its files are not applied any more. Where something else
+    would be changed or lost, nothing is done, and it is named. A backup of the whole database goes into a new or an
+    empty one, by --into.
     """
     from lancio.cli import work
     from lancio.cli.signals import cleaning
@@ -130,6 +130,9 @@ def _tell(terminal: Terminal, seen: Outlook, *, json_: bool, done: bool, only: b
     lost = sum(max(0, (each.now or 0) - (each.then or 0)) for each in seen.tables)
     if lost and not done:
         said.append(f"At least {lines.counted(lost, 'row')} would be lost: there are more now than in the backup.\n")
+    if not done and any(each.now and not each.same for each in seen.tables):
+        fate = "Rows that were inserted or changed since the backup would be lost, also where there are fewer now."
+        said += [f"{line}\n" for line in lines.wrap(fate, terminal.cells)]
     if seen.definitions:
         names = lines.listed([lines.clean(each) for each in _gravest(seen.definitions)], SHOWN)
         verb = "Again as in the backup" if done else "To be as in the backup again"

@@ -14,7 +14,7 @@ from lancio.cli.options import database_options, folder_options, json_option, so
 from lancio.errors import EditedFile, NoGo, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from lancio.cli import work
     from lancio.cli.options import Source
@@ -311,8 +311,11 @@ def _rehearsed(
 
     preamble = _text(before)
     notes = []
+    # A server of our own has nobody else's roles.
+    read = {effect.name for facts in graph.files for effect in facts.creates if effect.kind == "role"}
+    roles = read if url is not None else None
     with scratch.server(url, major=session.major, exact=False) as server, _as_user(server, session) as options:
-        with _database(server, options, preamble) as connection:
+        with _database(server, options, preamble, roles) as connection:
             whole: Rehearsed | None = None
             for each in undoing.rehearse(
                 connection,
@@ -328,7 +331,7 @@ def _rehearsed(
             if not any(why.values()) and (said := undoing.undone(connection, whole)):
                 why[whole.undoings[-1].name] = (said,)
         if not choice.together and not any(why.values()):
-            with _database(server, options, preamble) as connection:
+            with _database(server, options, preamble, roles) as connection:
                 in_order = undoing.replayed(connection, [graph.file(name) for name in applied])
             if in_order.hash != whole.end.hash:
                 said = "later steps that stay would be otherwise without it, though nothing was read that says so"
@@ -372,52 +375,68 @@ def _text(path: str | None) -> bytes:
 
 @contextlib.contextmanager
 def _as_user(server: Scratch, session: work.Session) -> Iterator[str]:
-    """The options of sessions that own what they make under the name that the files run as in the real database.
-
-    Roles that the files make on a server that is not our own are dropped at the end, as far as nothing hangs on them.
-    """
+    """The options of sessions that own what they make under the name that the files run as in the real database."""
     import psycopg
     from psycopg import sql
 
     from lancio.proof import replay
 
     user = session.role or session.connection.info.user
+    with _without_new_roles(server, {user}):
+        with psycopg.connect(server.conninfo, autocommit=True) as connection:
+            if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (user,)).fetchone() is None:
+                connection.execute(sql.SQL("CREATE ROLE {} SUPERUSER").format(sql.Identifier(user)))
+        escaped = user.replace("\\", "\\\\").replace(" ", "\\ ")
+        try:
+            yield f"{replay.SESSION} -c role={escaped}"
+        finally:
+            server.clear()
+
+
+@contextlib.contextmanager
+def _without_new_roles(server: Scratch, of: Collection[str] | None) -> Iterator[None]:
+    """Drop the roles that come meanwhile, as far as nothing hangs on them: they belong to a whole server.
+
+    `of` are those that may be ours; None: all.
+    """
+    import psycopg
+    from psycopg import sql
+
     listed = "SELECT rolname FROM pg_roles"
     with psycopg.connect(server.conninfo, autocommit=True) as connection:
         there = {row[0] for row in connection.execute(listed)}
-        if user not in there:
-            connection.execute(sql.SQL("CREATE ROLE {} SUPERUSER").format(sql.Identifier(user)))
-    escaped = user.replace("\\", "\\\\").replace(" ", "\\ ")
     try:
-        yield f"{replay.SESSION} -c role={escaped}"
+        yield
     finally:
-        server.clear()
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
-            for role in {row[0] for row in connection.execute(listed)} - there:
+            came = {row[0] for row in connection.execute(listed)} - there
+            for role in came if of is None else came & {*of}:
                 # What has rights in another database of that server is somebody else's.
                 with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
                     connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 @contextlib.contextmanager
-def _database(server: Scratch, options: str, preamble: bytes) -> Iterator[Any]:
+def _database(server: Scratch, options: str, preamble: bytes, roles: Collection[str] | None) -> Iterator[Any]:
+    """A database for the files; the roles that they make go with it, so that they can be made in the next one."""
     import psycopg
 
-    name = server.create()
-    try:
-        with server.connect(name, options) as connection:
-            try:
-                if preamble.strip():
-                    connection.execute(preamble)
-            except psycopg.Error as error:
-                raise SourceError(
-                    "the file behind --before does not run on an empty database",
-                    cause=" ".join(str(error.diag.message_primary or error).split()),
-                    remedy="Mend it: it makes what was there before the first file.",
-                ) from None
-            yield connection
-    finally:
-        server.drop(name)
+    with _without_new_roles(server, roles):
+        name = server.create()
+        try:
+            with server.connect(name, options) as connection:
+                try:
+                    if preamble.strip():
+                        connection.execute(preamble)
+                except psycopg.Error as error:
+                    raise SourceError(
+                        "the file behind --before does not run on an empty database",
+                        cause=" ".join(str(error.diag.message_primary or error).split()),
+                        remedy="Mend it: it makes what was there before the first file.",
+                    ) from None
+                yield connection
+        finally:
+            server.drop(name)
 
 
 def _reasons(undoing: Undoing, session: work.Session) -> tuple[str, ...]:
@@ -441,7 +460,8 @@ def _counted(whole: Rehearsed, session: work.Session) -> Iterator[Row]:
         for loss in undoing.losses:
             if (loss.column or loss.where) and loss.key in dropped:
                 continue  # counted with its table
-            now = replace(loss, table=whole.names.get(loss.key, loss.table))
+            column = whole.names.get(loss.attribute, loss.column) if loss.attribute is not None else loss.column
+            now = replace(loss, table=whole.names.get(loss.key, loss.table), column=column)
             if (now.table, now.column, now.where) not in seen:
                 seen.add((now.table, now.column, now.where))
                 yield Row(now, undoing.name, running.count(session.connection, now.table, now.column, now.where))

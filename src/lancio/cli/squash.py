@@ -57,6 +57,7 @@ def squash(
     from lancio.proof import scratch as servers
     from lancio.proof import squash as proof
     from lancio.render import json
+    from lancio.render.lines import counted
 
     terminal = terminal_of(context)
     where = source(folder, platform=platform)
@@ -66,7 +67,7 @@ def squash(
         chosen = _chosen(graph, to, out)
         goes = _moves(where.path, chosen, archive) if archive is not None else []
         path = where.path / out
-        terminal.talk(f"Running {len(chosen)} files on {server.said} …")
+        terminal.talk(f"Running {counted(len(chosen), 'file')} on {server.said} …")
         made = proof.make(server, chosen, out, path, layout=graph.layout, preamble=preamble)
     _in_place(graph, chosen, where.path, made, archived=archive is not None)
     try:

@@ -104,7 +104,8 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     if not named:
         environments.permit()
     connection = postgres.connect(target, role=settings.role)
-    process = connection.info.backend_pid
+    # Asked now: of a connection that broke it is 0, which would look like another process.
+    process = told = connection.info.backend_pid
     try:
         if options.pooler() is not None:
             pooler.prove(connection, lambda: postgres.connect(target))
@@ -112,7 +113,7 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
             process = pooler.process(connection)
         yield Session(target, connection, settings.role, flags)
     except psycopg.Error as error:
-        if process != connection.info.backend_pid and error.sqlstate in pooler.ITS_ERRORS:
+        if process != told and error.sqlstate in pooler.ITS_ERRORS:
             raise pooler.refusal(connection, process) from None
         raise postgres.interrupted(target, error) from None
     finally:

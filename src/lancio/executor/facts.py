@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
-from lancio.errors import ServerError
+from lancio.errors import ConnectionLost, ServerError
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
@@ -85,6 +85,12 @@ def of(connection: psycopg.Connection[Any]) -> Facts:
             cursor.execute(b"SELECT set_config('search_path', $1, true)", before)
             _versions(connection, found)
     except psycopg.Error as error:
+        if not error.sqlstate or error.sqlstate.startswith(("08", "57P")):
+            raise ConnectionLost(
+                "the connection ended while the catalog was read",
+                cause=error.diag.message_primary or str(error),
+                remedy="Check that the server runs, then run it again.",
+            ) from error
         raise ServerError(
             "the catalog could not be read",
             cause=error.diag.message_primary or str(error),

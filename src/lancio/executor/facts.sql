@@ -101,10 +101,7 @@ WITH own AS (
                             JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
                             WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
                               AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1)),
-           -- Its owner is that of the table it belongs to, which is told there.
-           CASE WHEN NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
-                                 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')) THEN r.relowner END,
-           coalesce(r.relacl, acldefault('s'::"char", r.relowner)), 'pg_class'::regclass::oid, r.oid, 0
+           r.relowner, coalesce(r.relacl, acldefault('s'::"char", r.relowner)), 'pg_class'::regclass::oid, r.oid, 0
     FROM relation AS r JOIN pg_sequence AS s ON s.seqrelid = r.oid
     UNION ALL
     SELECT 'column', r.nspname, a.attname::text, r.relname, '',
@@ -248,7 +245,8 @@ WITH own AS (
     FROM pg_event_trigger AS e
     WHERE NOT EXISTS (SELECT FROM member AS m WHERE m.classid = 'pg_event_trigger'::regclass AND m.objid = e.oid)
     UNION ALL
-    SELECT 'statistics', o.nspname, s.stxname::text, '', '', jsonb_build_object('definition', pg_get_statisticsobjdef(s.oid)),
+    SELECT 'statistics', o.nspname, s.stxname::text, '', '',
+           jsonb_build_object('definition', pg_get_statisticsobjdef(s.oid), 'target', nullif(to_jsonb(s) ->> 'stxstattarget', '-1')),
            s.stxowner, NULL, 'pg_statistic_ext'::regclass::oid, s.oid, 0
     FROM pg_statistic_ext AS s JOIN own AS o ON o.oid = s.stxnamespace
     UNION ALL
@@ -307,7 +305,9 @@ WITH own AS (
 )
 SELECT f.kind, f.schema, f.name, f.of, f.args,
        jsonb_strip_nulls(f.facts
-           || jsonb_build_object('owner', CASE WHEN f.kind <> 'default privileges' THEN pg_get_userbyid(f.owner) END,
+           -- The owner of a sequence that belongs to a table is that of the table, and told there.
+           || jsonb_build_object('owner', CASE WHEN f.kind <> 'default privileges' AND f.facts ->> 'owned by' IS NULL
+                                               THEN pg_get_userbyid(f.owner) END,
                   'comment', (SELECT k.description FROM pg_description AS k
                               WHERE k.classoid = coalesce(CASE WHEN f.kind = 'composite type' THEN 'pg_class'::regclass::oid END, f.classid)
                                 AND k.objoid = CASE WHEN f.kind = 'composite type' THEN (SELECT t.typrelid FROM pg_type AS t WHERE t.oid = f.objid)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
-from lancio.errors import ServerError
+from lancio.errors import ConnectionLost, ServerError
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ def take(connection: Connection) -> Fingerprint:
             facts = tuple(Fact(*row) for row in cursor.execute(QUERIES["facts"].encode()))
             cursor.execute(b"SELECT set_config('search_path', $1, true)", before)
     except psycopg.Error as error:
+        if not error.sqlstate or error.sqlstate.startswith(("08", "57P")):
+            raise ConnectionLost(
+                "the connection ended while the catalog was read",
+                cause=error.diag.message_primary or str(error),
+                remedy="Check that the server runs, then run it again.",
+            ) from error
         raise ServerError(
             "the catalog could not be read",
             cause=error.diag.message_primary or str(error),

@@ -57,7 +57,9 @@ WITH own AS (
                'row security', r.relrowsecurity, 'forced', r.relforcerowsecurity, 'replica identity', r.relreplident,
                'access method', (SELECT m.amname FROM pg_am AS m WHERE m.oid = (r.j ->> 'relam')::oid AND r.relkind IN ('r', 'm')),
                'partition', CASE WHEN r.relispartition THEN pg_get_expr((SELECT c.relpartbound FROM pg_class AS c WHERE c.oid = r.oid), r.oid) END,
-               'partitioned', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END)
+               'partitioned', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
+               (SELECT concat_ws(' ', 'server', v.srvname, array_to_string(ARRAY(SELECT o FROM unnest(f.ftoptions) AS o ORDER BY 1), ','))
+                FROM pg_foreign_table AS f JOIN pg_foreign_server AS v ON v.oid = f.ftserver WHERE f.ftrelid = r.oid))
     FROM relation AS r WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT r.extension
     UNION ALL
     SELECT 'inheritance', r.name, i.inhparent::regclass::text
@@ -73,6 +75,8 @@ WITH own AS (
                                 WHERE k.oid = a.attcollation AND a.attcollation <> t.typcollation),
                CASE WHEN a.attstorage <> t.typstorage THEN 'storage ' || a.attstorage::text END,
                'statistics ' || nullif(nullif(to_jsonb(a) ->> 'attstattarget', '-1'), ''),
+               'compression ' || nullif(to_jsonb(a) ->> 'attcompression', ''),
+               'foreign ' || nullif(array_to_string(ARRAY(SELECT o FROM unnest(a.attfdwoptions) AS o ORDER BY 1), ','), ''),
                'options ' || nullif(array_to_string(ARRAY(
                    SELECT o FROM unnest(a.attoptions) AS o WHERE o NOT LIKE 'pg\_attver=%' ORDER BY 1), ','), ''))
     FROM relation AS r
@@ -159,7 +163,38 @@ WITH own AS (
     SELECT 'event trigger', quote_ident(e.evtname), concat_ws(' ', e.evtevent, e.evtfoid::regproc, e.evtenabled, array_to_string(e.evttags, ','))
     FROM pg_event_trigger AS e
     UNION ALL
-    SELECT 'statistics', s.stxname::text, pg_get_statisticsobjdef(s.oid) FROM pg_statistic_ext AS s JOIN own AS o ON o.oid = s.stxnamespace
+    SELECT 'statistics', s.stxname::text, concat_ws(' ', pg_get_statisticsobjdef(s.oid), nullif(to_jsonb(s) ->> 'stxstattarget', '-1'))
+    FROM pg_statistic_ext AS s JOIN own AS o ON o.oid = s.stxnamespace
+    UNION ALL
+    -- User mappings are left out: their options are shown to their owner alone.
+    SELECT w.type, w.identity, i.definition
+    FROM (
+        SELECT 'pg_cast' AS class, x.oid, concat_ws(' ', x.castfunc::regprocedure, x.castcontext, x.castmethod) AS definition FROM pg_cast AS x
+        UNION ALL
+        SELECT 'pg_operator', x.oid, concat_ws(' ', pg_get_userbyid(x.oprowner), x.oprcode, x.oprrest, x.oprjoin, x.oprcom::regoperator,
+                   x.oprnegate::regoperator, x.oprcanhash, x.oprcanmerge)
+        FROM pg_operator AS x WHERE x.oprcode <> 0
+        UNION ALL SELECT 'pg_opclass', x.oid, concat_ws(' ', pg_get_userbyid(x.opcowner), x.opcintype::regtype, x.opcdefault) FROM pg_opclass AS x
+        UNION ALL SELECT 'pg_opfamily', x.oid, pg_get_userbyid(x.opfowner) FROM pg_opfamily AS x
+        UNION ALL SELECT 'pg_conversion', x.oid, concat_ws(' ', pg_get_userbyid(x.conowner), x.conproc, x.condefault) FROM pg_conversion AS x
+        UNION ALL SELECT 'pg_collation', x.oid, concat_ws(' ', pg_get_userbyid(x.collowner), to_jsonb(x) ->> 'collprovider', x.collcollate) FROM pg_collation AS x
+        UNION ALL
+        SELECT 'pg_ts_config', x.oid,
+               concat_ws(' ', pg_get_userbyid(x.cfgowner), (SELECT string_agg(m.maptokentype || ' ' || m.mapdict::regdictionary::text, ',' ORDER BY m.maptokentype, m.mapseqno)
+                                                            FROM pg_ts_config_map AS m WHERE m.mapcfg = x.oid))
+        FROM pg_ts_config AS x
+        UNION ALL SELECT 'pg_ts_dict', x.oid, concat_ws(' ', pg_get_userbyid(x.dictowner), x.dictinitoption) FROM pg_ts_dict AS x
+        UNION ALL SELECT 'pg_language', x.oid, pg_get_userbyid(x.lanowner)::text FROM pg_language AS x
+        UNION ALL
+        SELECT 'pg_foreign_data_wrapper', x.oid, concat_ws(' ', pg_get_userbyid(x.fdwowner), x.fdwhandler::regproc, x.fdwvalidator::regproc,
+                   array_to_string(ARRAY(SELECT o FROM unnest(x.fdwoptions) AS o ORDER BY 1), ','))
+        FROM pg_foreign_data_wrapper AS x
+        UNION ALL
+        SELECT 'pg_foreign_server', x.oid, concat_ws(' ', pg_get_userbyid(x.srvowner), x.srvtype, x.srvversion,
+                   array_to_string(ARRAY(SELECT o FROM unnest(x.srvoptions) AS o ORDER BY 1), ','))
+        FROM pg_foreign_server AS x
+    ) AS i, pg_identify_object(i.class::regclass, i.oid, 0) AS w
+    WHERE i.oid >= 16384 AND NOT EXISTS (SELECT FROM member AS m WHERE m.classid = i.class::regclass AND m.objid = i.oid)
 )
 SELECT fact.kind, fact.identity, coalesce(fact.definition, '') AS definition FROM fact
 ORDER BY fact.kind COLLATE "C", fact.identity COLLATE "C", coalesce(fact.definition, '') COLLATE "C"

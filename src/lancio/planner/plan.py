@@ -289,8 +289,10 @@ def _changed(states: Sequence[FileState], commands: _Commands) -> list[Finding]:
             "warning",
             f"{state.name} ran here in another version: {'; '.join(state.differs[:3])}",
             None,
-            "Write what it lacks as a new migration. If the database is as it should be, take the file as it is:",
-            () if state.recorded else (commands.adopt(state.name),),
+            "Write what it lacks as a new migration, or put the database back; this shows what mends each difference:"
+            if state.recorded
+            else "Write what it lacks as a new migration. If the database is as it should be, take the file as it is:",
+            (commands.drift() if state.recorded else commands.adopt(state.name),),
         )
         for state in states
         if state.state == "changed since" and not state.again
@@ -505,6 +507,10 @@ class _Commands:
     def apply(self, names: Sequence[str]) -> str:
         """Lancio's own command for the same."""
         return f"lancio apply {self.folder} " + " ".join(f"--only {name}" for name in names)
+
+    def drift(self) -> str:
+        """The command that names each difference."""
+        return f"lancio drift {self.folder}"
 
     def adopt(self, name: str) -> str:
         """The command that takes an edited file as it is."""

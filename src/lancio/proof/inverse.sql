@@ -125,14 +125,17 @@ SELECT 'statistics', 'pg_statistic_ext', s.oid::bigint, 0, o.name || '.' || quot
        jsonb_build_object('definition', pg_get_statisticsobjdef(s.oid), 'schema', o.name)
 FROM pg_statistic_ext AS s JOIN own AS o ON o.oid = s.stxnamespace
 UNION ALL
-SELECT 'other', i.class, i.objid, 0, upper(w.type) || ' ' || w.identity, w.identity, NULL, NULL,
+SELECT 'other', i.class, i.objid, 0, replace(upper(w.type), '-', ' ') || ' ' || w.identity, w.identity, NULL, NULL,
        jsonb_build_object('word', w.type, 'row', i.facts)
 FROM (
     SELECT 'pg_cast' AS class, x.oid::bigint AS objid, to_jsonb(x) AS facts FROM pg_cast AS x
     UNION ALL SELECT 'pg_operator', x.oid::bigint, to_jsonb(x) FROM pg_operator AS x
     UNION ALL SELECT 'pg_collation', x.oid::bigint, to_jsonb(x) FROM pg_collation AS x
     UNION ALL SELECT 'pg_conversion', x.oid::bigint, to_jsonb(x) FROM pg_conversion AS x
-    UNION ALL SELECT 'pg_ts_config', x.oid::bigint, to_jsonb(x) FROM pg_ts_config AS x
+    UNION ALL
+    SELECT 'pg_ts_config', x.oid::bigint,
+           to_jsonb(x) || jsonb_build_object('map', (SELECT jsonb_agg(to_jsonb(m) ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map AS m WHERE m.mapcfg = x.oid))
+    FROM pg_ts_config AS x
     UNION ALL SELECT 'pg_ts_dict', x.oid::bigint, to_jsonb(x) FROM pg_ts_dict AS x
     UNION ALL SELECT 'pg_opclass', x.oid::bigint, to_jsonb(x) FROM pg_opclass AS x
     UNION ALL SELECT 'pg_opfamily', x.oid::bigint, to_jsonb(x) FROM pg_opfamily AS x
@@ -143,6 +146,11 @@ FROM (
     UNION ALL SELECT 'pg_publication', x.oid::bigint, to_jsonb(x) FROM pg_publication AS x
 ) AS i, LATERAL pg_identify_object(i.class::regclass, i.objid::oid, 0) AS w
 WHERE i.objid >= 16384 AND NOT EXISTS (SELECT FROM member AS m WHERE m.classid = i.class::regclass AND m.objid = i.objid::oid)
+UNION ALL
+SELECT 'other', 'pg_user_mapping', u.umid::bigint, 0,
+       'USER MAPPING FOR ' || CASE WHEN u.umuser = 0 THEN 'PUBLIC' ELSE quote_ident(u.usename) END || ' SERVER ' || quote_ident(u.srvname), '',
+       'pg_foreign_server', u.srvid::bigint, jsonb_build_object('word', 'user mapping', 'row', to_jsonb(u))
+FROM pg_user_mappings AS u
 UNION ALL
 SELECT 'publication relation', 'pg_publication_rel', x.oid::bigint, 0, x.prrelid::regclass::text, quote_ident(p.pubname), 'pg_publication', p.oid::bigint,
        '{}'::jsonb

@@ -38,12 +38,16 @@ Way = Literal["written", "computed", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Rows that go: of a table that is dropped, of a column, or those that `where` finds; `key` is the table's."""
+    """Rows that go: of a table that is dropped, of a column, or those that `where` finds; `key` is the table's.
+
+    `attribute` is the column's key, by which it is known after it was renamed.
+    """
 
     key: Key
     table: str
     column: str = ""
     where: str = ""
+    attribute: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,11 @@ def _told(
         return Undoing(
             facts, "computed", refused=inverted.refused, obstacles=found.obstacles, notes=tuple(notes), change=change
         )  # fmt: skip
+    if not statements and change != Change():
+        refused = (f"nothing is known that takes back what it changes: {_named(removed, added)}",)
+        return Undoing(
+            facts, "computed", refused=refused, obstacles=found.obstacles, notes=tuple(notes), change=change
+        )  # fmt: skip
     if not statements:
         return Undoing(facts, "none", obstacles=found.obstacles, notes=tuple(notes), change=change, proved=True)
     tried = _tried(connection, statements, print_before, after)
@@ -204,14 +213,9 @@ def _tried(
         connection.execute("ROLLBACK")
         connection.execute(replay.QUERIES["reset"].encode())
     if found.hash != wanted.hash:
-        lacking, more = fingerprint.diff(wanted, found)
-        said = [f"{each.kind} {each.identity}" for each in (*lacking, *more)]
-        kinds = list(dict.fromkeys(said))
-        others = f" and {len(kinds) - 3} more" if len(kinds) > 3 else ""
-        return _Tried(
-            f"it does not give back the catalog from before: {', '.join(kinds[:3])}{others} would be otherwise"
-        )
-    losses = tuple(Loss(_table_of(after, each), each.table, each.column) for each in inverse.lost(after, undone))
+        named = _named(*fingerprint.diff(wanted, found))
+        return _Tried(f"it does not give back the catalog from before: {named} would be otherwise")
+    losses = tuple(_loss(after, each) for each in inverse.lost(after, undone))
     touched = [
         after.things[key].name
         for key in (inverse.Key("pg_class", oid) for oid in rows)
@@ -221,8 +225,18 @@ def _tried(
     return _Tried("", losses, notes)
 
 
-def _table_of(of: Survey, each: inverse.Lost) -> Key:
-    return next(key for key, thing in of.things.items() if thing.kind == "relation" and thing.name == each.table)
+def _named(lacking: Iterable[Fact], more: Iterable[Fact]) -> str:
+    """Three of these objects by name, and how many more there are."""
+    kinds = list(dict.fromkeys(f"{each.kind} {each.identity}" for each in (*lacking, *more)))
+    return f"{', '.join(kinds[:3])}{f' and {len(kinds) - 3} more' if len(kinds) > 3 else ''}"
+
+
+def _loss(of: Survey, each: inverse.Lost) -> Loss:
+    things = of.things.values()
+    table = next(thing.key for thing in things if thing.kind == "relation" and thing.name == each.table)
+    columns = (thing.key for thing in things if thing.kind == "column" and thing.above == table)
+    attribute = next((key for key in columns if of.things[key].name == each.column), None)
+    return Loss(table, each.table, each.column, attribute=attribute)
 
 
 def execute(connection: psycopg.Connection[Any], statements: Iterable[str]) -> str:
@@ -298,7 +312,7 @@ def _names(connection: psycopg.Connection[Any]) -> dict[tuple[str | None, str], 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """The undoing of several steps, in the order in which they are undone, and how the tables are called at the end.
+    """The undoing of several steps, in the order in which they are undone, and how tables and columns end up called.
 
     `start` is the catalog from before the first of the steps, `end` the one behind the last.
     """
@@ -328,7 +342,7 @@ def rehearse(
         undoing, now = _undone(connection, facts, downs.get(facts.name), now)
         found.append(undoing)
         yield undoing
-    names = {key: thing.name for key, thing in now.catalog.things.items() if thing.kind == "relation"}
+    names = {key: thing.name for key, thing in now.catalog.things.items() if thing.kind in ("relation", "column")}
     yield Rehearsed(tuple(reversed(_going(found))), begin.print, now.print, names)
 
 

@@ -108,7 +108,7 @@ _DIALECTS = {
 }  # fmt: skip
 _FLYWAY = re.compile(r"(?:(?P<kind>[VUB])(?P<version>\d+(?:[._]\d+)*)|(?P<again>R))__(?P<name>.*)\.(?P<end>\w+)$")
 _STAMP = re.compile(r"(\d{14})_.*\.sql$")
-_NUMBERED = re.compile(r"^(?:V|v)?(\d+)(?:[._-]|$)")
+_NUMBERED = re.compile(r"^(?:V|v)?(\d+)(?:[._ -]|$)")
 """`001_name.sql`, `20260101120000_name.sql`, `V7__name.sql`: a number that gives an order."""
 _DIGITS = re.compile(r"\d+")
 

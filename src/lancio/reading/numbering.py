@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Key = tuple[object, ...]
 """Compares with others of one layout as its tool orders files."""
 
-_LEADING = re.compile(r"(?P<prefix>[Vv]?)(?P<number>\d+)(?P<gap>[._-]+|$)(?P<rest>.*)", re.DOTALL)
+_LEADING = re.compile(r"(?P<prefix>[Vv]?)(?P<number>\d+)(?P<gap>[._ -]+|$)(?P<rest>.*)", re.DOTALL)
 _FLYWAY = re.compile(r"(?P<kind>[VR])(?P<version>\d+(?:[._]\d+)*)?__(?P<rest>.*)\.sql$", re.DOTALL)
 _DIESEL = re.compile(r"(?P<date>\d{4}-\d\d-\d\d)-(?P<time>\d{6})(?P<more>-\d{4})?_(?P<rest>.*)", re.DOTALL)
 _FOLDERS: frozenset[Name] = frozenset(("diesel", "prisma"))

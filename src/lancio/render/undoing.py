@@ -27,11 +27,16 @@ _LEDGER = """INSERT INTO lancio.step (run, backend_pid, migration, checksum, dig
   FROM lancio.step AS s WHERE s.migration = {name} ORDER BY s.id DESC LIMIT 1;"""
 
 _FORMAT = """-- A ledger that an older Lancio wrote has to know this state first.
-BEGIN;
-ALTER TABLE lancio.step DROP CONSTRAINT step_state_check;
-ALTER TABLE lancio.step ADD CONSTRAINT step_state_check
-  CHECK (state IN ('applied', 'adopted', 'edited', 'rolled back'));
-COMMIT;"""
+DO $lancio$
+BEGIN
+  IF EXISTS (SELECT FROM pg_catalog.pg_constraint
+             WHERE conrelid = 'lancio.step'::pg_catalog.regclass AND conname = 'step_state_check') THEN
+    ALTER TABLE lancio.step DROP CONSTRAINT step_state_check;
+    ALTER TABLE lancio.step ADD CONSTRAINT step_state_check
+      CHECK (state IN ('applied', 'adopted', 'edited', 'rolled back'));
+  END IF;
+END
+$lancio$;"""
 
 
 def script(parts: Sequence[Part], *, said: str, role: str | None, lost: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
--- A step's statements are in the step's own row: a row of another table for each cost a small step a twentieth of its
--- time. The table of before is a view.
+-- What a row of lancio.step costs, for it is a part of every small step's time. A step's statements are in the step's own
+-- row; the table of before is a view. The index by name is gone, few ledgers have more rows than are read at once; and so
+-- is the check of `state`, which the server reads and compiles again for each row: Lancio alone writes here.
 
 ALTER TABLE lancio.step ADD COLUMN statements jsonb NOT NULL DEFAULT '[]';
 UPDATE lancio.step AS s SET statements = t.statements
@@ -10,6 +11,9 @@ FROM (SELECT step, jsonb_agg(jsonb_build_object('line', line, 'summary', summary
       FROM lancio.statement GROUP BY step) AS t
 WHERE t.step = s.id;
 COMMENT ON COLUMN lancio.step.statements IS 'Line and summary of its statements, in the order they ran; duration_ms of those that committed by themselves, the others have theirs in lancio.event';
+
+DROP INDEX IF EXISTS lancio.step_migration_idx;
+ALTER TABLE lancio.step DROP CONSTRAINT IF EXISTS step_state_check;
 
 ALTER TABLE lancio.statement RENAME TO statement_before;
 CREATE VIEW lancio.statement AS
