@@ -173,7 +173,7 @@ def test_numbers_that_contradict_the_needs_are_a_no_go_with_the_proposed_order(
     server: TestServer, database: str, stage: Stage, tmp_path: Path
 ) -> None:
     folder = tmp_path / "m"
-    names = copied(folder, [f"{10 - place:03}_x" for place in range(1, 10)], directives=False)
+    names = copied(folder, [f"{len(ALL) - place:03}_x" for place in range(len(ALL))], directives=False)
     empty = facts(database)
     said = lancio("apply", str(folder), "--database", database)
     assert said.status == 3, said.text

@@ -306,7 +306,8 @@ def test_a_slow_writer_with_the_old_key_is_caught_by_the_last_look(
             )
         time.sleep(0.6)
 
-    list(rotate(connection, DataKeys(RING), ACME, settle_s=0.5, sleep=written))
+    steps = list(rotate(connection, DataKeys(RING), ACME, settle_s=0.5, sleep=written))
+    assert [step.done for step in steps if step.what == "databases"] == [5, 6]
     made[late] = "redis://:late@cache.test:6379"
     assert all_open(connection, RING, made) == {DataKeys(RING).active(connection, ACME).id}
 

@@ -32,7 +32,7 @@ from schema_files import (
 )
 
 from lancio.registry import secrets
-from lancio.registry.context import context
+from lancio.registry.context import BypassRefused, context, refuse_bypass
 from lancio.registry.opening import OpeningRefused, WrappedKey, open_connection_string, open_credential
 from lancio.registry.secrets import Key, SealBroken
 from servers import run_psql
@@ -577,6 +577,21 @@ def test_each_role_sees_its_own_organizations_keys_and_the_broker_alone_what_is_
                 refused(keys, "is not there", "SELECT platform.add_data_key(5, %s, '\\x01', 'test', %s, 1004)",
                         OWN.id, bytes(32)) == "P0002"
             )  # fmt: skip
+
+
+def test_a_program_does_not_start_where_keys_are_open(server: TestServer, keys: psycopg.Connection) -> None:
+    name = f"web_{keys.info.dbname}"
+    keys.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE lancio_application").format(
+        sql.Identifier(name), "Pr0be"))  # fmt: skip
+    try:
+        with psycopg.connect(server.url(keys.info.dbname, user=name, password="Pr0be"), autocommit=True) as web:
+            refuse_bypass(web)
+            keys.execute("ALTER TABLE platform.data_keys NO FORCE ROW LEVEL SECURITY")
+            with pytest.raises(BypassRefused, match="not isolated") as caught:
+                refuse_bypass(web)
+            assert "data_keys" in caught.value.cause
+    finally:
+        keys.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
 
 
 def test_the_application_seals_within_its_context(keys: psycopg.Connection) -> None:

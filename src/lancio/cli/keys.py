@@ -69,7 +69,7 @@ def _options(old: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(command: Callable[P, R]) -> Callable[P, R]:
         for option in (
             click.option(
-                f"{prefix}kek-command", metavar="COMMAND", expose_value=False, callback=_source, is_eager=False,
+                f"{prefix}kek-command", metavar="COMMAND", expose_value=False, callback=_source,
                 help=f"A program that prints {what}; no shell runs it.",
             ),
             click.option(

@@ -28,8 +28,11 @@ SELECT
               'projects', 'project_members', 'project_addons', 'project_metrics', 'subscriptions', 'invoices',
               'payment_methods', 'tax_ids', 'customer_profiles', 'credits', 'disk_config', 'compute_config', 'addons',
               'usage_metrics', 'users', 'user_sessions', 'api_keys', 'audit_logs', 'feature_flags', 'billing_plans',
-              'credentials', 'databases']) AS t (name)
-          WHERE NOT EXISTS (
+              'credentials', 'databases', 'data_keys']) AS t (name)
+          WHERE (t.name <> 'data_keys'  -- which comes with 008
+                 OR EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                            WHERE n.nspname = 'platform' AND c.relname = 'data_keys'))
+            AND NOT EXISTS (
               SELECT 1
               FROM pg_catalog.pg_class c
               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

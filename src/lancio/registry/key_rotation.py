@@ -315,6 +315,7 @@ def _all_sealed_again(
     connection: psycopg.Connection[Any], keys: DataKeys, of: UUID, tally: Tally, *, batch: int, settle_s: float,
     sleep: Callable[[float], None],
 ) -> Iterator[Progress]:  # fmt: skip
+    sealed = dict.fromkeys((place.table for place in PLACES), 0)
     while True:
         retired = [each for each in kept(connection, of) if each.stored.state == "retired"]
         if not retired:
@@ -322,7 +323,10 @@ def _all_sealed_again(
         ids = [each.stored.key_id for each in retired]
         youngest = min(each.retired_for or 0.0 for each in retired)
         for place in PLACES:
-            yield from seal_again(connection, keys, place, ids, of, tally, batch=batch)
+            before = sealed[place.table]
+            for step in seal_again(connection, keys, place, ids, of, tally, batch=batch):
+                sealed[place.table] = before + step.done
+                yield Progress(step.what, before + step.done, before + step.of)
         if youngest >= settle_s:
             return  # all that was sealed with the old key is committed, and has been looked at
         sleep(max(0.05, settle_s - youngest))
