@@ -223,13 +223,14 @@ def test_the_platforms_last_files_are_undone_by_their_backup(memory, quick, tmp_
     words = ("--platform", "--database", url)
     assert lancio("apply", *words, "--to", "005_create_audit_logs.sql", "--yes")[0] == 0
     before, path = state(url), str(tmp_path / "p.dump")
-    assert lancio("backup", "make", *words, "--out", path, *quick)[0] == 0
-    assert lancio("apply", *words, "--yes")[0] == 0
+    to = ("--to", "006_register_railway_databases.sql")  # 007 touches all, and its backup is one of the whole database
+    assert lancio("backup", "make", *words, *to, "--out", path, *quick)[0] == 0
+    assert lancio("apply", *words, *to, "--yes")[0] == 0
     status, out, err = lancio("restore", path, "--database", url, "--yes")
     assert status == 0, out + err
     assert state(url) == before
     assert {name for name in applied(url) if name.startswith("006")} == set()
-    assert lancio("apply", *words, "--yes")[0] == 0
+    assert lancio("apply", *words, *to, "--yes")[0] == 0
 
 
 def test_a_plan_is_undone_only_in_the_database_that_it_was_run_in(memory, model, folder, live, quick):
