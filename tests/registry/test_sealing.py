@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -107,7 +108,8 @@ def test_every_flipped_bit_is_refused(keyed: psycopg.Connection) -> None:
         changed = bytearray(envelope)
         changed[bit // 8] ^= 1 << bit % 8
         form = shown
-        if changed[0] == 1:  # with a form that fits the changed MAC, so that the MAC itself is what refuses
+        with contextlib.suppress(secrets.SealBroken):  # of what is still an envelope:
+            # a form that fits the changed MAC, so that the MAC itself is what refuses
             form = secrets.sealed_form(bytes(changed), "redis", "cache.example", 6379)
         change(keyed, id_, "connection_string = %s, connection_string_encrypted = %s", form, bytes(changed))
         with pytest.raises(psycopg.errors.DataException) as caught:
