@@ -74,6 +74,7 @@ def test_each_occurrence_counts_once() -> None:
     "data",
     [KEY, KEY.hex().encode(), KEY.hex().upper().encode(), base64.b64encode(KEY), base64.b64encode(b"a" + KEY),
      base64.b64encode(KEY.hex().encode()), KEY.hex().encode("utf-16-le"), KEY[:32], KEY[32:].hex().encode()],
+    ids=range(9),
 )  # fmt: skip
 def test_a_key_is_found_as_bytes_and_as_digits(data: bytes) -> None:
     assert [hit.canary for hit in KEY_CANARY.find(b"key = " + data)] == ["key"]

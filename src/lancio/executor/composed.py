@@ -27,10 +27,13 @@ CHECKS_AT_ONCE = 400
 
 _COPY = re.compile(r"copy.*std(?:in|out)", re.IGNORECASE | re.DOTALL)
 _DROPS = re.compile(
-    rb"cascade|drop(?!\s+(?:not\s+null|default|expression|function|procedure|routine|aggregate|trigger|policy|rule)\b)",
+    r"(?<!on\sdelete\s)(?<!on\supdate\s)cascade|drop(?!\s+(?:not\s+null|default|expression|function|procedure|routine|"
+    r"aggregate|trigger|policy|rule)\b)",
     re.IGNORECASE,
 )
 """What may drop a relation; the rest of what is dropped is not in the lock table, or is there by its table."""
+_CALLS = re.compile(r"\s*(?:do|call|select|with|execute)\b", re.IGNORECASE)
+_CHANGES = re.compile(r"\s*(?:alter|drop)\b", re.IGNORECASE)
 _EARLY = re.compile(r"(?i)set\s+transaction\b")
 _ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
 _DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
@@ -131,8 +134,12 @@ def compose(
     rest = _open(sent, facts, statements, own, settings)
     if part is not None:
         sent.add(Command(QUERIES["spent"], (str(part.spent_ms),)))
-    if _DROPS.search(facts.migration.text):
-        sent.add(Command(QUERIES["relations"], name="lancio_relations"))
+    if (named := _dropping(facts, whole)) is not None:
+        sent.add(
+            Command(QUERIES["relations_of"], (session.array(named),), name="lancio_relations_of")
+            if named
+            else Command(QUERIES["relations"], name="lancio_relations")
+        )
     _send(sent, rest)
     lookups = not any(check.declared for check in facts.checks)
     sent.add(work.settle(durable=sent.durable, lookups=lookups))
@@ -165,6 +172,20 @@ def open_part(work: Session, run: int, step: Step, part: Part, *, settings: Mapp
     if deallocates(step):
         sent.commands = [replace(command, name="") for command in sent.commands]
     return sent
+
+
+def _dropping(facts: FileFacts, statements: tuple[Statement, ...]) -> tuple[str, ...] | None:
+    """Names of the relations among which are those that a step may drop, without their schemas.
+
+    None where it drops none, so that none is looked for; empty where it may be any.
+    """
+    told = [each.sql for each in statements if _DROPS.search(each.sql)]
+    if any(_CALLS.match(each) or "cascade" in each.lower() for each in told):
+        return ()
+    if not any(_CHANGES.match(each) for each in told):
+        return None
+    gone = [each.name for each in facts.drops if each.kind == "relation"]
+    return tuple(sorted({name.partition(".")[2] or name for name in (*gone, *(lock.relation for lock in facts.locks))}))
 
 
 _Numbered = tuple[tuple[int, "Statement"], ...]

@@ -74,3 +74,20 @@ FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
   AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'lancio')
+
+-- name: relations_of
+-- The same for relations of these names, whatever their schema, with their indexes and sequences.
+WITH named AS (
+    SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relname = ANY ($1::name[])
+)
+SELECT pg_catalog.set_config('lancio.relations', pg_catalog.json_object_agg(
+           c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname))::text, true) IS NOT NULL
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = ANY (ARRAY(SELECT r.oid FROM named AS r
+                         UNION ALL SELECT i.indexrelid FROM named AS r JOIN pg_catalog.pg_index AS i ON i.indrelid = r.oid
+                         UNION ALL SELECT d.objid FROM named AS r
+                         JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                              AND d.refobjid = r.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass))
+  AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
+  AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'lancio')
