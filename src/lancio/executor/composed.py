@@ -135,11 +135,11 @@ def compose(
     if part is not None:
         sent.add(Command(QUERIES["spent"], (str(part.spent_ms),)))
     if (named := _dropping(facts, whole)) is not None:
-        sent.add(
-            Command(QUERIES["relations_of"], (session.array(named),), name="lancio_relations_of")
-            if named
-            else Command(QUERIES["relations"], name="lancio_relations")
-        )
+        if named:
+            # By a setting and not by a parameter, for which the server would plan it anew each time.
+            sent.add(Command(QUERIES["setting"], ("lancio.named", session.array(named)), name="lancio_setting"))
+        kind = "relations_of" if named else "relations"
+        sent.add(Command(QUERIES[kind], name=f"lancio_{kind}"))
     _send(sent, rest)
     lookups = not any(check.declared for check in facts.checks)
     sent.add(work.settle(durable=sent.durable, lookups=lookups))

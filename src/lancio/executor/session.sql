@@ -76,9 +76,10 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
   AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'lancio')
 
 -- name: relations_of
--- The same for relations of these names, whatever their schema, with their indexes and sequences.
+-- The same for relations of the names in lancio.named, whatever their schema, with their indexes and sequences.
 WITH named AS (
-    SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relname = ANY ($1::name[])
+    SELECT c.oid FROM pg_catalog.pg_class AS c
+    WHERE c.relname = ANY (pg_catalog.current_setting('lancio.named')::name[])
 )
 SELECT pg_catalog.set_config('lancio.relations', pg_catalog.json_object_agg(
            c.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname))::text, true) IS NOT NULL
