@@ -14,6 +14,7 @@ from outside import (
     BILLING,
     FOUNDATION,
     ISOLATION,
+    KEYS,
     LANCIO,
     PLATFORM,
     SIX,
@@ -43,14 +44,25 @@ M7 = f"Migration 007: {ISOLATION}"
 V7 = (
     (
         "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE'"
-        " AND policyname = 'organization_' || tablename; returns 26"
+        " AND policyname = 'organization_' || tablename; returns 26+"
     ),
-    "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE rls_enabled AND policy_count >= 3; returns 26",
+    "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE rls_enabled AND policy_count >= 3; returns 26+",
+)
+M8 = f"Migration 008: {KEYS}"
+V8 = (
+    (
+        "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE'"
+        " AND policyname = 'organization_data_keys'; returns 1"
+    ),
+    (
+        "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE table_name = 'data_keys' AND rls_enabled"
+        " AND policy_count >= 3; returns 1"
+    ),
 )
 UPDATE = "Update connection strings with actual Railway values"
 PHASES = {
     "Phase 1: Verify Prerequisites": [BACKUP, M1, M2, M3, M4, M5],
-    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7],
+    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8],
     "Phase 3: Post-Migration": [UPDATE, "Test application endpoints", "Monitor for errors"],
 }
 BLOCKING = [
@@ -65,7 +77,7 @@ NON_BLOCKING = [
     ("MongoDB client implementation", "Separate task"),
     ("Health check automation", "Future enhancement"),
 ]
-BOTTLENECK = "None (total execution ~9 seconds)"
+BOTTLENECK = "None (total execution ~6 seconds, without 2 steps of unknown duration)"
 FIRST = (M1, M2, M3, M4, M5)
 UP_TO_1 = (*FIRST, S1, V1)
 UP_TO_2 = (*UP_TO_1, S2, V2)
@@ -159,6 +171,7 @@ STATES = {
         {V3: "1 now", V1: "1 now"},
     ),
     "007": Made((*SIX, ISOLATION), (*READY, M7, *V7)),
+    "008": Made((*SIX, ISOLATION, KEYS), (*READY, M7, *V7, M8, *V8)),
     "actual values": Made(SIX, (*READY, UPDATE), (REAL,)),
     "the schema of another program": Made(
         (), (), ("CREATE SCHEMA platform", "CREATE TABLE platform.notes (id int)"),
@@ -224,7 +237,7 @@ def test_after_lancios_own_run_the_moments_and_the_errors_are_known(server: Test
     assert lancio("apply", "--platform", "--database", url).status == 0
     said = lancio("checklist", "--platform", "--database", url, "--json").json
     ticked = {line["says"] for phase in said["phases"] for line in phase["lines"] if line["ticked"]}
-    assert ticked == {*READY, V1, M7, *V7, "Monitor for errors", "Database backup created"}
+    assert ticked == {*READY, V1, M7, *V7, M8, *V8, "Monitor for errors", "Database backup created"}
     bottleneck = said["critical_path"]["bottleneck"]
     assert (bottleneck["file"], bottleneck["measured"]) == (None, True)
     assert bottleneck["says"].startswith("None (total execution ")
@@ -234,7 +247,7 @@ def test_after_lancios_own_run_the_moments_and_the_errors_are_known(server: Test
     said = lancio("checklist", "--platform", "--database", url, "--json").json
     monitor = said["phases"][2]["lines"][2]
     assert monitor["ticked"] is False
-    assert "WHERE rls_enabled AND policy_count >= 3" in monitor["reason"]
+    assert "26 tables have row level security" in monitor["reason"]
 
 
 def test_a_role_that_may_not_read_the_rows_is_told_so(server: TestServer, stage: Stage) -> None:

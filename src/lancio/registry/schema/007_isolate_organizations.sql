@@ -1,4 +1,3 @@
--- lancio: duration 3s
 -- lancio: impact rows of other organizations are hidden; a session without a context sees none
 -- lancio: risk high
 -- lancio: requires server >= 10

@@ -1,4 +1,3 @@
--- lancio: duration 3s
 -- lancio: impact secrets are sealed with their organization's key; opening one leaves an entry in platform.audit_logs, so not in a read-only transaction
 -- lancio: risk high
 -- lancio: requires server >= 10
