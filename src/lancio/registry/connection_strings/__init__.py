@@ -57,7 +57,7 @@ def parse(text: str, kind: Kind | None = None) -> ConnectionString:
         ConnectionStringRefused: it is no connection string (of that kind), or holds a reference that is to be resolved.
             `reason` tells why; message, cause and remedy hold nothing of the text.
     """
-    if not text.strip():
+    if not text.strip(pieces.SPACES):
         raise ConnectionStringRefused(
             "empty", "it is empty", kind=kind, cause="There is nothing to read.", remedy="Give the connection string."
         )
@@ -76,7 +76,7 @@ def parse(text: str, kind: Kind | None = None) -> ConnectionString:
 
 
 def _kind(text: str) -> Kind:
-    bare = text.strip()
+    bare = text.strip(pieces.SPACES)
     for kind, schemes in _SCHEMES.items():
         if bare.startswith(schemes):
             return kind

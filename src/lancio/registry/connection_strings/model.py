@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
 from lancio.registry.connection_strings.pieces import Option, encoded
@@ -89,7 +89,7 @@ class ConnectionString(ABC):
     default_port: ClassVar[int]
 
     hosts: tuple[Host, ...]
-    user: str | None = None
+    user: str | None = field(default=None, repr=False)
     password: Secret | None = None
     """None where there is none, also where an empty one is written: no driver tells the two apart."""
     database: str | None = None
@@ -119,6 +119,13 @@ class ConnectionString(ABC):
         """Whether a host is on Railway's private network, and can't be reached from elsewhere."""
         return any(host.railway for host in self.hosts)
 
+    @property
+    def shown_user(self) -> str | None:
+        """The user, but masked where it may be a password: redis-py takes a lone word before the @ for a user."""
+        if self.user and self.kind == "redis" and not self.password:
+            return str(Secret(self.user))
+        return self.user
+
     def option(self, name: str) -> str | None:
         """The value of an option, in clear; None where it is not there."""
         found = (value for option, value in self.options if option == name)
@@ -138,7 +145,7 @@ class ConnectionString(ABC):
                 {"name": host.name, "port": host.port} | ({"address": host.address} if host.address else {})
                 for host in self.hosts
             ],
-            "user": self.user,
+            "user": self.shown_user,
             "password": self.password is not None,
             "database": self.database,
             "tls": self.tls,
@@ -189,6 +196,8 @@ def checked_database(name: str | None, kind: Kind) -> None:
 
 def _valid_name(name: str) -> bool:
     if name[0] in "/@":
+        if "=" in name:  # the options of a URL whose ? was lost
+            return False
         return len(name) > 1 and len(name.encode()) <= _LONGEST_PATH and _CONTROL.search(name) is None
     if ":" in name:
         return _is_ip(name)

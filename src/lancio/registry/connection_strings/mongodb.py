@@ -8,7 +8,7 @@ Sources: the Connection String specification and pymongo's uri_parser: hosts end
 options are separated by & or by ;, their names are alike in any case, and the last of two wins.
 
 Stricter than pymongo: raw control characters; an @ as it is behind the host; a database's name with a dot (a collection
-behind it); sockets with a relative path; hosts that are no hosts' names; options of a driver that can't be given in a
+behind it) or a = (options whose ? was lost); sockets with a relative path; hosts that are no hosts' names; options of a driver that can't be given in a
 URL. What pymongo looks at on this machine is not looked at here: whether tlsCAFile is readable, which compressors are
 installed, what DNS says of a mongodb+srv name. srvAllowedHostsSuffix is refused: it lets DNS name servers elsewhere.
 """
@@ -47,7 +47,7 @@ _POSITIVE_MILLISECONDS: Final = (
     "a number of milliseconds above 0",
 )
 _COMPRESSORS: Final = frozenset({"snappy", "zlib", "zstd"})
-_BAD_DATABASE: Final = re.compile(r'[/\\ "$.]')
+_BAD_DATABASE: Final = re.compile(r'[/\\ "$.=]')
 _TAGS: Final = re.compile(r"[^:,]*:[^:,]*(,[^:,]*:[^:,]*)*")
 _PROPERTIES: Final = frozenset(
     {"SERVICE_NAME", "SERVICE_HOST", "CANONICALIZE_HOST_NAME", "SERVICE_REALM", "AWS_SESSION_TOKEN", "ENVIRONMENT",
@@ -146,7 +146,8 @@ class MongoDB(ConnectionString):
             raise _refused(
                 "database",
                 "the database's name has a character that MongoDB does not allow",
-                'These are / \\ space " $ and the dot, behind which pymongo reads a collection.',
+                'These are / \\ space " $ and the dot, behind which pymongo reads a collection. A = is not taken '
+                "either: it shows that the ? before the options is missing.",
                 "Write the database's name alone behind the host. " + ENCODE,
             )
         if not self.hosts or any(not host.name or host.address or host.name[0] == "@" for host in self.hosts):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LONGEST: Final = 65_536
 """Characters of the longest text that is looked at."""
 
+SPACES: Final = " \t\n\v\f\r"
+"""White space as C's isspace has it; a no-break space may end a password."""
+
 Check = tuple["Callable[[str], bool]", str]
 """Whether a value is right for its option, and what it takes, in words."""
 
@@ -36,7 +39,7 @@ def readable(text: str, kind: Kind) -> str:
         ConnectionStringRefused: a control character in it. Drivers drop some of them silently (Python's urlsplit does
             so with tabs and line ends), so that another password would be sent than the one that is written.
     """
-    text = text.strip()
+    text = text.strip(SPACES)
     if _CONTROL.search(text):
         raise ConnectionStringRefused(
             "text",

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("postgresql://", "postgres://")
 DEFAULT_PORT: Final = 5432
 
-_SPACES: Final = " \t\n\v\f\r"
 _SWITCH: Final = pieces.one_of("0", "1")
 _TLS_VERSION: Final = (
     frozenset({"tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3"}),
@@ -126,6 +125,8 @@ class PostgreSQL(ConnectionString):
         object.__setattr__(self, "password", normal(self.password))
         if not self.hosts:
             raise _refused("host", "it names no host", "A database is somewhere.", "Name its host, or an empty one.")
+        if any("," in host.name for host in self.hosts):
+            raise _refused("host", "there is a comma in a socket's path", "libpq splits there.", "Use another folder.")
         if any(host.port is None for host in self.hosts):
             raise _refused("port", "a host has no port", "libpq needs one for a socket too.", "Give 5432.")
         checked_credentials(self.user, self.password, "postgresql", nul=False)
@@ -187,7 +188,7 @@ def read(text: str) -> PostgreSQL:
     Raises:
         ConnectionStringRefused: it is none; the refusal holds nothing of it.
     """
-    bare = text.strip()
+    bare = text.strip(pieces.SPACES)
     if bare.startswith(SCHEMES):
         return _value(_uri(pieces.readable(text, "postgresql")))
     if not re.match(r"[A-Za-z][A-Za-z0-9+.:-]{0,40}//", bare) and "=" in bare:
@@ -268,7 +269,7 @@ def _hosts(text: str) -> tuple[list[str], list[str]]:
         else:
             name, _, port = each.partition(":")
             name = _decoded(name, "a host")
-            if ":" in name or "," in name:
+            if "," in name or (":" in name and name[0] not in "/@"):
                 raise _refused(
                     "host",
                     "a host has an encoded colon or comma",
@@ -303,16 +304,16 @@ def _keywords(text: str) -> dict[str, str]:
     given: dict[str, str] = {}
     at, end, place = 0, len(text), 0
     while True:
-        while at < end and text[at] in _SPACES:
+        while at < end and text[at] in pieces.SPACES:
             at += 1
         if at == end:
             return given
         place += 1
         start = at
-        while at < end and text[at] not in _SPACES and text[at] != "=":
+        while at < end and text[at] not in pieces.SPACES and text[at] != "=":
             at += 1
         name = text[start:at]
-        while at < end and text[at] in _SPACES:
+        while at < end and text[at] in pieces.SPACES:
             at += 1
         if at == end or text[at] != "=":
             raise _refused(
@@ -322,7 +323,7 @@ def _keywords(text: str) -> dict[str, str]:
                 "Quote the value: password='it\\'s a secret'. In quotes ' and \\ have a \\ before them.",
             )
         at += 1
-        while at < end and text[at] in _SPACES:
+        while at < end and text[at] in pieces.SPACES:
             at += 1
         value, at = _keyword_value(text, at)
         _take(name, value, place, given)
@@ -332,7 +333,7 @@ def _keyword_value(text: str, at: int) -> tuple[str, int]:
     end, taken = len(text), []
     quoted = at < end and text[at] == "'"
     at += quoted
-    while at < end and (text[at] != "'" if quoted else text[at] not in _SPACES):
+    while at < end and (text[at] != "'" if quoted else text[at] not in pieces.SPACES):
         if text[at] == "\\":
             at += 1
             if at == end:
@@ -396,7 +397,7 @@ def _value(given: dict[str, str]) -> PostgreSQL:
             "Write the port behind each host: host1:5432,host2:5433.",
         )
     hosts = tuple(
-        Host(name, pieces.port_of(port.strip(_SPACES), "postgresql", DEFAULT_PORT), address)
+        Host(name, pieces.port_of(port.strip(pieces.SPACES), "postgresql", DEFAULT_PORT), address)
         for name, port, address in zip(names, ports, listed, strict=True)
     )
     user, password, database = (given.pop(name, "") for name in ("user", "password", "dbname"))

@@ -11,7 +11,9 @@ from lancio.registry.connection_strings.refusal import ConnectionStringRefused
 if TYPE_CHECKING:
     from lancio.registry.connection_strings.refusal import Kind
 
-_WHOLE: Final = re.compile(r"\s*\$\{\{\s*([A-Za-z0-9][A-Za-z0-9 _.-]{0,63}?)\.([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}\s*")
+_WHOLE: Final = re.compile(r"\s*\$\{\{\s*(?:(\w[\w .-]{0,63})\.)?([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}\s*")
+_WITHIN: Final = re.compile(r"\$\{\{\s*\w[\w .-]{0,127}\}\}")
+"""Closed, and with a name in it: a password may hold ${{ by itself."""
 
 URLS: Final[dict[str, tuple[Kind, bool]]] = {
     "DATABASE_URL": ("postgresql", False),
@@ -43,17 +45,17 @@ class Reference:
     """A value that Railway puts in when it deploys: ${{service.variable}}. It holds no secret."""
 
     service: str
-    """The service's name, or `shared`."""
+    """The service's name, or `shared`; empty for a variable of the service itself."""
     variable: str
 
     def __str__(self) -> str:
-        return f"${{{{{self.service}.{self.variable}}}}}"
+        return f"${{{{{self.service}{'.' if self.service else ''}{self.variable}}}}}"
 
 
 def reference(text: str) -> Reference | None:
     """The reference that the text is, and nothing else besides; None if it is none."""
     found = _WHOLE.fullmatch(text)
-    return Reference(found[1].strip(), found[2]) if found else None
+    return Reference(found[1] or "", found[2]) if found else None
 
 
 def refuse_references(text: str) -> None:
@@ -63,7 +65,7 @@ def refuse_references(text: str) -> None:
         ConnectionStringRefused: it has one. If it is one as a whole, the refusal names it, also as `reference` in
             `as_dict()`.
     """
-    if "${{" not in text:
+    if not _WITHIN.search(text):
         return
     whole = reference(text)
     problem = f"{whole} is a reference of Railway's" if whole else "there is a reference of Railway's (${{…}}) in it"
