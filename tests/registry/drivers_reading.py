@@ -46,17 +46,27 @@ def read(kind: str, text: str) -> Reading:
     return {"postgresql": _postgresql, "redis": _redis, "mongodb": _mongodb}[kind](text)
 
 
-def ours(value: ConnectionString, *, built: bool = False) -> Reading:
+def agrees(value: ConnectionString, text: str) -> bool:
+    """Whether the driver reads in the text, and in the string that is built from the value, what the value says.
+
+    MongoDB's options are compared as pymongo reads them in both, since it makes other values of them.
+
+    Raises:
+        DriverRefuses: it refuses one of them.
+    """
+    given, built = read(value.kind, text), read(value.kind, value.build())
+    return given == built == ours(value, given.more if value.kind == "mongodb" else None)
+
+
+def ours(value: ConnectionString, more: tuple[tuple[str, str], ...] | None = None) -> Reading:
     """The same of a value of ours."""
     kind = value.kind
-    more = tuple(
-        sorted((name, _typed(kind, name, v if isinstance(v, str) else v.reveal())) for name, v in value.options)
-    )
-    if kind == "redis":
-        more = (("tls", str(value.tls != "off")), *more)
-    if kind == "mongodb":
-        # Its options are compared as pymongo reads them, from our string and from the other.
-        more = _mongodb(value.build()).more if not built else ()
+    if more is None:
+        more = tuple(
+            sorted((name, _typed(kind, name, v if isinstance(v, str) else v.reveal())) for name, v in value.options)
+        )
+        if kind == "redis":
+            more = (("tls", str(value.tls != "off")), *more)
     return Reading(
         tuple((host.name, host.address, host.port) for host in value.hosts),
         value.user or "",
@@ -172,9 +182,8 @@ def _mongodb(text: str) -> Reading:
         hosts: tuple[tuple[str, str, int | None], ...] = ((given["fqdn"], "", None),)
     else:
         hosts = tuple((name, "", port) for name, port in given["nodelist"])
-    if given["collection"]:
-        raise DriverRefuses("collection")
-    return Reading(hosts, given["username"] or "", given["password"] or "", given["database"] or "", options)
+    database = ".".join(part for part in (given["database"], given["collection"]) if part)
+    return Reading(hosts, given["username"] or "", given["password"] or "", database, options)
 
 
 def _typed(kind: str, name: str, value: str) -> str:

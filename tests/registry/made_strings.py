@@ -236,9 +236,10 @@ class Maker:
             text = f"unix://{userinfo}/{self.encoded(path[1:], '?#%@', rate=0.05)}" + self._query(pairs)
             return Made("redis", text, ((path, None),), user, password, database, canary)
         default = 26379 if mode == "sentinel" else 6379
-        hosts: list[tuple[str, int | None]] = []
-        for _ in range(1 if mode == "single" else self.how_many()):
-            hosts.append((self.name() if self.random.random() < 0.8 else self.ipv6(), self.port()))
+        hosts = [
+            (self.name() if self.random.random() < 0.8 else self.ipv6(), self.port())
+            for _ in range(1 if mode == "single" else self.how_many())
+        ]
         places = ",".join(
             (f"[{name.replace('%', '%25')}]" if ":" in name else name)
             + (f":{port}" if port else self.random.choice(("", "", ":")))
@@ -335,13 +336,15 @@ class Maker:
     # --- broken ones ----------------------------------------------------------------------------------------------
 
     def wrong(self) -> tuple[str, str, str, set[str]]:
-        """A string that is none by construction: kind, text, the secret's word, and the reasons it may be refused for."""
+        """One that is none by construction: kind, text, the secret's word, the reasons it may be refused for."""
         canary = self.canary()
         secret = canary + quote(self.nasty(), safe="")
         kind = self.random.choice(("postgresql", "redis", "mongodb"))
         scheme = kind
         base = f"{scheme}://user:{secret}@"
-        number = self.random.choice(("0", "65536", "-1", "99999999999999999999", "abc", "1.5", "5 4", "٣", "0x10", "+5"))
+        number = self.random.choice(
+            ("0", "65536", "-1", "99999999999999999999", "abc", "1.5", "5 4", "٣", "0x10", "+5")
+        )
         choice = self.random.randrange(14)
         if choice == 0:
             return kind, f"{base}host:{quote(number)}/db", canary, {"port", "host"}

@@ -11,17 +11,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from registry.drivers_reading import DriverRefuses, dns_that_knows_all, ours, read
-from registry.made_strings import Maker
 
 from lancio.registry.connection_strings import ConnectionString, ConnectionStringRefused, parse
+from registry.drivers_reading import DriverRefuses, agrees, dns_that_knows_all, read
+from registry.made_strings import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROOF = os.environ.get("LANCIO_PROOF") == "1"
 PARTS = 10
-EACH = 100_000 if PROOF else 12_000
+EACH = 100_000 if PROOF else 1_500
 """Strings of each part: half of them valid, a quarter broken by construction, a quarter by a change to a valid one."""
 
 
@@ -52,10 +52,9 @@ def test_generated_strings_are_read_as_the_driver_reads_them_and_show_no_secret(
             for name, port in made.hosts:
                 _is_shown(value, name, port, about)
             if made.driver:
-                assert ours(value) == read(made.kind, made.text), about
-                assert ours(value) == read(made.kind, value.build()), about
-            for host in value.hosts[:2]:
-                if not (made.kind == "mongodb" and len(value.hosts) == 1):
+                assert agrees(value, made.text), about
+            for host in value.hosts[-1:]:
+                if made.kind != "mongodb" or len(value.hosts) > 1:
                     alone = value.single(host)
                     assert read(made.kind, alone.build()).hosts == ((host.name, host.address, host.port),), about
             counts[f"{made.kind} valid"] += 1
@@ -72,7 +71,7 @@ def test_generated_strings_are_read_as_the_driver_reads_them_and_show_no_secret(
     assert min(counts[f"{kind} valid"] for kind in ("postgresql", "redis", "mongodb")) > EACH // 10
     assert counts["changed, refused by both"] > EACH // 40
     assert counts["changed, read by both"] > EACH // 40
-    print(dict(counts))  # noqa: T201
+    print(dict(counts))
 
 
 def _changed(maker: Maker, part: int) -> str:
@@ -92,11 +91,10 @@ def _changed(maker: Maker, part: int) -> str:
         return "changed, refused by us alone"
     assert made.canary not in value.display, about
     _is_built_again(value, about)
-    if value.kind == "redis" and len(value.hosts) > 1 or not made.driver:
+    if (value.kind == "redis" and len(value.hosts) > 1) or not made.driver:
         return "changed, of a form of ours"
     # What we take the driver takes, and reads alike; of both the text and what we make of it.
-    assert ours(value) == read(value.kind, text.strip(" \t\n\v\f\r")), about
-    assert ours(value) == read(value.kind, value.build()), about
+    assert agrees(value, text.strip(" \t\n\v\f\r")), about
     return "changed, read by both"
 
 

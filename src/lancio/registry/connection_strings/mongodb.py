@@ -7,10 +7,11 @@ Sources: the Connection String specification and pymongo's uri_parser: hosts end
 ?; user and password end at the last @, may hold no @, no second : and no lone percent sign, and their + is a space;
 options are separated by & or by ;, their names are alike in any case, and the last of two wins.
 
-Stricter than pymongo: raw control characters; an @ as it is behind the host; a database's name with a dot (a collection
-behind it) or a = (options whose ? was lost); sockets with a relative path; hosts that are no hosts' names; options of a driver that can't be given in a
-URL. What pymongo looks at on this machine is not looked at here: whether tlsCAFile is readable, which compressors are
-installed, what DNS says of a mongodb+srv name. srvAllowedHostsSuffix is refused: it lets DNS name servers elsewhere.
+Stricter than pymongo: raw control characters; bytes that are no UTF-8; an @ as it is behind the host; a database's name
+with a dot (a collection behind it) or a = (options whose ? was lost); sockets with a relative path; hosts that are no
+hosts' names; options that shape pymongo's own objects (tz_aware, connect …); srvAllowedHostsSuffix, which lets DNS name
+servers elsewhere. What pymongo looks at on its machine is not looked at here: whether tlsCAFile is readable, which
+compressors are installed, what DNS says of a mongodb+srv name.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ OPTIONS: Final[dict[str, pieces.Check]] = {
     "tlsAllowInvalidHostnames": _BOOL,
     "tlsCAFile": _TEXT,
     "tlsCertificateKeyFile": _TEXT,
-    "tlsCertificateKeyFilePassword": _TEXT,
+    "tlsCertificateKeyFilePassword": pieces.any_secret(),
     "tlsCRLFile": _TEXT,
     "tlsDisableOCSPEndpointCheck": _BOOL,
     "tlsInsecure": _BOOL,

@@ -180,6 +180,11 @@ def any_text(limit: int = 4096) -> Check:
     )
 
 
+def any_secret() -> Check:
+    """The check of a secret: any text without a zero byte."""
+    return (lambda text: "\0" not in text and len(text) <= LONGEST, "a text without a zero byte")
+
+
 def ordered(options: Iterable[Option]) -> tuple[Option, ...]:
     """Options by name; those of one name keep their order."""
     return tuple(sorted(options, key=lambda option: option[0]))

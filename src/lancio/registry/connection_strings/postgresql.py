@@ -64,7 +64,7 @@ OPTIONS: Final[dict[str, pieces.Check]] = {
     "channel_binding": pieces.one_of("disable", "prefer", "require"),
     "connect_timeout": pieces.whole(-1),
     "client_encoding": _TEXT,
-    "options": _TEXT,
+    "options": pieces.any_secret(),
     "application_name": _TEXT,
     "fallback_application_name": _TEXT,
     "keepalives": pieces.whole(0),
@@ -78,7 +78,7 @@ OPTIONS: Final[dict[str, pieces.Check]] = {
     "sslcert": _TEXT,
     "sslkey": _TEXT,
     "sslcertmode": pieces.one_of("disable", "allow", "require"),
-    "sslpassword": _TEXT,
+    "sslpassword": pieces.any_secret(),
     "sslrootcert": _TEXT,
     "sslcrl": _TEXT,
     "sslcrldir": _TEXT,
@@ -100,7 +100,7 @@ OPTIONS: Final[dict[str, pieces.Check]] = {
     "scram_server_key": (lambda text: re.fullmatch(r"[A-Za-z0-9+/]{43}=", text) is not None, "32 bytes in base64"),
     "oauth_issuer": _TEXT,
     "oauth_client_id": _TEXT,
-    "oauth_client_secret": _TEXT,
+    "oauth_client_secret": pieces.any_secret(),
     "oauth_scope": _TEXT,
     "sslkeylogfile": _TEXT,
 }
@@ -110,7 +110,7 @@ SECRETS: Final = frozenset({"sslpassword", "oauth_client_secret", "scram_client_
 """Options that are secrets, and one that may hold any (`options` sets the server's variables)."""
 
 _PARTS: Final = frozenset({"host", "hostaddr", "port", "user", "password", "dbname"})
-_CHOICES: Final = frozenset(name for name, check in OPTIONS.items() if check is not _TEXT)
+_FREE: Final = frozenset(name for name, check in OPTIONS.items() if check is _TEXT) | SECRETS
 _PROTOCOLS: Final = ("3.0", "3.2", "latest")
 
 
@@ -404,7 +404,7 @@ def _value(given: dict[str, str]) -> PostgreSQL:
     options = pieces.ordered(
         (name, Secret(value) if name in SECRETS else value)
         for name, value in given.items()
-        if value or name in _CHOICES
+        if value or name not in _FREE  # an empty text is libpq's own default
     )
     return PostgreSQL(hosts, user or None, Secret(password) if password else None, database or None, options)
 

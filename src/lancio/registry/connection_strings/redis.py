@@ -78,11 +78,11 @@ OPTIONS: Final[dict[str, pieces.Check]] = {
     "ssl_ca_path": _TEXT,
     "ssl_ca_data": (lambda text: 0 < len(text) <= pieces.LONGEST, "certificates in PEM"),
     "ssl_check_hostname": _BOOL,
-    "ssl_password": _TEXT,
+    "ssl_password": pieces.any_secret(),
     "ssl_min_version": pieces.one_of("769", "770", "771", "772"),
     "ssl_ciphers": _TEXT,
     "sentinel_username": _TEXT,
-    "sentinel_password": _TEXT,
+    "sentinel_password": pieces.any_secret(),
 }
 """What redis-py's connections take from a URL, and the login at the sentinels themselves."""
 
@@ -274,9 +274,9 @@ def read(text: str) -> Redis:
             )
         hosts: tuple[Host, ...] = (Host(_decoded(slash + path, "the socket's path")),)
     else:
-        if mode == "single" and not places:
-            places = "localhost"
         default = SENTINEL_PORT if mode == "sentinel" else DEFAULT_PORT
+        if mode == "single" and places[:1] in ("", ":"):
+            places = f"localhost{places}"  # as redis-py has it
         hosts = tuple(_host(each, default) for each in places.split(","))
         segments = [_decoded(each, "the path") for each in path.strip("/").split("/")] if path.strip("/") else []
         if mode == "sentinel" and not lettuce and segments:
