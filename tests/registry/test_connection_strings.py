@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis.connection
+from drivers_reading import DriverRefuses, agrees, dns_that_knows_all, read
 from psycopg import pq
 from pymongo.common import URI_OPTIONS_VALIDATOR_MAP
 
@@ -29,7 +30,6 @@ from lancio.registry.connection_strings import (
 )
 from lancio.registry.connection_strings import redis as redis_strings
 from lancio.registry.secrets import Secret
-from registry.drivers_reading import DriverRefuses, agrees, dns_that_knows_all, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

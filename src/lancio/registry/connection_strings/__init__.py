@@ -6,6 +6,7 @@
     postgresql   libpq's URI and keyword form
     redis        redis-py's URLs, sentinels, clusters
     mongodb      pymongo's URLs, mongodb+srv too
+    listed       the databases that a .env, a table or a service file lists
     railway      its variables, and its references that are no values yet
     model        the parts: hosts, credentials, options
     pieces       what the three have in common

@@ -297,7 +297,7 @@ def _query(text: str, given: dict[str, str]) -> None:
         name, value = _decoded(name, "an option's name"), _decoded(value, "an option")
         if name == "ssl" and value == "true":
             name, value = "sslmode", "require"  # JDBC's way, which libpq knows
-        _take(name, value, place, given)
+        take(name, value, place, given)
 
 
 def _keywords(text: str) -> dict[str, str]:
@@ -326,7 +326,7 @@ def _keywords(text: str) -> dict[str, str]:
         while at < end and text[at] in pieces.SPACES:
             at += 1
         value, at = _keyword_value(text, at)
-        _take(name, value, place, given)
+        take(name, value, place, given)
 
 
 def _keyword_value(text: str, at: int) -> tuple[str, int]:
@@ -352,7 +352,12 @@ def _keyword_value(text: str, at: int) -> tuple[str, int]:
     return "".join(taken), at
 
 
-def _take(name: str, value: str, place: int, given: dict[str, str]) -> None:
+def take(name: str, value: str, place: int, given: dict[str, str]) -> None:
+    """Put a keyword's value among the given ones, as libpq does it.
+
+    Raises:
+        ConnectionStringRefused: libpq knows no such keyword; it is told by its place.
+    """
     if name == "requiressl":
         name, value = "sslmode", "require" if value[:1] == "1" else "prefer"
     if name not in OPTIONS and name not in _PARTS:
@@ -397,7 +402,7 @@ def _value(given: dict[str, str]) -> PostgreSQL:
             "Write the port behind each host: host1:5432,host2:5433.",
         )
     hosts = tuple(
-        Host(name, pieces.port_of(port.strip(pieces.SPACES), "postgresql", DEFAULT_PORT), address)
+        Host(name, pieces.port_of(port, "postgresql", DEFAULT_PORT), address)
         for name, port, address in zip(names, ports, listed, strict=True)
     )
     user, password, database = (given.pop(name, "") for name in ("user", "password", "dbname"))

@@ -31,8 +31,10 @@ class ConnectionStringRefused(LancioError):  # noqa: N818  (a refusal, named as 
 
     code = "connection-string"
 
-    def __init__(self, reason: Reason, problem: str, *, kind: Kind | None = None, cause: str, remedy: str) -> None:
-        what = f"a {NAMES[kind]} connection string" if kind else "a connection string"
+    def __init__(
+        self, reason: Reason, problem: str, *, kind: Kind | None = None, what: str = "", cause: str, remedy: str
+    ) -> None:
+        what = what or (f"a {NAMES[kind]} connection string" if kind else "a connection string")
         super().__init__(f"not {what}: {problem}", cause=cause, remedy=remedy)
         self.reason: Reason = reason
         self.more["reason"] = reason
