@@ -5,8 +5,8 @@ Nothing is read from the disk here, and no variable of the environment.
 
 A .env is read as a POSIX shell and the dotenv libraries agree to: `export` is allowed; in single quotes and backticks
 all is as it is; in double quotes \\n, \\r, \\t, \\", \\\\ and \\$ are escapes; a quoted value may go over several
-lines; without quotes a # behind a space begins a comment. ${NAME} outside single quotes stands for a variable of the same file
-above it, and is a problem if there is none. Of two lines of one name the last counts.
+lines; without quotes a # behind a space begins a comment. ${NAME} outside single quotes stands for a variable of the
+same file above it, and is a problem if there is none. Of two lines of one name the last counts.
 
 A service file is read as libpq reads it: sections, key=value without quotes, a comment is a line of its own; of two
 lines of one key, and of two sections of one name, the first counts.
@@ -55,7 +55,7 @@ class Problem:
 
     line: int
     name: str
-    """The variable, section or name it belongs to, where that is certain; else empty."""
+    """The variable or section it belongs to, where that is certain; else empty, as of a table's rows."""
     refused: ConnectionStringRefused
 
     def as_dict(self) -> dict[str, object]:
@@ -237,7 +237,11 @@ def table(text: str) -> Listing:
             columns = [_COLUMNS.get(field.strip(SPACES).lower(), "") for field in row]
             problems += _header(columns, line)
             continue
-        given = {column: field.strip(SPACES) for column, field in zip(columns, row, strict=False) if column}
+        given = {
+            column: field if column == "password" else field.strip(SPACES)
+            for column, field in zip(columns, row, strict=False)
+            if column
+        }
         name = given.get("name", "")
         try:
             if len(row) != len(columns):
@@ -251,7 +255,7 @@ def table(text: str) -> Listing:
             names.add(key)
             entries.append(entry)
         except ConnectionStringRefused as refused:
-            problems.append(Problem(line, "" if len(row) != len(columns) else name, refused))
+            problems.append(Problem(line, "", refused))  # in a shifted row the name may be a password
     return _listing(entries, problems)
 
 
