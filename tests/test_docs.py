@@ -14,7 +14,7 @@ from lancio.cli.main import COMMANDS, cli
 from lancio.errors import LancioError
 from lancio.executor import planfile
 from lancio.proof import programs, restore
-from lancio.registry import secrets
+from lancio.registry import connection_strings, secrets
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -58,7 +58,10 @@ def test_no_section_is_about_a_command_that_is_not_there() -> None:
 
 
 def test_every_error_code_is_documented_with_its_exit_status() -> None:
-    for raised in (secrets.KeyRefused, planfile.PlanChanged, programs.BackupFailed, restore.RestoreRefused):
+    for raised in (
+        secrets.KeyRefused, planfile.PlanChanged, programs.BackupFailed, restore.RestoreRefused,
+        connection_strings.ConnectionStringRefused,
+    ):  # fmt: skip
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))
     assert rows == {each.code: str(each.exit_status) for each in errors()}

@@ -20,7 +20,8 @@
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
-    └─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
+    └─ ConnectionStringRefused  connection-string       1     a text that is none (registry/connection_strings/)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.

@@ -207,7 +207,7 @@ STRICTER = [
     ("postgresql://h:+5432/db", "port"), ("postgresql://h/x=y", "database"), ("dbname=postgresql://u:p@h/db", "database"),
     ("postgresql://h/db?sslmode=bogus", "option"), ("postgresql://h/db?sslmode=", "option"),
     ("postgresql://h/db?connect_timeout=abc", "option"), ("host=h sslrootcert=system sslmode=require", "conflict"),
-    ("postgresql://%01u@h", "user"),
+    ("postgresql://%01u@h", "user"), ("postgresql://h/?sslkeylogfile=/tmp/keys", "option"),
     ("redis://u:1234/w@h", "misread"), ("redis://h/abc", "database"), ("redis://h/1/2", "database"),
     ("redis://h/-1", "database"), ("redis://h:0", "port"), ("redis://h#x", "syntax"), ("redis://u:12#w@h", "syntax"),
     ("redis://h?db", "syntax"), ("redis://h?foo=1", "option"), ("redis://h?ssl=true", "option"),
@@ -426,7 +426,8 @@ def test_nothing_shows_a_secret_and_a_lone_word_before_the_at_is_taken_for_one()
 
 def test_the_options_of_postgresql_are_libpqs() -> None:
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-    assert known - {"host", "hostaddr", "port", "user", "password", "dbname"} == set(postgresql.OPTIONS)
+    parts = {"host", "hostaddr", "port", "user", "password", "dbname"}
+    assert known - parts - {"sslkeylogfile"} == set(postgresql.OPTIONS)
     hidden = {option.keyword.decode() for option in pq.Conninfo.get_defaults() if option.dispchar == b"*"}
     assert hidden - {"password"} <= postgresql.SECRETS
 

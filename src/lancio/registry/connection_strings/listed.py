@@ -276,7 +276,7 @@ def _of_row(given: Mapping[str, str]) -> ConnectionString:
     named = given.get("kind", "").lower()
     kind: Kind | None = None
     if named:
-        spelled = {"postgres": "postgresql", "mongo": "mongodb", "rediss": "redis"}.get(named, named)
+        spelled = {"postgres": "postgresql", "mongo": "mongodb"}.get(named, named)
         kind = next((each for each in get_args(Kind) if each == spelled), None)
         if kind is None:
             raise _line("its kind is none that is known", "Known are postgresql, redis and mongodb.", "Correct it.")

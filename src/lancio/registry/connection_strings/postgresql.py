@@ -10,7 +10,8 @@ Stricter than libpq, each because the string is kept and shown and not only trie
 - an @ as it is behind the host: the rest of a password would be shown as a host or a database;
 - raw spaces and control characters in a URI (libpq before 17 and since read them differently), bytes that are no UTF-8;
 - a database's name with = or beginning with a scheme: psql and libpq's dbname expand it as another connection string;
-- hosts that are no hosts' names.
+- hosts that are no hosts' names; control characters in names of users and databases;
+- sslkeylogfile: whoever connects would write the line's TLS keys into a file.
 """
 
 from __future__ import annotations
@@ -102,9 +103,8 @@ OPTIONS: Final[dict[str, pieces.Check]] = {
     "oauth_client_id": _TEXT,
     "oauth_client_secret": pieces.any_secret(),
     "oauth_scope": _TEXT,
-    "sslkeylogfile": _TEXT,
 }
-"""What libpq 18 knows besides host, hostaddr, port, user, password and dbname, and what each takes."""
+"""What libpq 18 knows besides host, hostaddr, port, user, password, dbname and sslkeylogfile, and what each takes."""
 
 SECRETS: Final = frozenset({"sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key", "options"})
 """Options that are secrets, and one that may hold any (`options` sets the server's variables)."""
