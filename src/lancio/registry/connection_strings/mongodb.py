@@ -341,6 +341,9 @@ def _query(text: str) -> tuple[pieces.Option, ...]:
                 "Options are written name=value, with & between them; a = in a value is written %3D.",
                 ENCODE,
             )
+        if name.lower() == "srvallowedhostssuffix":
+            raise _refused("option", "srvAllowedHostsSuffix is not taken", "DNS could name servers of others with it.",
+                           "Take it out, or name the servers with mongodb://.")  # fmt: skip
         spelled = _SPELLED.get(name.lower())
         if spelled is None:
             raise pieces.unknown_option(place, "mongodb", "pymongo")
