@@ -361,7 +361,7 @@ def take(name: str, value: str, place: int, given: dict[str, str]) -> None:
     if name == "requiressl":
         name, value = "sslmode", "require" if value[:1] == "1" else "prefer"
     if name == "sslkeylogfile":
-        raise _refused("option", "sslkeylogfile is not taken", "Whoever connects would write the line's keys into a file.",
+        raise _refused("option", "sslkeylogfile is not taken", "Whoever connects would write TLS keys into a file.",
                        "Take it out.")  # fmt: skip
     if name not in OPTIONS and name not in _PARTS:
         raise pieces.unknown_option(place, "postgresql", "libpq")
