@@ -382,6 +382,9 @@ def test_a_value_made_from_parts_is_as_valid_as_one_that_was_read() -> None:
     assert parse(made.build()) == made
     assert Redis((Host("a", 1),)) == parse("redis://a:1/0")
     assert MongoDB((Host("a", 1),), "u", Secret("")).password is None
+    options = (("w", "1"), ("appName", "x"))
+    for upper in (MongoDB((Host("A.B", 1), Host("/A.sock")), options=options), Redis((Host("FE80::1%E", 1),))):
+        assert parse(upper.build()) == upper
     wrong = (
         lambda: Host("a b", 1),
         lambda: Host("u:p@h", 1),
@@ -395,6 +398,7 @@ def test_a_value_made_from_parts_is_as_valid_as_one_that_was_read() -> None:
         lambda: PostgreSQL((Host("/a,b", 1),)),
         lambda: PostgreSQL((Host("h", 1),), options=(("sslpassword", "in clear"),)),
         lambda: PostgreSQL((Host("h", 1),), options=(("nonsense", "x"),)),
+        lambda: PostgreSQL((Host("h", 1),), options=(("sslmode", "require"), ("sslmode", "disable"))),
         lambda: PostgreSQL((Host("h", 1),), ""),
         lambda: Redis((Host("h", 1), Host("k", 1))),
         lambda: Redis((Host("h", 1),), database="x"),

@@ -356,11 +356,14 @@ def _of_parts(kind: Kind, given: Mapping[str, str]) -> ConnectionString:
         names = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
         return postgresql.from_keywords({names[part]: given[part] for part in names if given.get(part)})
     if kind == "redis":
-        host = given["host"].lower()
-        port = None if host.startswith("/") else port_of(given.get("port", ""), kind, redis.DEFAULT_PORT)
-        return Redis((Host(given["host"] if port is None else host, port),), user, password, database)
-    port = None if given["host"].startswith("/") else port_of(given.get("port", ""), kind, mongodb.DEFAULT_PORT)
-    return MongoDB((Host(given["host"] if port is None else given["host"].lower(), port),), user, password, database)
+        return Redis((_host(given, kind, redis.DEFAULT_PORT),), user, password, database)
+    return MongoDB((_host(given, kind, mongodb.DEFAULT_PORT),), user, password, database)
+
+
+def _host(given: Mapping[str, str], kind: Kind, default: int) -> Host:
+    if given["host"].startswith("/"):
+        return Host(given["host"])
+    return Host(given["host"], port_of(given.get("port", ""), kind, default))
 
 
 def _same(one: ConnectionString, other: ConnectionString) -> bool:

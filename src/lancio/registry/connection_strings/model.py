@@ -157,6 +157,18 @@ class ConnectionString(ABC):
         return self.display
 
 
+def lowered(hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+    """The hosts in small letters, as their drivers take them; paths and zones stay."""
+    if all(host.socket or host.name == _small(host.name) for host in hosts):
+        return hosts
+    return tuple(host if host.socket else replace(host, name=_small(host.name)) for host in hosts)
+
+
+def _small(name: str) -> str:
+    bare, percent, zone = name.partition("%")
+    return bare.lower() + percent + zone
+
+
 def normal(password: Secret | None) -> Secret | None:
     """None for an empty password."""
     return password or None

@@ -27,6 +27,7 @@ from lancio.registry.connection_strings.model import (
     Tls,
     checked_credentials,
     checked_database,
+    lowered,
     normal,
 )
 from lancio.registry.connection_strings.refusal import ENCODE, ConnectionStringRefused
@@ -142,6 +143,7 @@ class MongoDB(ConnectionString):
         checked_credentials(self.user, self.password, "mongodb", nul=True)
         if self.password and not self.user:
             raise _refused("user", "a password has no user", "pymongo refuses an empty user.", "Name the user.")
+        object.__setattr__(self, "hosts", lowered(self.hosts))
         checked_database(self.database, "mongodb")
         if self.database and _BAD_DATABASE.search(self.database):
             raise _refused(
@@ -170,12 +172,8 @@ class MongoDB(ConnectionString):
                 "That is how pymongo tells one.",
                 "Name the server's socket: /tmp/mongodb-27017.sock.",
             )
-        for name, value in self.options:
-            check, expected = OPTIONS.get(name, (None, ""))
-            if check is None or isinstance(value, Secret) != (name in SECRETS):
-                raise pieces.unknown_option(1 + self.options.index((name, value)), "mongodb", "pymongo")
-            if not check(pieces.plain(value)):
-                raise pieces.bad_value(name, "mongodb", expected)
+        options = pieces.checked(self.options, OPTIONS, SECRETS, "mongodb", "pymongo")
+        object.__setattr__(self, "options", options)
         self._together()
 
     def _together(self) -> None:
@@ -236,7 +234,7 @@ class MongoDB(ConnectionString):
         options = [option for option in self.options if option[0] not in left] + [("directConnection", "true")]
         if self.srv and self.option("tls") is None:
             options.append(("tls", "true"))
-        return replace(self, hosts=(host,), srv=False, options=pieces.ordered(options))
+        return replace(self, hosts=(host,), srv=False, options=tuple(options))
 
 
 def read(text: str) -> MongoDB:
@@ -357,7 +355,7 @@ def _query(text: str) -> tuple[pieces.Option, ...]:
             raise pieces.conflict("ssl and tls say different things", "mongodb", "Keep tls alone.")
         found["tls"] = found.pop("ssl")
     options = [(name, Secret(value) if name in SECRETS else value) for name, value in found.items()]
-    return pieces.ordered([*options, *(("readPreferenceTags", each) for each in tags)])
+    return (*options, *(("readPreferenceTags", each) for each in tags))
 
 
 def _tags(text: str) -> str:

@@ -10,7 +10,7 @@ from lancio.registry.connection_strings.refusal import ENCODE, ConnectionStringR
 from lancio.registry.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from lancio.registry.connection_strings.refusal import Kind
 
@@ -185,9 +185,26 @@ def any_secret() -> Check:
     return (lambda text: "\0" not in text and len(text) <= LONGEST, "a text without a zero byte")
 
 
-def ordered(options: Iterable[Option]) -> tuple[Option, ...]:
-    """Options by name; those of one name keep their order."""
-    return tuple(sorted(options, key=lambda option: option[0]))
+def checked(
+    options: Iterable[Option], known: Mapping[str, Check], secrets: frozenset[str], kind: Kind, driver: str
+) -> tuple[Option, ...]:
+    """The options by name; those of one name keep their order.
+
+    Raises:
+        ConnectionStringRefused: one is not known, has a wrong value, is there twice (MongoDB's tags may be), or is a
+            secret that stands in clear.
+    """
+    before = ""
+    for place, (name, value) in enumerate(found := tuple(sorted(options, key=lambda option: option[0])), 1):
+        check = known.get(name)
+        if check is None or isinstance(value, Secret) != (name in secrets):
+            raise unknown_option(place, kind, driver)
+        if name == before and name != "readPreferenceTags":
+            raise conflict(f"{name} is there twice", kind, "Give it once.", "It has one value.")
+        if not check[0](plain(value)):
+            raise bad_value(name, kind, check[1])
+        before = name
+    return found
 
 
 def plain(value: str | Secret) -> str:

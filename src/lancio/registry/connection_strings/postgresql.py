@@ -138,13 +138,9 @@ class PostgreSQL(ConnectionString):
                 "psql and libpq expand a database's name that holds = or begins with postgresql://.",
                 "Write the connection string itself, or rename the database.",
             )
-        for name, value in self.options:
-            check, expected = OPTIONS.get(name, (None, ""))
-            if check is None or isinstance(value, Secret) != (name in SECRETS):
-                raise pieces.unknown_option(1 + self.options.index((name, value)), "postgresql", "libpq")
-            if not check(pieces.plain(value)):
-                raise pieces.bad_value(name, "postgresql", expected)
-        _together(dict(self.options))
+        options = pieces.checked(self.options, OPTIONS, SECRETS, "postgresql", "libpq")
+        object.__setattr__(self, "options", options)
+        _together(dict(options))
 
     @property
     def tls(self) -> Tls:
@@ -409,7 +405,7 @@ def _value(given: dict[str, str]) -> PostgreSQL:
         for name, port, address in zip(names, ports, listed, strict=True)
     )
     user, password, database = (given.pop(name, "") for name in ("user", "password", "dbname"))
-    options = pieces.ordered(
+    options = tuple(
         (name, Secret(value) if name in SECRETS else value)
         for name, value in given.items()
         if value or name not in _FREE  # an empty text is libpq's own default

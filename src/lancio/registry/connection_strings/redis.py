@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from lancio.registry.connection_strings import pieces
-from lancio.registry.connection_strings.model import ConnectionString, Host, Tls, checked_credentials, normal
+from lancio.registry.connection_strings.model import ConnectionString, Host, Tls, checked_credentials, lowered, normal
 from lancio.registry.connection_strings.refusal import ENCODE, ConnectionStringRefused
 from lancio.registry.secrets import Secret
 
@@ -122,13 +122,11 @@ class Redis(ConnectionString):
             )
         object.__setattr__(self, "database", str(int(database)))
         checked_credentials(self.user, self.password, "redis", nul=True)
+        object.__setattr__(self, "hosts", lowered(self.hosts))
         self._check_hosts()
-        for name, value in self.options:
-            check, expected = OPTIONS.get(name, (None, ""))
-            if check is None or isinstance(value, Secret) != (name in SECRETS):
-                raise pieces.unknown_option(1 + self.options.index((name, value)), "redis", "redis-py")
-            if not check(pieces.plain(value)):
-                raise pieces.bad_value(name, "redis", expected)
+        options = pieces.checked(self.options, OPTIONS, SECRETS, "redis", "redis-py")
+        object.__setattr__(self, "options", options)
+        for name, _ in options:
             if name.startswith("ssl_") and not self.secured:
                 raise pieces.conflict(
                     f"{name} does not go with a line without TLS",
@@ -314,11 +312,10 @@ def _host(text: str, default: int) -> Host:
                 "Write [2001:db8::1]:6379. " + ENCODE,
             )
         port = port[1:]
-        bare, percent, zone = _decoded(name, "a host").partition("%")
-        name = bare.lower() + percent + zone
+        name = _decoded(name, "a host")
     else:
         name, _, port = text.partition(":")
-        name = _decoded(name, "a host").lower()
+        name = _decoded(name, "a host")
         if not name or name[0] in "/@" or ":" in name:
             raise _refused(
                 "host",
@@ -395,7 +392,7 @@ def _query(text: str, mode: Mode) -> tuple[tuple[pieces.Option, ...], dict[str, 
         found = taken if name in _NOT_OPTIONS else options
         found.setdefault(name, value.lower() if name in _LOWERED else value)
     return (
-        pieces.ordered((name, Secret(value) if name in SECRETS else value) for name, value in options.items()),
+        tuple((name, Secret(value) if name in SECRETS else value) for name, value in options.items()),
         taken,
     )
 
