@@ -14,7 +14,16 @@ from lancio.cli.main import COMMANDS, cli
 from lancio.errors import LancioError
 from lancio.executor import planfile
 from lancio.proof import leaks, programs, restore
-from lancio.registry import context, key_backup, key_encryption_key, key_rotation, opening, secrets, shadow
+from lancio.registry import (
+    connection_strings,
+    context,
+    key_backup,
+    key_encryption_key,
+    key_rotation,
+    opening,
+    secrets,
+    shadow,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -70,6 +79,7 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         key_encryption_key.WrapBroken,
         key_rotation.RotationRefused,
         key_backup.BackupRefused,
+        connection_strings.ConnectionStringRefused,
     ):
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))

@@ -28,7 +28,8 @@
     ├─ RotationRefused          rotation                1     keys that cannot be rotated so (registry/key_rotation.py)
     ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
     ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
-    └─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
+    ├─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
+    └─ ConnectionStringRefused  connection-string       1     a text that is none (registry/connection_strings/)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.
