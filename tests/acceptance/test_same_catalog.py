@@ -36,7 +36,7 @@ def test_psql_and_lancio_make_the_same_catalog_and_nothing_changes_it_again(
         assert fingerprint.diff(taken(by_psql), taken(by_lancio)) == ([], [])
         assert taken(by_psql).hash == taken(by_lancio).hash
         # Twenty-six tables, and what is counted here is what the specification counts; and the keys of 008.
-        assert len(contents(by_lancio)) == 26 + 1 + 3  # three are in platform_private
+        assert len(contents(by_lancio)) == 26 + 1 + 2  # two are in platform_private
         assert sum(kind == "policy" for kind, _, _ in facts(by_lancio)) == (26 + 1) * 3
 
         for url in (by_psql, by_lancio):

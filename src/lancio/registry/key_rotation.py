@@ -178,7 +178,6 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
         if not stored and left:
             time.sleep(0.05)  # another rotation holds the rest
         yield Progress("data keys", done, done + left)
-    connection.execute(QUERIES["forget_keks"])
     _refuse_broken(broken)
 
 

@@ -99,10 +99,6 @@ WHERE organization_id IS NULL AND state = 'active'
   AND NOT EXISTS (SELECT 1 FROM platform.organizations o
                   WHERE NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.organization_id = o.id));
 
--- name: forget_keks
-DELETE FROM platform_private.kek_ids i
-WHERE NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.kek_id = i.kek_id);
-
 -- name: databases_sealed_with
 SELECT d.id FROM platform.databases d
 WHERE (%(organization)s::uuid IS NULL OR d.organization_id = %(organization)s)

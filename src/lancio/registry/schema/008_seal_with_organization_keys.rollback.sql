@@ -58,9 +58,8 @@ BEGIN
         platform_private.refuse_without_key(text, text), platform_private.check_value(integer, uuid, bytea),
         platform_private.unseal(bytea, text, uuid, uuid, bytea), platform_private.verifies(bytea, text, uuid, uuid, bytea),
         platform_private.seal(text, text, uuid, uuid, integer, bytea);
+    DROP FUNCTION platform.kek_ids();
     DROP TABLE platform.data_keys;
-    DROP FUNCTION IF EXISTS platform.kek_ids(), platform_private.note_kek_id();
-    DROP TABLE IF EXISTS platform_private.kek_ids;
     DROP FUNCTION platform_private.guard_data_keys(), platform.envelope_key_id(bytea);
     DROP SEQUENCE platform_private.data_key_ids;
     DROP TABLE platform_private.replaced_by_008;

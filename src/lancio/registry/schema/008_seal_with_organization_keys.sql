@@ -1235,35 +1235,15 @@ END
 $$;
 
 -- Which key-encryption keys wrap any data key: a program that sees no organization yet has to know whether it has them.
-CREATE TABLE IF NOT EXISTS platform_private.kek_ids (
-    kek_id text PRIMARY KEY
-);
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.note_kek_id()') IS NULL THEN
-        ALTER TABLE platform_private.kek_ids OWNER TO lancio_owner;
-        CREATE FUNCTION platform_private.note_kek_id() RETURNS trigger
-            LANGUAGE plpgsql SECURITY DEFINER
-            SET search_path = pg_catalog, pg_temp
-            SET row_security = on
-        AS $body$
-        BEGIN
-            INSERT INTO platform_private.kek_ids (kek_id) VALUES (NEW.kek_id) ON CONFLICT DO NOTHING;
-            RETURN NULL;
-        END
-        $body$;
-        REVOKE ALL ON FUNCTION platform_private.note_kek_id() FROM PUBLIC;
-        ALTER FUNCTION platform_private.note_kek_id() OWNER TO lancio_owner;
-        CREATE TRIGGER note_kek_id_trigger AFTER INSERT OR UPDATE OF kek_id ON platform.data_keys
-            FOR EACH ROW WHEN (NEW.kek_id IS NOT NULL) EXECUTE PROCEDURE platform_private.note_kek_id();
-    END IF;
     IF to_regprocedure('platform.kek_ids()') IS NULL THEN
         CREATE FUNCTION platform.kek_ids() RETURNS SETOF text
             LANGUAGE sql STABLE SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
             SET row_security = on
         AS $body$
-            SELECT k.kek_id FROM platform_private.kek_ids k ORDER BY 1
+            SELECT DISTINCT k.kek_id FROM platform.data_keys k WHERE k.kek_id IS NOT NULL ORDER BY 1
         $body$;
         REVOKE ALL ON FUNCTION platform.kek_ids() FROM PUBLIC;
         ALTER FUNCTION platform.kek_ids() OWNER TO lancio_owner;
