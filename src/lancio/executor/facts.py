@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
-from lancio.errors import ConnectionLost, ServerError
+from lancio.executor.fingerprint import reading
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
@@ -71,31 +71,14 @@ def of(connection: psycopg.Connection[Any]) -> Facts:
     Raises:
         ServerError: the catalog cannot be read.
     """
-    try:
-        with connection.transaction(), psycopg.RawCursor(connection) as cursor:
-            before = cursor.execute(b"SELECT current_setting('search_path')").fetchone()
-            # pg_get_viewdef and its kind leave out a schema that the path makes superfluous.
-            cursor.execute(b"SELECT set_config('search_path', 'pg_catalog', true)")
-            # Compiling a query of this length takes longer than any catalog takes to be read.
-            cursor.execute(b"SELECT set_config('jit', 'off', true) FROM pg_settings WHERE name = 'jit'")
-            found = {
-                ObjectKey(*row[:5]): {name: _text(value) for name, value in row[5].items()}
-                for row in cursor.execute(QUERIES["facts"].encode())
-            }
-            cursor.execute(b"SELECT set_config('search_path', $1, true)", before)
-            _versions(connection, found)
-    except psycopg.Error as error:
-        if not error.sqlstate or error.sqlstate.startswith(("08", "57P")):
-            raise ConnectionLost(
-                "the connection ended while the catalog was read",
-                cause=error.diag.message_primary or str(error),
-                remedy="Check that the server runs, then run it again.",
-            ) from error
-        raise ServerError(
-            "the catalog could not be read",
-            cause=error.diag.message_primary or str(error),
-            remedy="Run it again; an object that was dropped while it was read is the usual reason.",
-        ) from error
+    with reading(connection) as cursor:
+        # Compiling a query of this length takes longer than any catalog takes to be read.
+        cursor.execute(b"SELECT set_config('jit', 'off', true) FROM pg_settings WHERE name = 'jit'")
+        found = {
+            ObjectKey(*row[:5]): {name: _text(value) for name, value in row[5].items()}
+            for row in cursor.execute(QUERIES["facts"].encode())
+        }
+        _versions(connection, found)
     return found
 
 

@@ -7,8 +7,9 @@ Roles, rows and the ledger's own schema are no part of it.
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
@@ -16,6 +17,8 @@ from lancio.errors import ConnectionLost, ServerError
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lancio.executor.session import Connection
 
 QUERIES = named_queries("lancio.executor", "fingerprint.sql")
@@ -58,12 +61,25 @@ def take(connection: Connection) -> Fingerprint:
     Raises:
         ServerError: the catalog cannot be read.
     """
+    with reading(connection) as cursor:
+        facts = tuple(Fact(*row) for row in cursor.execute(QUERIES["facts"].encode()))
+    return Fingerprint(facts)
+
+
+@contextmanager
+def reading(connection: Connection) -> Iterator[psycopg.RawCursor[Any]]:
+    """A cursor that reads the catalog with every name qualified, whatever the session's search_path is.
+
+    Raises:
+        ConnectionLost: the connection ended.
+        ServerError: the catalog cannot be read.
+    """
     try:
         with connection.transaction(), psycopg.RawCursor(connection) as cursor:
             before = cursor.execute(b"SELECT current_setting('search_path')").fetchone()
             # pg_get_viewdef and its kind leave out a schema that the path makes superfluous.
             cursor.execute(b"SELECT set_config('search_path', 'pg_catalog', true)")
-            facts = tuple(Fact(*row) for row in cursor.execute(QUERIES["facts"].encode()))
+            yield cursor
             cursor.execute(b"SELECT set_config('search_path', $1, true)", before)
     except psycopg.Error as error:
         if not error.sqlstate or error.sqlstate.startswith(("08", "57P")):
@@ -77,7 +93,6 @@ def take(connection: Connection) -> Fingerprint:
             cause=error.diag.message_primary or str(error),
             remedy="Run it again; an object that was dropped while it was read is the usual reason.",
         ) from error
-    return Fingerprint(facts)
 
 
 def diff(before: Fingerprint, after: Fingerprint) -> tuple[list[Fact], list[Fact]]:
