@@ -249,3 +249,19 @@ def test_no_secret_of_a_row_is_shown(tmp_path, database):
     assert status == 3
     assert "2 rows of public.t are like the one that it made" in said(out)
     assert "hunter2" not in out + err
+
+
+def test_a_file_may_name_the_database_it_runs_in(tmp_path, database):
+    name = database.rpartition("/")[2].partition("?")[0]
+    folder = tmp_path / "named"
+    folder.mkdir()
+    (folder / "001_t.sql").write_text("CREATE TABLE t (id integer);")
+    (folder / "002_set.sql").write_text(f"ALTER DATABASE {name} SET statement_timeout = '90s';")
+    (folder / "003_u.sql").write_text("CREATE TABLE u (id integer);")
+    assert alone(database, "apply", str(folder), "--yes", "--no-backup")[0] == 0
+    status, out, err = alone(database, "drift", str(folder))
+    assert status == 0, out + err
+    assert "No drift" in out
+    status, out, err = alone(database, "rollback", str(folder), "--to", "002_set.sql", "--yes")
+    assert status == 0, out + err
+    assert execute(database, "SELECT to_regclass('u') IS NULL") == [(True,)]

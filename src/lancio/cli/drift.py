@@ -148,7 +148,7 @@ def _rehearsed(
     if session.role is not None:
         appliers.add(session.role)
     try:
-        with scratch.server(url, major=session.major) as server:
+        with scratch.server(url, major=session.major, named=session.connection.info.dbname) as server:
             return proof.rehearsed(
                 server,
                 session.connection,

@@ -66,7 +66,7 @@ def _place(session: Session, url: str | None, *, copy: bool) -> Iterator[tuple[S
             yield found
     else:
         with (
-            scratch.server(url) as server,
+            scratch.server(url, named=session.connection.info.dbname) as server,
             rehearsing.begun(server, session.target, session.connection) as begin,
         ):
             yield server, begin

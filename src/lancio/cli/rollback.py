@@ -314,7 +314,11 @@ def _rehearsed(
     # A server of our own has nobody else's roles.
     read = {effect.name for facts in graph.files for effect in facts.creates if effect.kind == "role"}
     roles = read if url is not None else None
-    with scratch.server(url, major=session.major, exact=False) as server, _as_user(server, session) as options:
+    named = session.connection.info.dbname
+    with (
+        scratch.server(url, major=session.major, exact=False, named=named) as server,
+        _as_user(server, session) as options,
+    ):
         with _database(server, options, preamble, roles) as connection:
             whole: Rehearsed | None = None
             for each in undoing.rehearse(

@@ -65,6 +65,8 @@ class Scratch:
     """The programs of a server of our own."""
     folder: Path | None = None
     """Of a server of our own: `data` and `log` are in it, and all of it is removed with the server."""
+    named: str | None = None
+    """What the first database is called on a server of our own, so that a file may speak of its database by name."""
     _serial: int = 0
 
     @property
@@ -80,6 +82,8 @@ class Scratch:
         """
         self._serial += 1
         name = f"{self.family}{os.getpid()}_{self._serial}"
+        if template is None and self.folder is not None and self.named is not None and not self._there(self.named):
+            name = self.named
         words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(template or "template0")
         )
@@ -119,6 +123,11 @@ class Scratch:
         finally:
             connection.close()
 
+    def _there(self, name: str) -> bool:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        return found is not None
+
     def _administer(self, words: sql.Composed, failed: str) -> None:
         try:
             with psycopg.connect(self.conninfo, autocommit=True) as connection:
@@ -140,12 +149,13 @@ def server(
     major: int | None = None,
     exact: bool = True,
     configured: Mapping[str, str] | None = None,
+    named: str | None = None,
 ) -> Iterator[Scratch]:
     """A scratch server: the one that `url` names, or one started for this and removed at the end.
 
     One of our own is of that `major` version, if one is asked; another one does where this machine lacks it, unless
     that has to be `exact`. Of a given one it is the caller's to look. One of our own is started with the settings that
-    are `configured`, besides those that make it quick.
+    are `configured`, besides those that make it quick, and its first database is called as `named` says.
 
     At the end, also after Ctrl-C, every database that was made is dropped.
 
@@ -155,7 +165,7 @@ def server(
     """
     with contextlib.ExitStack() as stack:
         own = _own(os.environ if environ is None else environ, major, configured or {}, exact=exact)
-        scratch = stack.enter_context(own) if url is None else at(url)
+        scratch = replace(stack.enter_context(own), named=named) if url is None else at(url)
         try:
             yield scratch
         except psycopg.Error as error:
