@@ -86,7 +86,8 @@ def _not_applied(case: Case, thing: Thing) -> Answer | None:
     return Answer(
         cause,
         solution,
-        "certain",
+        # Which files ran is known from the database alone; that a file comes too early is known from the folder.
+        "certain" if late or applied is not None else "likely",
         commands=(case.way.lancio(*wanted),),
         instead=case.way.by_psql(*facts),
         evidence=(says,),
