@@ -52,10 +52,16 @@ def test_the_command_line_says_how_far_a_file_is_and_finishes_it(database, tmp_p
     assert "Nothing to do." in said
 
 
-@pytest.mark.parametrize("words", [("--done", "001.sql"), ("--done", "a:1", "--again", "a:1"), ("--again", ":3")])
+@pytest.mark.parametrize("words", [
+    ("--done", "001.sql"), ("--done", "a:1", "--again", "a:1"), ("--again", ":3"),
+    ("--done", "001.sql:1"), ("--again", "002.sql:1"), ("--report", "."), ("--report", "there/is/none.html"),
+])  # fmt: skip
 def test_a_place_that_is_none_is_a_mistake_in_the_command_line(database, tmp_path, words):
-    status, _, talked = lancio("apply", str(write(tmp_path / "m", "SELECT 1;")), "--database", database, *words)
+    folder = write(tmp_path / "m", "CREATE TABLE t ();")
+    status, _, talked = lancio("apply", str(folder), "--database", database, *words)
     assert status == 2, talked
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT to_regclass('t')").fetchone() == (None,)
 
 
 def test_a_file_whose_verification_is_left_is_gone_on_with_and_not_taken_over(database, tmp_path):

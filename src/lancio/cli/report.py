@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -101,6 +102,8 @@ def report(
         terminal.data(written)
     else:
         write(out, written)
+        if json_:
+            terminal.data(json.document({"out": str(out)}))
         terminal.talk(f"Written to {out}.")
 
 
@@ -186,6 +189,12 @@ class Recorder:
             raise UsageError(
                 f"{path} cannot be written", cause="Its folder is not there.", remedy="Make it, or name another place."
             )
+        if path.is_dir():
+            raise UsageError(
+                f"{path} cannot be written", cause="It is a folder.", remedy=f"Name a file in it: {path / 'run.html'}."
+            )
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise UsageError(f"{path} cannot be written", cause="Permission denied.", remedy="Name another place.")
         self.path, self.plan, self.session = path, plan, session
         self.before = fingerprint.take(session.connection).hash
         self.run: int | None = None

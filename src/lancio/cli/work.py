@@ -177,8 +177,16 @@ def plan_of(
         sent = ledger.begun(session.connection)
         durations = ledger.durations(session.connection)
         live = snapshot.take(session.connection, graph)
+    files = {facts.name: facts for facts in graph.files}
+    if wrong := sorted(choice.decided.keys() - remains.unanswered(files, begun)):
+        name, line = wrong[0]
+        raise UsageError(
+            f"{name}:{line} is no statement that was sent and not answered",
+            cause="--done and --again decide about a statement of unknown outcome, by the line at which it begins.",
+            remedy="The preflight names the statements in doubt; where it names none, there is nothing to decide.",
+            commands=(f"lancio preflight {source.words}",),
+        )
     if begun:
-        files = {facts.name: facts for facts in graph.files}
         begun = remains.settled(session.connection, files, begun, choice.decided)
     made = plan.make(
         graph,

@@ -153,6 +153,16 @@ def settled(
     }
 
 
+def unanswered(files: Mapping[str, FileFacts], rows: Mapping[str, tuple[Ran, ...]]) -> frozenset[tuple[str, int]]:
+    """The places, by file and line, of the statements that were sent and that the ledger has no answer of."""
+    return frozenset(
+        (name, statement.span.line)
+        for name, ran in rows.items()
+        for each in ran
+        if each.state in ("begun", "failed") and (statement := statement_of(files.get(name), each)) is not None
+    )
+
+
 def _settled(
     connection: Connection, facts: FileFacts | None, ran: Ran, decided: Mapping[tuple[str, int], Decision]
 ) -> Ran:
