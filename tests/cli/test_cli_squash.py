@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -203,6 +205,30 @@ def test_a_file_that_ran_in_another_version_is_refused(
     status, said = apply(folder, url)
     assert status == 3
     assert "which ran here in another version" in said
+
+
+def test_an_archive_that_cannot_be_written_leaves_the_folder_as_it_was(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / "file").write_text("")
+    words = ("squash", folder, "--to", "003", "--out", OUT, "--archive")
+    status, said = lancio(*words, tmp_path / "file" / "old")
+    assert (status, "The folder is as it was" in said) == (1, True), said
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    move, moved = shutil.move, []
+
+    def full(old: Path, new: Path) -> None:
+        if len(moved) == 2:
+            moved.append(new)
+            raise OSError(errno.ENOSPC, "No space left on device", str(new))
+        moved.append(new)
+        move(old, new)
+
+    monkeypatch.setattr("lancio.cli.squash.shutil.move", full)
+    status, said = lancio(*words, tmp_path / "old")
+    assert (status, "No space left on device" in said) == (1, True), said
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_files_that_stay_beside_the_baseline_are_not_read(databases: tuple[str, str], folder: Path) -> None:

@@ -70,19 +70,10 @@ def squash(
         terminal.talk(f"Running {counted(len(chosen), 'file')} on {server.said} …")
         made = proof.make(server, chosen, out, path, layout=graph.layout, preamble=preamble)
     _in_place(graph, chosen, where.path, made, archived=archive is not None)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(made.text)
-        for old, new in goes:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(old, new)
-            if old.parent != where.path and not any(old.parent.iterdir()):
-                old.parent.rmdir()  # of a layout with a folder for each migration
-    except OSError as error:
-        raise SourceError(
-            f"{error.filename or path} cannot be written", cause=f"{error.strerror}.", remedy="Check its rights."
-        ) from error
+    _put(path, made.text, goes)
+    for parent in {old.parent for old, _ in goes} - {where.path}:
+        if not any(parent.iterdir()):
+            parent.rmdir()  # of a layout with a folder for each migration
     if json_:
         terminal.data(
             json.document(
@@ -169,6 +160,35 @@ def _moves(folder: Path, chosen: Sequence[FileFacts], archive: str) -> list[tupl
             f"{taken[0]} is there already", cause="An archived file is not overwritten.", remedy="Name another folder."
         )
     return moves
+
+
+def _put(path: Path, text: bytes, goes: Sequence[tuple[Path, Path]]) -> None:
+    """Write the baseline and move the files that it stands for: all of it, or nothing.
+
+    Raises:
+        SourceError: something cannot be written; all is as it was then.
+    """
+    moved: list[tuple[Path, Path]] = []
+    written = False
+    try:
+        for folder in {new.parent for _, new in goes} | {path.parent}:
+            folder.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            written = True
+            file.write(text)
+        for old, new in goes:
+            shutil.move(old, new)
+            moved.append((old, new))
+    except OSError as error:
+        for old, new in reversed(moved):
+            shutil.move(new, old)
+        if written:
+            path.unlink()
+        raise SourceError(
+            f"{error.filename or path} cannot be written",
+            cause=f"{error.strerror}.",
+            remedy="Check its rights. The folder is as it was.",
+        ) from error
 
 
 def _in_place(graph: Graph, chosen: Sequence[FileFacts], folder: Path, made: Baseline, *, archived: bool) -> None:
