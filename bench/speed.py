@@ -1,6 +1,7 @@
 """How long does a whole history take, against one psql session that runs each file in its own transaction?
 
-    python bench/speed.py [FOLDER…] [--preamble FILE]… [--var NAME=VALUE]… [--split N] [--rounds 8] [--database URL]
+    python bench/speed.py [FOLDER…] [--preamble FILE]… [--var NAME=VALUE]… [--split N] [--rounds 8] [--flush-ms MS]
+                          [--database URL]
 
 Each FOLDER is a history of migrations; `--preamble`, given once a folder or not at all (`-` for none), is SQL that runs
 before it. Without a folder an invented application's history is taken: 1,000 small statements in 333 files (`--seed`
@@ -11,8 +12,9 @@ script that holds `BEGIN; \\i FILE COMMIT;` for each file, its start-up taken aw
 script); `runner.apply` with small steps under way together; and the same one by one. Both of the runner's times are the
 whole of `runner.apply`: its lock, session reset, verification and ledger row of every step, events; the ledger's tables
 are made before, and the plan as well. psql gets the statements alone, without the comments. Printed are medians,
-quartiles and the ratios of each turn to the psql beside it; the status is 1 where a median ratio with steps together is
-above 0.9.
+quartiles and the ratios of each turn to the psql beside it. With `--flush-ms` each commit that waits for the disk waits
+so much longer, psql's as well as Lancio's (PostgreSQL's commit_delay), as on a slower disk than this machine's. The
+status is 1 where a median ratio with steps together is above 0.9.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from apply import by_psql, fresh, own_server
 from plans import facts, plan
+from psycopg import conninfo
 
 from lancio.catalog import profile
 from lancio.executor import runner
@@ -173,6 +176,7 @@ def main() -> int:
     parser.add_argument("--split", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--flush-ms", type=float, default=0.0)
     parser.add_argument("--database", help="a superuser's URL; databases bench_… are made anew there")
     given = parser.parse_args()
     if given.preamble and len(given.preamble) != len(given.folders):
@@ -184,11 +188,14 @@ def main() -> int:
         empty.write_text("")
         folders = given.folders or [written(Path(home) / "invented", invented(given.seed))]
         url = given.database or stack.enter_context(own_server())
+        if given.flush_ms:
+            slower = f"-c commit_siblings=0 -c commit_delay={given.flush_ms * 1000:.0f}"
+            url = conninfo.make_conninfo(url, options=slower)
         with psycopg.connect(url) as connection:
             said = connection.execute("SELECT current_setting('server_version'), current_setting('fsync')").fetchone()
             version, fsync = said if said is not None else ("?", "?")
         print(f"PostgreSQL {version}, fsync {fsync}, {platform.machine()}, Python {platform.python_version()}, "
-              f"{given.rounds} rounds")  # fmt: skip
+              f"{given.rounds} rounds, a flush {given.flush_ms:g} ms later")  # fmt: skip
         for number, folder in enumerate(folders):
             preamble = Path(given.preamble[number]).read_bytes() if given.preamble[number : number + 1] not in (
                 [], ["-"]) else b""  # fmt: skip
