@@ -104,5 +104,15 @@ def test_who_may_not_read_the_ledger_is_told_so(connection):
     connection.execute("SET ROLE lancio_test_stranger")
     with pytest.raises(ServerError, match="may not be read"):
         backups.known(connection)
+    with pytest.raises(ServerError, match="may not be read"):
+        backups.refuse_unrecordable(connection)
     connection.execute("RESET ROLE")
+    connection.execute("GRANT USAGE ON SCHEMA lancio TO lancio_test_stranger")
+    connection.execute("GRANT SELECT ON lancio.backups TO lancio_test_stranger")
+    connection.execute("SET ROLE lancio_test_stranger")
+    with pytest.raises(ServerError, match="may not record a backup"):
+        backups.refuse_unrecordable(connection)
+    connection.execute("RESET ROLE")
+    backups.refuse_unrecordable(connection)
+    connection.execute("DROP OWNED BY lancio_test_stranger")
     connection.execute("DROP ROLE lancio_test_stranger")

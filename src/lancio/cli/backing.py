@@ -83,7 +83,8 @@ def make(
 
     Raises:
         BackupFailed: it could not be made, does not restore, or is not equal; it is not recorded then.
-        UsageError, ServerError, LockHeld: as for `dump.make`, `dump.check` and `backups.record`.
+        UsageError, ServerError, LockHeld: as for `dump.make`, `dump.check` and `backups.record`; what would keep it
+            from being recorded is asked first.
     """
     from lancio.cli.signals import cleaning
     from lancio.executor import backups
@@ -91,6 +92,7 @@ def make(
     from lancio.proof.programs import BackupFailed
     from lancio.render.lines import listed
 
+    backups.refuse_unrecordable(session.connection)
     with cleaning():
         terminal.talk(f"Backing up {session.target.display} to {out} …")
         manifest = dump.make(session.connection, session.target, scope, out, role=session.role)

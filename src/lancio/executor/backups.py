@@ -69,6 +69,20 @@ def latest(connection: Connection, files: Collection[str] = ()) -> Backup | None
     return None
 
 
+def refuse_unrecordable(connection: Connection) -> None:
+    """Return if this role may record a backup: to be asked before one is made, which may take hours.
+
+    Raises:
+        ServerError: it may not, or the ledger may not be looked at.
+    """
+    if not _all(connection, "recordable")[0]["held"]:
+        raise ServerError(
+            "this role may not record a backup",
+            cause="A backup counts once it is in the ledger, and the role may not write there or make one.",
+            remedy="Connect as the role that applies migrations, or name it by --role.",
+        )
+
+
 def record(connection: Connection, at: datetime, place: str, details: Mapping[str, Any]) -> Known:
     """Record a backup that Lancio made; `details` are the columns of 009 by their names.
 

@@ -1,6 +1,14 @@
 -- name: exists
 SELECT pg_catalog.to_regclass('lancio.backups') IS NOT NULL AS found
 
+-- name: recordable
+-- Whether a row can be added, or what it would stand in be made.
+SELECT CASE WHEN pg_catalog.to_regclass('lancio.backups') IS NOT NULL
+            THEN pg_catalog.has_table_privilege('lancio.backups', 'INSERT')
+            WHEN pg_catalog.to_regnamespace('lancio') IS NOT NULL
+            THEN pg_catalog.has_schema_privilege('lancio', 'CREATE')
+            ELSE pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') END AS held
+
 -- name: latest
 -- The row as JSON, because an older ledger lacks what came later.
 SELECT b.id, b.taken_at, b.place, b.noted_at, b.who, b.operator, b.host, b.origin,
