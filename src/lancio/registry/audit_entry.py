@@ -38,6 +38,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
         "name", "type", "host", "port", "database", "ssl_enabled", "status", "provider", "provider_ref", "placeholder",
         "credential_version", "version", "deleted_at",
     ),
+    "credential_rotation": ("database", "name", "way", "old_login", "new_login", "reason"),
     "credential": ("name", "kind", "key_id", "version", "state", "expires_at", "rotated_at"),
 }  # fmt: skip
 """What an entry may tell of each kind of target. `password` of a user is `set`, `changed` or `removed`."""
