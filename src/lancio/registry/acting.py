@@ -241,6 +241,40 @@ def operating(connection: psycopg.Connection[Any]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def belonging(connection: psycopg.Connection[Any], actor: Actor) -> Iterator[None]:
+    """One transaction in no organization, which sees what there is to choose from: a user's own organizations; for the
+    operator all.
+
+    Raises:
+        ActingRefused: as `operating` and `acting`.
+    """
+    if actor.kind != "user" or actor.id is None:
+        with operating(connection):
+            yield
+        return
+    with _transaction(connection):
+        _context(connection, actor.id, None)
+        become(connection, APPLICATION)
+        yield
+
+
+@contextmanager
+def entered(connection: psycopg.Connection[Any], organization: UUID, works_as: str = APPLICATION) -> Iterator[None]:
+    """Within `operating`: what follows is done under the policies of one organization; then the login's rights again.
+
+    Raises:
+        ActingRefused: as `acting`.
+    """
+    row = connection.execute("SELECT pg_catalog.current_setting('role')").fetchone()
+    assert row is not None  # noqa: S101  a SELECT without FROM has one row
+    with connection.transaction():
+        enter(connection, organization)
+        become(connection, works_as)
+        yield
+        become(connection, row[0])
+
+
 def user_actor(connection: psycopg.Connection[Any], email: str) -> Actor:
     """The actor of a user, by address; for whoever may say who acts: the operator.
 

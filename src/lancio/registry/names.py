@@ -1,8 +1,8 @@
 """What may a thing be called?
 
 Names are for people: any language, one line, at most `LONGEST` characters; what cannot be seen (control characters,
-direction marks, characters of no width) is refused, since two names that look alike would be two. Slugs are for commands
-and addresses. Each function gives the name as it is kept.
+direction marks, characters of no width) is refused, since two names that look alike would be two. Slugs are for
+commands and addresses. Each function gives the name as it is kept.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def name(text: str, what: str = "name") -> str:
             f"the {what} is empty", cause="There is nothing to call it by.", remedy="Give it one that people know."
         )
     for each in kept:
-        # Control, direction and format characters, lone halves of pairs, line and paragraph ends; not private use, which
-        # some fonts show, and not what this version of Unicode does not know yet.
+        # Control, direction and format characters, lone halves of pairs, line and paragraph ends; not private use,
+        # which some fonts show, and not what this version of Unicode does not know yet.
         if each not in _JOINERS and unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
             raise NameRefused(
                 f"the {what} has a character that cannot be seen: U+{ord(each):04X}",
