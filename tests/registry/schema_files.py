@@ -37,6 +37,8 @@ NINE = (*ALL, ISOLATION)
 KEYS = "008_seal_with_organization_keys.sql"
 KEYS_BACK = "008_seal_with_organization_keys.rollback.sql"
 TEN = (*NINE, KEYS)
+ROTATIONS = "011_rotate_credentials.sql"
+ROTATIONS_BACK = "011_rotate_credentials.rollback.sql"
 
 LISTED = [
     "organizations",

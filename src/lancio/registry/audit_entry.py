@@ -35,13 +35,14 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "subscription": ("plan", "status", "current_period_start", "current_period_end", "cancel_at"),
     "database": (
-        "name", "type", "host", "port", "database", "ssl_enabled", "status", "provider", "provider_ref", "placeholder",
-        "credential_version", "version", "deleted_at",
+        "name", "project", "type", "host", "port", "database", "username", "ssl_enabled", "status", "placeholder",
+        "connection_string", "metadata", "version",
     ),
-    "credential_rotation": ("database", "name", "way", "old_login", "new_login", "reason"),
+    "credential_rotation": ("step", "database", "name", "way", "old_login", "new_login", "reason"),
     "credential": ("name", "kind", "key_id", "version", "state", "expires_at", "rotated_at"),
 }  # fmt: skip
-"""What an entry may tell of each kind of target. `password` of a user is `set`, `changed` or `removed`."""
+"""What an entry may tell of each kind of target. `password` of a user is `set`, `changed` or
+`removed`, `connection_string` of a database `changed`."""
 
 
 def insert(

@@ -175,7 +175,7 @@ class Registry:
             except psycopg.errors.UniqueViolation:
                 raise under_way(registered.name) from None
             rotation = self._by_id(id_)
-            self._audit(rotation, "credential.rotation.plan")
+            self._audit(rotation, "plan")
         return rotation
 
     def strings(self, rotation: Rotation) -> tuple[ConnectionString, ConnectionString]:
@@ -198,7 +198,7 @@ class Registry:
             )
             if changed.rowcount != 1:
                 raise _lost(rotation)
-            self._audit(rotation, "credential.rotation.draw")
+            self._audit(rotation, "draw")
 
     def advance(self, rotation: Rotation, to: State, notes: Sequence[str] = ()) -> Rotation:
         """Write down what was reached. With `done` and `abandoned` the sealed strings are deleted.
@@ -226,13 +226,13 @@ class Registry:
         with self._within():
             self._write(rotation, new, old, login=(rotation.new_login, rotation.old_login), gently=True)
             if notes:
-                self._audit(rotation, "credential.rotation.give-back")
+                self._audit(rotation, "give-back")
 
     def fail(self, rotation: Rotation, reason: Reason) -> None:
         """Write down what stopped an attempt."""
         with self._within():
             self._connection.execute(_QUERIES["fail"], {"id": rotation.id, "failure": reason})
-            self._audit(rotation, "credential.rotation.fail", reason=reason)
+            self._audit(rotation, "fail", reason=reason)
 
     # --- inside of a transaction --------------------------------------------------------------------------------------
 
@@ -385,11 +385,12 @@ class Registry:
             )
         if to in ("done", "abandoned"):
             self._connection.execute(_QUERIES["remove_secrets"], ([rotation.old_id, rotation.candidate_id],))
-        self._audit(rotation, f"credential.rotation.{to}")
+        self._audit(rotation, to)
         return self._by_id(rotation.id)
 
-    def _audit(self, rotation: Rotation, action: str, reason: str | None = None) -> None:
+    def _audit(self, rotation: Rotation, step: str, reason: str | None = None) -> None:
         after = {
+            "step": step,
             "database": rotation.database_id,
             "name": rotation.database_name,
             "way": rotation.way,
@@ -400,7 +401,7 @@ class Registry:
         audit_entry.insert(
             self._connection,
             self._actor,
-            action,
+            "database.rotate",
             "credential_rotation",
             rotation.id,
             organization=rotation.organization_id,
