@@ -260,19 +260,26 @@ def belonging(connection: psycopg.Connection[Any], actor: Actor) -> Iterator[Non
 
 
 @contextmanager
-def entered(connection: psycopg.Connection[Any], organization: UUID, works_as: str = APPLICATION) -> Iterator[None]:
+def entered(
+    connection: psycopg.Connection[Any], actor: Actor, organization: UUID, works_as: str = APPLICATION
+) -> Iterator[Acting]:
     """Within `operating`: what follows is done under the policies of one organization; then the login's rights again.
+
+    The actor may be no member of it (yet): what is done is let through, and the caller has seen why.
 
     Raises:
         ActingRefused: as `acting`.
     """
-    row = connection.execute("SELECT pg_catalog.current_setting('role')").fetchone()
-    assert row is not None  # noqa: S101  a SELECT without FROM has one row
-    with connection.transaction():
+    with connection.cursor(row_factory=dict_row) as cursor, connection.transaction():
+        found = cursor.execute(_QUERIES["ready"]).fetchone()
+        assert found is not None  # noqa: S101  a SELECT without FROM has one row
         enter(connection, organization)
         become(connection, works_as)
-        yield
-        become(connection, row[0])
+        row = _organization(cursor, organization, deleted=True)
+        yield Acting(
+            connection, actor, row["id"], row["slug"], row["name"], None, None, works_as, found["role"]
+        )  # fmt: skip
+        become(connection, found["role"])
 
 
 def user_actor(connection: psycopg.Connection[Any], email: str) -> Actor:

@@ -134,7 +134,7 @@ def add(
         if row is None:
             raise _taken(fields["slug"])
         id_: UUID = row["id"]
-        with entered(connection, id_):
+        with entered(connection, actor, id_):
             member = cursor.execute(_QUERIES["add_owner"], {"organization": id_, "user": owner}).fetchone()
             assert member is not None  # noqa: S101  it was inserted
             made = _read(connection, id_)
@@ -146,7 +146,7 @@ def add(
                 after={"user_id": owner, "role": "owner"},
             )  # fmt: skip
         if ring is not None:
-            with entered(connection, id_, BROKER):
+            with entered(connection, actor, id_, BROKER):
                 data_keys.make(connection, ring, id_)
     return made
 

@@ -62,12 +62,17 @@ def key_of(given: str | None, parts: int) -> tuple[str, ...] | None:
         or len(found) != parts
         or not all(isinstance(each, str) and "\0" not in each and len(each) <= 500 for each in found)
     ):
-        raise NameRefused(
-            "this is no mark of a page",
-            cause="It is not what a list of this kind gives as the place where it goes on.",
-            remedy="Begin at the first page, without it.",
-        )
+        raise no_mark()
     return tuple(found)
+
+
+def no_mark() -> NameRefused:
+    """The refusal of what is not a mark of such a list."""
+    return NameRefused(
+        "this is no mark of a page",
+        cause="It is not what a list of this kind gives as the place where it goes on.",
+        remedy="Begin at the first page, without it.",
+    )
 
 
 def like(text: str | None) -> str | None:

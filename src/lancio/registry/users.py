@@ -1,7 +1,7 @@
 """Who can act at all, by which address, and is it they?
 
-Users belong to no organization: all of this works within `operating`, with the login's own rights. A password is kept as
-its argon2id hash; disabling a user ends the user's sessions, and no context is set for one.
+Users belong to no organization: all of this works within `operating`, with the login's own rights. A password is kept
+as its argon2id hash; disabling a user ends the user's sessions, and no context is set for one.
 """
 
 from __future__ import annotations
@@ -260,13 +260,10 @@ def hash_of(password: Secret) -> str:
             cause=f"It takes {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters, of whatever kind.",
             remedy="Take several words, or let a password manager make one.",
         )  # fmt: skip
-    return _argon2id(os.urandom(16)).derive_phc_encoded(text.encode("utf-8", "surrogatepass"))
-
-
-def _argon2id(salt: bytes) -> Any:
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-    return Argon2id(salt=salt, length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
+    made = Argon2id(salt=os.urandom(16), length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB)
+    return made.derive_phc_encoded(text.encode("utf-8", "surrogatepass"))
 
 
 _NOBODYS: Final = (
