@@ -160,7 +160,7 @@ class Program(threading.Thread):
             while not self._over.is_set():
                 self.refused += not logs_in(self._string())
                 self.times += 1
-        except BaseException as error:  # noqa: BLE001  raised where it is seen
+        except BaseException as error:
             self.error = error
 
     def __enter__(self) -> Self:

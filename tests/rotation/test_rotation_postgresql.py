@@ -256,7 +256,7 @@ def test_it_is_taken_back_from_every_state(desk: Desk, pool: Pool) -> None:
 
             def told(what: str, stop: str | None = stop) -> None:
                 if what == stop:
-                    raise Stopped  # noqa: B023
+                    raise Stopped
 
             machine = desk.machine(role.administrator)
             rotation = machine.begin(database, keep_seconds=3600)
