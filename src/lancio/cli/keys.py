@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli import environments
+from lancio.cli import asked, environments
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import LancioError, UsageError
 
@@ -181,25 +180,6 @@ def _watch(terminal: Terminal, steps: Iterator[Progress], *, every_s: float = 5.
             terminal.err.write("\r\x1b[K")
             terminal.err.flush()
     return done
-
-
-def _ask(terminal: Terminal, question: str, wanted: str, *, yes: bool, why: str) -> None:
-    """Have a name typed before something that cannot be taken back.
-
-    Raises:
-        UsageError: another name was typed, or nobody is there to be asked.
-    """
-    if yes:
-        return
-    if terminal.json or not (sys.stdin.isatty() and terminal.err.isatty()):
-        raise UsageError(
-            "this cannot be taken back, and nobody was asked",
-            cause=f"{why} There is no terminal to ask on.",
-            remedy="Look at it with --dry-run, then say --yes.",
-        )
-    terminal.talk(why)
-    if click.prompt(question, err=True, default="", show_default=False).strip() != wanted:
-        raise UsageError("nothing was changed", cause="Another name was typed.", remedy="Run it again.")
 
 
 def _reads(context: click.Context) -> None:
@@ -697,7 +677,7 @@ def destroy(
             named, dying = found.slug, key_rotation.dying(session.connection, found.id)
             if not dry_run:
                 why = f"{_counted(sum(dying.values()), 'secret')} of {found.slug} will be unreadable for ever."
-                _ask(terminal, f"Type {found.slug} to destroy its keys", found.slug, yes=yes, why=why)
+                asked.typed(terminal, f"Type {found.slug} to destroy its keys", found.slug, yes=yes, why=why)
                 dying = key_rotation.destroy(session.connection, found.id)
     count = sum(dying.values())
     if json_:

@@ -35,7 +35,7 @@ from psycopg.rows import dict_row
 from lancio.errors import LancioError
 from lancio.postgres import named_queries
 from lancio.registry import rights
-from lancio.registry.context import APPLICATION
+from lancio.registry.context import APPLICATION as APPLICATION
 from lancio.registry.context import BROKER as BROKER
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ Interval = Literal["monthly", "yearly"]
 _QUERIES: Final = named_queries("lancio.registry", "billing.sql")
 _PERIODS: Final = {"monthly": "1 month", "yearly": "1 year"}
 
-_WHOLE = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())
-_THOUSANDTHS = frozenset("BHD IQD JOD KWD LYD OMR TND".split())
+_WHOLE = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split())  # noqa: SIM905
+_THOUSANDTHS = frozenset("BHD IQD JOD KWD LYD OMR TND".split())  # noqa: SIM905
 """Currencies whose smallest unit is not a hundredth (ISO 4217)."""
 
 MOST_MINOR: Final = 10**15
