@@ -236,7 +236,8 @@ def test_a_string_that_was_changed_meanwhile_is_not_overwritten(desk: Desk, pool
         with desk.connection.transaction():
             desk.keys.give(desk.connection, rotation.organization_id)
             desk.connection.execute(
-                "UPDATE platform.databases SET connection_string = %s, connection_string_encrypted = NULL WHERE id = %s",
+                "UPDATE platform.databases SET connection_string = %s, connection_string_encrypted = NULL"
+                " WHERE id = %s",
                 (other.url, database),
             )
         refused(lambda: machine.go_on(rotation, fresh=True), "overtaken")

@@ -88,7 +88,7 @@ class Source:
             replicas = self._info(client, "replication").get("connected_slaves", 0)
         if replicas:
             notes.append(
-                f"{replicas} {'replica is' if replicas == 1 else 'replicas are'} connected: they keep users of their own, "
+                f"{replicas} {'replica is' if replicas == 1 else 'replicas are'} connected: they keep their own users, "
                 f"and log in here by masterauth. Where that is {self._user}'s password, change it there before the old "
                 "one ends (--keep-old)."
             )

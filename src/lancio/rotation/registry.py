@@ -54,19 +54,25 @@ class Registry:
     """The registry's side of rotations, through one connection that nothing else uses meanwhile.
 
     `within` gives the transaction of each step, with the role and the context to work in (`acting`); without it a plain
-    one. `actor` is who the audit log names; without one, the operator.
+    one. Without `keys` it can be looked at what is unfinished, and no more. `actor` is who the audit log names; without
+    one, the operator.
     """
 
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        keys: DataKeys,
+        keys: DataKeys | None,
         within: Callable[[], AbstractContextManager[object]] | None = None,
         actor: Actor | None = None,
     ) -> None:
-        self._connection, self._keys = connection, keys
+        self._connection, self._given_keys = connection, keys
         self._actor = actor or operator()
         self._within = within or connection.transaction
+
+    @property
+    def _keys(self) -> DataKeys:
+        assert self._given_keys is not None  # noqa: S101  see above
+        return self._given_keys
 
     def refuse_unready(self) -> None:
         """Return if migration 011 is applied.
