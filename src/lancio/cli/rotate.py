@@ -105,8 +105,10 @@ def rotate(context: click.Context, /, database: str | None, role: str | None, js
             if given["dry_run"]:
                 _would(terminal, machine, found, given, json_=json_)
                 return
-            rotation = _done(machine, registry, found, given, keep_seconds)
-    _tell(terminal, rotation, found.project, json_=json_)
+            unfinished = registry.unfinished_of(found.id) if given["resume"] or given["abandon"] else None
+            rotation = _done(machine, unfinished, found, given, keep_seconds)
+    said = 0 if unfinished is None else len(unfinished.notes)
+    _tell(terminal, rotation, found.project, rotation.notes[said:], json_=json_)
 
 
 class _Desk:
@@ -178,14 +180,13 @@ def _keys(context: click.Context, session: Session) -> DataKeys:
 
 
 def _done(
-    machine: Machine, registry: Registry, found: Database, given: dict[str, Any], keep_seconds: int | None
+    machine: Machine, unfinished: Rotation | None, found: Database, given: dict[str, Any], keep_seconds: int | None
 ) -> Rotation:
     from lancio.rotation.model import CredentialRotationRefused
 
     if not (given["resume"] or given["abandon"]):
         rotation = machine.begin(found.id, way=given["way"], login=given["login"], keep_seconds=keep_seconds)
         return _going_on(machine, rotation, fresh=True)
-    unfinished = registry.unfinished_of(found.id)
     if unfinished is None:
         raise CredentialRotationRefused(
             "none",
@@ -203,8 +204,13 @@ def _going_on(machine: Machine, rotation: Rotation, *, fresh: bool = False, end_
     try:
         return machine.go_on(rotation, fresh=fresh, end_now=end_now)
     except LancioError as error:
-        more = ("lancio db rotate NAME --resume", "lancio db rotate NAME --abandon")
-        error.commands = (*error.commands, *(each for each in more if each not in error.commands))
+        # What it begins with is decided; what is left is to go on, perhaps as an administrator, or to take it back.
+        error.commands = tuple(
+            each.replace("NAME --admin-file", "NAME --resume --admin-file")
+            for each in error.commands
+            if not each.startswith("lancio db rotate NAME --") or "--admin-file" in each
+        )
+        error.commands = (*error.commands, "lancio db rotate NAME --resume", "lancio db rotate NAME --abandon")
         raise
 
 
@@ -352,7 +358,7 @@ def _would(terminal: Terminal, machine: Machine, found: Database, given: dict[st
         terminal.talk(note)
 
 
-def _tell(terminal: Terminal, rotation: Rotation, project: str, *, json_: bool) -> None:
+def _tell(terminal: Terminal, rotation: Rotation, project: str, notes: tuple[str, ...], *, json_: bool) -> None:
     from lancio.render import json
 
     if json_:
@@ -369,7 +375,7 @@ def _tell(terminal: Terminal, rotation: Rotation, project: str, *, json_: bool) 
         terminal.data(f"{name} logs in with {login}; {same} works {_until(rotation)}.\n")
         drop = " --drop-old" if rotation.kept == float("inf") else ""
         terminal.talk(f"Then: lancio db rotate {shlex.quote(name)} --project {shlex.quote(project)} --resume{drop}")
-    for note in rotation.notes:
+    for note in notes:
         terminal.talk(note)
 
 

@@ -110,7 +110,7 @@ class Machine:
                 cause="A user of MongoDB has one password, and changing it takes rights that differ by service.",
                 remedy="Change it there, db.getSiblingDB(<authentication database>).updateUser(<user>, {pwd: "
                 "passwordPrompt()}), then register the new connection string.",
-                commands=(f"lancio db update {registered.name}",),
+                commands=("lancio db update NAME",),
             )
         if registered.sharing:
             names = ", ".join(registered.sharing)

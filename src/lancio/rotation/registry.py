@@ -423,7 +423,7 @@ def under_way(name: str) -> CredentialRotationRefused:
         f"a rotation of {name} is under way",
         cause="It was begun and is not over: its new login may be at the source already.",
         remedy="Go on with it, or take it back.",
-        commands=(f"lancio db rotate {name} --resume", f"lancio db rotate {name} --abandon"),
+        commands=("lancio db rotate NAME --resume", "lancio db rotate NAME --abandon"),
     )
 
 
@@ -433,7 +433,7 @@ def _overtaken(name: str, *, begun: bool) -> CredentialRotationRefused:
         f"the connection string of {name} was changed meanwhile",
         cause="What is registered now is not what this rotation began with.",
         remedy="Take the rotation back: what is registered stays." if begun else "Run it again.",
-        commands=(f"lancio db rotate {name} --abandon",) if begun else (),
+        commands=("lancio db rotate NAME --abandon",) if begun else (),
     )
 
 
@@ -442,8 +442,9 @@ def _lost(rotation: Rotation) -> CredentialRotationRefused:
         "lost",
         f"the sealed connection strings of the rotation of {rotation.database_name} are not there",
         cause="Their rows in platform.credentials were removed, or their data key was destroyed.",
-        remedy=f"Look at login {rotation.new_login} at the source by hand, then register what works there.",
-        commands=(f"lancio db update {rotation.database_name}",),
+        remedy=f"Look at login {rotation.new_login} at the source by hand, give this rotation up, and register what "
+        "works there.",
+        commands=("lancio db rotate NAME --abandon --forget-source", "lancio db update NAME"),
     )
 
 
