@@ -256,6 +256,11 @@ def moment(at: datetime | None) -> str:
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
+def utc(at: datetime | None) -> str | None:
+    """The same with UTC behind it; None for none."""
+    return None if at is None else f"{moment(at)} UTC"
+
+
 def done(text: str, *, dry_run: bool) -> str:
     """A sentence of what was done, or would be."""
     return f"Would do: {text[0].lower()}{text[1:]}" if dry_run else text

@@ -233,6 +233,8 @@ def keys() -> None:
     Each organization has a data key, which rests in the database wrapped by the key-encryption key (KEK). The KEK is
     in a file (--kek-file, LANCIO_KEK_FILE), the variable LANCIO_KEK, or printed by a program (--kek-command,
     LANCIO_KEK_COMMAND); lancio.toml may name one of them. It is never sent to PostgreSQL.
+
+    Not to be confused with `lancio key`: that is `lancio api-key`, by which programs get in.
     """
 
 

@@ -332,7 +332,7 @@ def accept(connection: psycopg.Connection[Any], actor: Actor, token: Secret) -> 
             "this invitation is no longer open",
             cause=f"{reason[0].upper()}{reason[1:]}.",
             remedy=f"Ask somebody of {row['slug']} for another.",
-            commands=(f"lancio member invite {actor.email or 'EMAIL'} --role {row['role']} --org {row['slug']}",),
+            commands=(f"lancio member invite {actor.email or 'EMAIL'} {row['role']} --org {row['slug']}",),
         )
     if (actor.email or "").lower() != row["email"].lower():
         raise RegistryRefused(
@@ -503,7 +503,7 @@ def _no_user(work: Acting, email: str, role: str) -> RegistryRefused:
         cause="No user of the platform has this address, or this login may not look users up.",
         remedy="Invite the address, or let the operator add the user first.",
         commands=(
-            f"lancio member invite {shown(email)} --role {role} --org {work.slug}",
+            f"lancio member invite {shown(email)} {role} --org {work.slug}",
             f"lancio user add {shown(email)}",
         ),
     )
