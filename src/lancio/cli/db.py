@@ -14,6 +14,7 @@ from lancio.cli import acting as acts
 from lancio.cli import asked, secret_input
 from lancio.cli.keys import kek_options
 from lancio.cli.options import terminal_of
+from lancio.cli.rotate import rotate
 from lancio.cli.secret_input import name_argument, no_secret, secret_options
 from lancio.errors import LancioError, UsageError
 
@@ -120,6 +121,7 @@ Examples:
   lancio db import .env --project shop --dry-run
   lancio db test cache
   lancio db update --from-env
+  lancio db rotate main --project shop --admin-file admin.url
 """
 )
 def db() -> None:
@@ -129,6 +131,9 @@ def db() -> None:
     argument. It is sealed with the organization's key before it is sent: the key-encryption key comes from --kek-file,
     --kek-command, LANCIO_KEK_FILE, LANCIO_KEK_COMMAND, LANCIO_KEK or lancio.toml.
     """
+
+
+db.add_command(rotate)
 
 
 @db.command(
