@@ -50,6 +50,9 @@ LARGEST_FILE = 16 << 20
 
 _YES = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 _PROJECT = click.option("--project", metavar="SLUG", help="The project.  [default: looked for in all]")
+_FILES = click.option(
+    "--local-files", is_flag=True, help="The string may name certificates and keys of this machine: they are read."
+)
 _TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="How long the probe of one host may take.",
@@ -435,6 +438,7 @@ Examples:
 @acts.if_version
 @click.option("--no-test", is_flag=True, help="Don't probe the placeholders that were replaced.")
 @_TIMEOUT
+@_FILES
 @acts.changes
 @kek_options
 @_common
@@ -453,6 +457,7 @@ def update(
     version: int | None,
     no_test: bool,
     timeout: float,
+    local_files: bool,
     dry_run: bool,
     yes: bool,
     database: str | None,
@@ -479,7 +484,7 @@ def update(
                 commands=("lancio db list --placeholders", "lancio db update --from-env"),
             )
         return _fill(
-            context, project, from_env, test=not no_test, timeout=timeout, dry_run=dry_run, database=database, role=role
+            context, project, from_env, test=not no_test, timeout=timeout, local_files=local_files, dry_run=dry_run, database=database, role=role
         )  # fmt: skip
     asks = stdin or file is not None or from_env is not None or not (rename or status or meta or no_meta)
     with acts.session(database, role) as session:
@@ -532,6 +537,7 @@ def _fill(
     *,
     test: bool,
     timeout: float,
+    local_files: bool,
     dry_run: bool,
     database: str | None,
     role: str | None,
@@ -566,7 +572,7 @@ def _fill(
                 after = databases.update(work, keys, each, databases.Change(value=value), version=each.version)
                 filled.append((after, named))
         tested = [] if dry_run or not test else [
-            _test(context, session, keys, each, timeout=timeout, dry=False) for each, _ in filled
+            _test(context, session, keys, each, timeout=timeout, files=local_files, dry=False) for each, _ in filled
         ]  # fmt: skip
     if terminal.json:
         terminal.data(
@@ -624,6 +630,7 @@ Examples:
 @_PROJECT
 @click.option("--all", "all_", is_flag=True, help="All databases that are active, of --project where it is given.")
 @_TIMEOUT
+@_FILES
 @click.option("--dry-run", is_flag=True, help="Write no health into the registry.")
 @_YES
 @kek_options
@@ -635,6 +642,7 @@ def test(
     project: str | None,
     all_: bool,
     timeout: float,
+    local_files: bool,
     dry_run: bool,
     yes: bool,
     database: str | None,
@@ -675,7 +683,7 @@ def test(
                 found = [databases.one(work, each, project=project) for each in dict.fromkeys(names)]
         tested = []
         for each in found:
-            tested.append(_test(context, session, keys, each, timeout=timeout, dry=dry_run))
+            tested.append(_test(context, session, keys, each, timeout=timeout, files=local_files, dry=dry_run))
             if not json_:
                 terminal.data(tested[-1].told())
     if json_:
@@ -752,7 +760,7 @@ class Tested:
 
 
 def _test(
-    context: click.Context, session: Session, keys: DataKeys, found: Database, *, timeout: float, dry: bool
+    context: click.Context, session: Session, keys: DataKeys, found: Database, *, timeout: float, files: bool, dry: bool
 ) -> Tested:
     """Open, probe, write down: two transactions, and none is open while a server is waited for."""
     from lancio import drivers
@@ -768,7 +776,7 @@ def _test(
         raise
     except LancioError as refused:
         return Tested(found, refused=refused)
-    tested = Tested(found, probe(value, limits=Limits(connect_s=min(5.0, timeout), total_s=timeout)))
+    tested = Tested(found, probe(value, limits=Limits(connect_s=min(5.0, timeout), total_s=timeout), local_files=files))
     if not dry:
         with acts.work(context, session) as work:
             databases.write_health(work, found, tested.finding)

@@ -24,6 +24,7 @@ R = TypeVar("R")
 
 LONGEST: Final = 1 << 16
 """Characters; a connection string has less."""
+_SAID: Final = {"name": "NAME", "names": "NAME", "extra": "an argument", "file": "FILE"}
 _LOOKS: Final = re.compile(r"://|\b(?:ssl)?password\s*=|^[^\s/]+:[^\s/]+@", re.IGNORECASE)
 
 
@@ -58,10 +59,10 @@ def no_secret(_context: click.Context, parameter: click.Parameter, given: Any) -
     for each in (given,) if isinstance(given, str) else given or ():
         if _LOOKS.search(each):
             raise UsageError(
-                f"{parameter.human_readable_name} looks like a connection string",
+                f"{_SAID.get(parameter.name or '', parameter.opts[0])} looks like a connection string",
                 cause="Arguments stand in the shell's history and in the list of processes, for everyone to see.",
                 remedy="Give the name alone. The connection string is asked for, or read from --stdin, --file or "
-                "--from-env. If it was a real one, change its password.",
+                "--from-env. What was typed here is known by now: change its password.",
             )
     return given
 

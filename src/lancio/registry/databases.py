@@ -401,6 +401,8 @@ def update(
         with work.working_as(BROKER):
             if change.value is not None and keys is not None:
                 values |= _sealed(work, keys, before.id, change.value, before.config)
+                if before.placeholder and values["database"] is None:
+                    values["database"] = before.database  # which the migration has named
             work.connection.execute(_QUERIES[query], {**values, "metadata": Jsonb(metadata)})
     except psycopg.errors.UniqueViolation as error:
         raise _taken(values["name"], before.project) from error

@@ -63,14 +63,21 @@ WHERE d.organization_id = %(organization)s AND d.id = %(id)s
 SELECT d.id FROM platform.databases d WHERE d.organization_id = %(organization)s AND d.id = %(id)s FOR NO KEY UPDATE;
 
 -- name: near
--- Those that a mistyped name can have meant.
-SELECT d.name FROM platform.databases d
-WHERE d.organization_id = %(organization)s
-  AND (%(project)s::uuid IS NULL OR d.project_id = %(project)s::uuid)
-  AND (%(projects)s::uuid[] IS NULL OR d.project_id = ANY (%(projects)s::uuid[]))
-  AND d.name_key >= left(lower(%(name)s::text), 1)
-ORDER BY d.name_key
-LIMIT 500;
+-- Those that a mistyped name can have meant: they begin as it does, or they are the first of all.
+(SELECT d.name FROM platform.databases d
+ WHERE d.organization_id = %(organization)s
+   AND (%(project)s::uuid IS NULL OR d.project_id = %(project)s::uuid)
+   AND (%(projects)s::uuid[] IS NULL OR d.project_id = ANY (%(projects)s::uuid[]))
+   AND d.name_key >= left(lower(%(name)s::text), 1)
+ ORDER BY d.name_key
+ LIMIT 300)
+UNION
+(SELECT d.name FROM platform.databases d
+ WHERE d.organization_id = %(organization)s
+   AND (%(project)s::uuid IS NULL OR d.project_id = %(project)s::uuid)
+   AND (%(projects)s::uuid[] IS NULL OR d.project_id = ANY (%(projects)s::uuid[]))
+ ORDER BY d.name_key
+ LIMIT 300);
 
 -- name: only_project
 SELECT p.slug FROM platform.projects p
