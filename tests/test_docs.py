@@ -24,6 +24,7 @@ from lancio.registry import (
     secrets,
     shadow,
 )
+from lancio.rotation.model import CredentialRotationRefused
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -78,6 +79,7 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         opening.OpeningRefused,
         key_encryption_key.WrapBroken,
         key_rotation.RotationRefused,
+        CredentialRotationRefused,
         key_backup.BackupRefused,
         connection_strings.ConnectionStringRefused,
     ):

@@ -26,6 +26,7 @@
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     ├─ WrapBroken               wrap                    1     a data key that is shut (registry/key_encryption_key.py)
     ├─ RotationRefused          rotation                1     keys that cannot be rotated so (registry/key_rotation.py)
+    ├─ CredentialRotationRefused credential-rotation 1    a login that is not rotated further (rotation/model.py)
     ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
     ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
     ├─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
