@@ -263,4 +263,4 @@ def utc(at: datetime | None) -> str | None:
 
 def done(text: str, *, dry_run: bool) -> str:
     """A sentence of what was done, or would be."""
-    return f"Would do: {text[0].lower()}{text[1:]}" if dry_run else text
+    return f"Would be done: {text}" if dry_run else text

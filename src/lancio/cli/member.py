@@ -134,7 +134,7 @@ def add(
 
 
 def _a(role: str) -> str:
-    return {"owner": "an owner", "admin": "an admin"}.get(role, f"a {role} member")
+    return {"owner": "an owner", "admin": "an admin", "developer": "a developer"}.get(role, f"a {role} member")
 
 
 def _in(of: Member) -> str:

@@ -175,7 +175,7 @@ def add(
         with cli_acting.operating(session, dry_run=dry_run):
             user = users.named(connection, owner or str(who.id))
             made = organizations.add(
-                connection, who, slug=slug, name=name or slug, owner=user.id, ring=found, kind=kind, size=size,
+                connection, who, slug=slug, name=slug if name is None else name, owner=user.id, ring=found, kind=kind, size=size,
                 billing_email=billing_email, requires_mfa=bool(requires_mfa),
             )  # fmt: skip
     said = f"Made {made.slug}, owned by {user.email}{', with a data key' if found else ''}."

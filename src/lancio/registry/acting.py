@@ -349,8 +349,9 @@ def shown(text: str, most: int = 80) -> str:
 
 
 def close(name: str, among: Collection[str]) -> str:
-    """`Did you mean acme?`, or nothing."""
-    found = difflib.get_close_matches(name[:100], among, n=1, cutoff=0.7)
+    """` Did you mean acme?`, or nothing."""
+    # Addresses of one domain are alike from the start.
+    found = difflib.get_close_matches(name[:300], among, n=1, cutoff=0.85 if "@" in name else 0.7)
     return f" Did you mean {found[0]}?" if found else ""
 
 
