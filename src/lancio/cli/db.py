@@ -484,7 +484,8 @@ def update(
                 commands=("lancio db list --placeholders", "lancio db update --from-env"),
             )
         return _fill(
-            context, project, from_env, test=not no_test, timeout=timeout, local_files=local_files, dry_run=dry_run, database=database, role=role
+            context, project, from_env, test=not no_test, timeout=timeout, local_files=local_files, dry_run=dry_run,
+            database=database, role=role,
         )  # fmt: skip
     asks = stdin or file is not None or from_env is not None or not (rename or status or meta or no_meta)
     with acts.session(database, role) as session:
