@@ -153,9 +153,9 @@ def add_plan(
         who = cli_acting.actor(context, session.connection)
         with cli_acting.operating(session, dry_run=dry_run):
             made = plans_of.add(
-                session.connection, who, code=code, name=code if name is None else name, price_minor=plans_of.minor(price, currency),
-                currency=currency, interval=interval, allows=limits, features=dict.fromkeys(features, True),
-                is_public=not not_public,
+                session.connection, who, code=code, name=code if name is None else name,
+                price_minor=plans_of.minor(price, currency), currency=currency, interval=interval,
+                allows=limits, features=dict.fromkeys(features, True), is_public=not not_public,
             )  # fmt: skip
     said = cli_acting.done(f"Added the plan {made.code}: {made.price}.", dry_run=dry_run)
     cli_acting.show_one(context, said, made)

@@ -175,8 +175,8 @@ def add(
         with cli_acting.operating(session, dry_run=dry_run):
             user = users.named(connection, owner or str(who.id))
             made = organizations.add(
-                connection, who, slug=slug, name=slug if name is None else name, owner=user.id, ring=found, kind=kind, size=size,
-                billing_email=billing_email, requires_mfa=bool(requires_mfa),
+                connection, who, slug=slug, name=slug if name is None else name, owner=user.id, ring=found, kind=kind,
+                size=size, billing_email=billing_email, requires_mfa=bool(requires_mfa),
             )  # fmt: skip
     said = f"Made {made.slug}, owned by {user.email}{', with a data key' if found else ''}."
     cli_acting.show_one(context, cli_acting.done(said, dry_run=dry_run), cli_acting.with_version(made))
