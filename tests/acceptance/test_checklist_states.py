@@ -16,7 +16,9 @@ from outside import (
     ISOLATION,
     KEYS,
     LANCIO,
+    NAMES,
     PLATFORM,
+    ROTATIONS,
     SIX,
     STEP_1,
     STEP_2,
@@ -59,10 +61,29 @@ V8 = (
         " AND policy_count >= 3; returns 1"
     ),
 )
+M9 = f"Migration 009: {NAMES}"
+V9 = (
+    (
+        "Verify: SELECT COUNT(*) FROM pg_constraint WHERE conname = 'databases_project_id_name_key' AND contype = 'u'"
+        " AND convalidated; returns 1"
+    ),
+    ("Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgname = 'version_databases' AND tgenabled <> 'D'; returns 1"),
+)
+M11 = f"Migration 011: {ROTATIONS}"
+V11 = (
+    (
+        "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE'"
+        " AND policyname = 'organization_credential_rotations'; returns 1"
+    ),
+    (
+        "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE table_name = 'credential_rotations'"
+        " AND rls_enabled AND policy_count >= 3; returns 1"
+    ),
+)
 UPDATE = "Update connection strings with actual Railway values"
 PHASES = {
     "Phase 1: Verify Prerequisites": [BACKUP, M1, M2, M3, M4, M5],
-    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8],
+    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8, M9, *V9, M11, *V11],
     "Phase 3: Post-Migration": [UPDATE, "Test application endpoints", "Monitor for errors"],
 }
 BLOCKING = [
@@ -172,6 +193,8 @@ STATES = {
     ),
     "007": Made((*SIX, ISOLATION), (*READY, M7, *V7)),
     "008": Made((*SIX, ISOLATION, KEYS), (*READY, M7, *V7, M8, *V8)),
+    "009": Made((*SIX, ISOLATION, KEYS, NAMES), (*READY, M7, *V7, M8, *V8, M9, *V9)),
+    "011": Made((*SIX, ISOLATION, KEYS, ROTATIONS), (*READY, M7, *V7, M8, *V8, M11, *V11)),
     "actual values": Made(SIX, (*READY, UPDATE), (REAL,)),
     "the schema of another program": Made(
         (), (), ("CREATE SCHEMA platform", "CREATE TABLE platform.notes (id int)"),

@@ -73,7 +73,7 @@ def test_the_platform_goes_from_preflight_to_ready_and_then_nothing_is_to_do(dat
     assert [line.split()[2] for line in out.splitlines() if line.startswith("[")] == PACKAGED
     assert "10 of 10 steps applied" in out
     status, out, _ = lancio("apply", *there, "--yes")
-    assert (status, out) == (0, "Nothing to do: 10 files applied, none left.\n")
+    assert (status, out) == (0, "Nothing to do: 12 files applied, none left.\n")
     status, out, _ = lancio("status", *there)
     assert status == 0
     assert "State: READY FOR REDIS INTEGRATION" in out
@@ -353,7 +353,7 @@ def test_the_demo_runs_whatever_the_environment_says_and_has_nothing_to_do_the_s
         assert "hunter2" not in first.stdout + first.stderr
         again = demo()
         assert again.returncode == 0, again.stderr
-        assert "Nothing to do: 10 files applied, none left." in again.stdout
+        assert "Nothing to do: 12 files applied, none left." in again.stdout
         assert "STEP 1" not in again.stdout
     finally:
         stopped = subprocess.run(

@@ -80,12 +80,9 @@ BEGIN
             'Raised by one with every change of what is registered, not by a health check. Kept by a trigger.';
     END IF;
     IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = 'platform.databases'::regclass AND attname = 'name_key' AND NOT attisdropped) THEN
-        PERFORM set_config('row_security', 'off', true);
         ALTER TABLE platform.databases ADD COLUMN name_key text COLLATE "C";
-        -- Without a trigger, which would call the rows changed.
-        ALTER TABLE platform.databases DISABLE TRIGGER USER;
-        UPDATE platform.databases SET name_key = lower(name);
-        ALTER TABLE platform.databases ENABLE TRIGGER USER;
+        -- Filled without an UPDATE, whose triggers would call the rows changed.
+        ALTER TABLE platform.databases ALTER COLUMN name_key TYPE text COLLATE "C" USING lower(name);
         ALTER TABLE platform.databases ALTER COLUMN name_key SET NOT NULL;
         GRANT SELECT (name_key) ON platform.databases TO lancio_readonly;
         COMMENT ON COLUMN platform.databases.name_key IS
