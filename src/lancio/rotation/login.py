@@ -54,7 +54,9 @@ def postgresql(string: PostgreSQL, **options: Any) -> psycopg.Connection[Any]:
         LoginFailed: there is none to be had.
     """
     try:
-        connection = psycopg.connect(string.build(), autocommit=True, connect_timeout=CONNECT_S, **options)
+        connection = psycopg.connect(
+            string.build(), autocommit=True, connect_timeout=CONNECT_S, tcp_user_timeout=STATEMENT_S * 1000, **options
+        )
     except psycopg.Error as error:
         raise _failed(string, error) from None
     try:

@@ -210,6 +210,7 @@ class Machine:
             self._told("prove the new login once more")
             notes = source.prove()
             self._told("end the old login")
+            self._registry.refuse_overtaken(rotation, new)
             notes = (*notes, *source.end())
         self._told(f"write down that it is {AFTER[step]}")
         return self._registry.advance(rotation, AFTER[step], notes)

@@ -27,6 +27,7 @@ from lancio.rotation.model import CredentialRotationRefused, Outlook, group_of, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from uuid import UUID
 
     from lancio.registry.connection_strings import PostgreSQL
@@ -358,12 +359,30 @@ class Source:
                     cause="None of the hosts is a primary at the moment.",
                     remedy="Try again when there is one.",
                 )
+            if self._administrator is not None:
+                self._refuse_elsewhere(_one(connection, "who")["started"])
             try:
                 yield connection
             except psycopg.OperationalError:
                 if not connection.closed and not connection.broken:
                     raise
                 raise _unreachable("the server") from None
+
+    def _refuse_elsewhere(self, started: datetime) -> None:
+        """Return if the administrator is on the server that the login is for, as far as either login can tell."""
+        logins = [_writing(each) for each in (self._old, self._new) if each is not None]
+        try:
+            connection, _ = login.first(logins)
+        except LoginFailed:
+            return  # neither gets in, which is perhaps what is to be mended
+        with connection:
+            if _one(connection, "who")["started"] != started:
+                raise CredentialRotationRefused(
+                    "administrator",
+                    "the administrator's login is for another server",
+                    cause="Its server was started at another moment than the one that the database is on.",
+                    remedy="Give a connection string of the same server.",
+                )
 
     def _create(self, connection: psycopg.Connection[Any], old: Login, name: str, verifier: bytes | None) -> None:
         role, group = sql.Identifier(name), old.group

@@ -1,5 +1,6 @@
 -- name: who
-SELECT pg_catalog.pg_is_in_recovery() AS replica, session_user::text AS login, current_user::text AS works_as;
+SELECT pg_catalog.pg_is_in_recovery() AS replica, session_user::text AS login, current_user::text AS works_as,
+       pg_catalog.pg_postmaster_start_time() AS started;
 
 -- name: role
 SELECT r.rolname, r.rolsuper, r.rolcanlogin, r.rolreplication, r.rolconnlimit,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lancio.registry.acting import Actor
     from lancio.registry.connection_strings import ConnectionString
     from lancio.registry.data_keys import DataKeys
-    from lancio.registry.secrets import Secret
     from lancio.rotation.model import Kind, Outlook, Reason, State
 
 _QUERIES = named_queries("lancio.rotation", "registry.sql")
@@ -219,19 +218,32 @@ class Registry:
         """Let programs have the new login: the string of platform.databases and the state, together.
 
         Raises:
-            CredentialRotationRefused: what is registered is neither of the two.
+            CredentialRotationRefused: another login or another place was registered meanwhile.
         """
         with self._within():
-            self._write(rotation, old, new)
+            now = self._now(rotation)
+            if now is None or not (_same_login(now, old) or _same_login(now, new)) or now.hosts != new.hosts:
+                raise _overtaken(rotation.database_name, begun=True)
+            self._write(rotation, now, new, rotation.old_login, rotation.new_login)
             return self._advance(rotation, "registered", ())
 
-    def give_back(
-        self, rotation: Rotation, old: ConnectionString, new: ConnectionString, notes: Sequence[str] = ()
-    ) -> None:
-        """Let programs have the old login again. What somebody registered meanwhile stays, and so does `planned`."""
+    def refuse_overtaken(self, rotation: Rotation, new: ConnectionString) -> None:
+        """Return if the new login is what is registered: the old one may be ended then.
+
+        Raises:
+            CredentialRotationRefused: another one is.
+        """
         with self._within():
-            self._write(rotation, new, old, login=(rotation.new_login, rotation.old_login), gently=True)
-            if notes:
+            now = self._now(rotation)
+        if now is None or not _same_login(now, new):
+            raise _overtaken(rotation.database_name, begun=True)
+
+    def give_back(self, rotation: Rotation, old: ConnectionString, new: ConnectionString) -> None:
+        """Let programs have the old login again, where it is the new one that they have."""
+        with self._within():
+            now = self._now(rotation)
+            if now is not None and _same_login(now, new):
+                self._write(rotation, now, old, rotation.new_login, rotation.old_login)
                 self._audit(rotation, "give-back")
 
     def fail(self, rotation: Rotation, reason: Reason) -> None:
@@ -333,29 +345,16 @@ class Registry:
         return connection_strings.parse(secret.reveal(), rotation.kind)
 
     def _write(
-        self,
-        rotation: Rotation,
-        from_: ConnectionString,
-        to: ConnectionString,
-        *,
-        login: tuple[str, str] | None = None,
-        gently: bool = False,
+        self, rotation: Rotation, now: ConnectionString, to: ConnectionString, old_login: str, new_login: str
     ) -> None:
+        """User and password of `to` in what is registered; what else was changed meanwhile stays."""
+        string = replace(now, user=to.user, password=to.password)
+        if string.build() == now.build():
+            return
         with self._connection.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute(_QUERIES["database"], (rotation.database_id,)).fetchone()
-        if row is None:
-            if gently:
-                return
-            raise _overtaken(rotation.database_name, begun=True)
-        now = self._now(rotation.database_id)
-        if now == to.build():
-            return
-        if now != from_.build():
-            if gently:
-                return
-            raise _overtaken(rotation.database_name, begun=True)
-        envelope = self._seal(row["organization_id"], row["id"], to, secrets.CONNECTION_STRING)
-        old_login, new_login = login or (rotation.old_login, rotation.new_login)
+        assert row is not None  # noqa: S101  it was there, and is locked
+        envelope = self._seal(row["organization_id"], row["id"], string, secrets.CONNECTION_STRING)
         self._connection.execute(
             _QUERIES["write_string"],
             {
@@ -367,13 +366,17 @@ class Registry:
             },
         )
 
-    def _now(self, database: UUID) -> str | None:
-        """What is registered, as `build()` writes it; None where nothing is, or nothing that can be read."""
-        secret: Secret | None = opening.open_connection_string(self._connection, database, self._keys.unwrap)
+    def _now(self, rotation: Rotation) -> ConnectionString | None:
+        """What is registered, locked until the transaction ends; None where nothing is, or nothing that can be read."""
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(_QUERIES["database"], (rotation.database_id,)).fetchone()
+        if row is None:
+            return None
+        secret = opening.open_connection_string(self._connection, rotation.database_id, self._keys.unwrap)
         if secret is None:
             return None
         try:
-            return connection_strings.parse(secret.reveal()).build()
+            return connection_strings.parse(secret.reveal(), row["type"])
         except connection_strings.ConnectionStringRefused:
             return None
 
@@ -425,6 +428,10 @@ def under_way(name: str) -> CredentialRotationRefused:
         remedy="Go on with it, or take it back.",
         commands=("lancio db rotate NAME --resume", "lancio db rotate NAME --abandon"),
     )
+
+
+def _same_login(one: ConnectionString, other: ConnectionString) -> bool:
+    return (one.kind, one.user, one.password) == (other.kind, other.user, other.password)
 
 
 def _overtaken(name: str, *, begun: bool) -> CredentialRotationRefused:
