@@ -15,12 +15,14 @@ from lancio.errors import LancioError
 from lancio.executor import planfile
 from lancio.proof import leaks, programs, restore
 from lancio.registry import (
+    acting,
     connection_strings,
     context,
     key_backup,
     key_encryption_key,
     key_rotation,
     opening,
+    refusal,
     secrets,
     shadow,
 )
@@ -75,6 +77,8 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         restore.RestoreRefused,
         leaks.ProofFailed,
         context.ContextRefused,
+        acting.NotAllowed,
+        refusal.LostRace,
         shadow.ShadowRefused,
         opening.OpeningRefused,
         key_encryption_key.WrapBroken,

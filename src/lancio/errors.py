@@ -20,6 +20,14 @@
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
     ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
+    ├─ ActingRefused            acting                  1     nobody acts so (registry/acting.py)
+    ├─ NotAllowed               not-allowed             1     a role that does not go so far (registry/acting.py)
+    ├─ RegistryRefused          registry                1     what the registry never is (registry/refusal.py)
+    │  ├─ NotThere              registry.not-there      1     none of that name, or another organization's
+    │  ├─ Taken                 registry.taken          1     a name that is another's
+    │  ├─ LostRace              registry.lost-race      1     changed by another meanwhile
+    │  ├─ LimitReached          registry.limit          1     the plan allows no more
+    │  └─ NameRefused           registry.name           1     nothing can be called so
     ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ ProofFailed              no-leak                 1     a proof whose steps could not be gone (proof/leaks.py)
