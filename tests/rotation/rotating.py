@@ -51,6 +51,7 @@ class Desk:
 
     url: str
     project: UUID
+    patience_s: float = 10.0
     connection: psycopg.Connection = field(init=False)
     registry: Registry = field(init=False)
 
@@ -63,6 +64,7 @@ class Desk:
             self.keys,
             lambda: acting(self.connection, actor, organization=ACME, works_as=BROKER),
             actor,
+            patience_s=self.patience_s,
         )
 
     def close(self) -> None:
@@ -133,11 +135,11 @@ def logs_in(string: ConnectionString | str) -> bool:
     text = string if isinstance(string, str) else string.build()
     if text.startswith("postgres"):
         try:
-            with psycopg.connect(text, connect_timeout=5) as connection:
+            with psycopg.connect(text, connect_timeout=60) as connection:
                 return connection.execute("SELECT 1").fetchone() == (1,)
         except psycopg.OperationalError:
             return False
-    client = redis.Redis.from_url(text, retry=Retry(NoBackoff(), 0), socket_timeout=5)
+    client = redis.Redis.from_url(text, retry=Retry(NoBackoff(), 0), socket_timeout=60)
     try:
         return bool(client.ping())
     except redis.AuthenticationError:
@@ -177,7 +179,7 @@ class Program(threading.Thread):
 
     def more(self, logins: int = 5) -> None:
         """Wait until it has logged in some times more."""
-        until, seconds = self.times + logins, time.monotonic() + 20
+        until, seconds = self.times + logins, time.monotonic() + 60
         while self.times < until and self.error is None and time.monotonic() < seconds:
             time.sleep(0.01)
 

@@ -211,7 +211,7 @@ def test_of_two_rotations_at_once_one_is_refused(desk: Desk, pool: Pool) -> None
     server = pool.get(18)
     with a_role(server) as role:
         database = desk.add(role.url)
-        other = desk.__class__(desk.url, desk.project)
+        other = desk.__class__(desk.url, desk.project, patience_s=0)
         rotation = desk.machine(role.administrator).begin(database)
         refused(lambda: other.machine(role.administrator).begin(database), "under-way")
 

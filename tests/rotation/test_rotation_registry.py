@@ -1,4 +1,4 @@
-"""What is written down of rotations: isolated, sealed with keys that may be rotated meanwhile, and never overwritten."""
+"""What is written down of rotations: isolated, sealed with keys that may be rotated, and never written over."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_an_organization_sees_its_own_rotations_and_stands_in_nobodys_way(desk: 
         (OTHER, user),
     )
     add = (
-        "INSERT INTO platform.credential_rotations (id, organization_id, project_id, database_id, database_name, kind, way,"
-        " old_login, new_login, old_id, candidate_id)"
+        "INSERT INTO platform.credential_rotations (id, organization_id, project_id, database_id, database_name, kind,"
+        " way, old_login, new_login, old_id, candidate_id)"
         " VALUES (gen_random_uuid(), %s, %s, %s, 'x', 'redis', 'same-login', 'a', 'a', %s, %s)"
     )
     desk.connection.execute(
@@ -85,7 +85,7 @@ def test_an_organization_sees_its_own_rotations_and_stands_in_nobodys_way(desk: 
     )
     try:
         name = desk.url.rsplit("/", 1)[1]
-        with psycopg.connect(server.url(name, user=login, password="tenant"), autocommit=True) as tenant:  # noqa: S106
+        with psycopg.connect(server.url(name, user=login, password="tenant"), autocommit=True) as tenant:
             with tenant.transaction():
                 tenant.execute("SELECT platform.set_context(%s, %s)", (user, OTHER))
                 # The same database's id: whether another organization has one under way is not told.
@@ -98,13 +98,18 @@ def test_an_organization_sees_its_own_rotations_and_stands_in_nobodys_way(desk: 
                 changed = tenant.execute("UPDATE platform.credential_rotations SET notes = '[\"mine\"]'").rowcount
                 assert changed == 1
             for organization, project in ((ACME, desk.project), (OTHER, desk.project)):
+                values = (organization, project, uuid4(), database, database)
                 with pytest.raises(psycopg.Error) as caught, tenant.transaction():
-                    tenant.execute("SELECT platform.set_context(%s, %s)", (user, OTHER))
-                    tenant.execute(add, (organization, project, uuid4(), database, database))
+                    _in_context(tenant, user, add, values)
                 assert caught.value.sqlstate in ("42501", "23503")
             assert tenant.execute("SELECT count(*) FROM platform.credential_rotations").fetchone() == (0,)
     finally:
         desk.connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
+
+
+def _in_context(tenant: psycopg.Connection, user: UUID, statement: str, values: tuple[object, ...]) -> None:
+    tenant.execute("SELECT platform.set_context(%s, %s)", (user, OTHER))
+    tenant.execute(statement, values)
 
 
 def test_a_data_key_that_is_rotated_meanwhile_is_no_hindrance(desk: Desk, tmp_path: Path) -> None:
@@ -115,7 +120,7 @@ def test_a_data_key_that_is_rotated_meanwhile_is_no_hindrance(desk: Desk, tmp_pa
         fresh = desk.__class__(desk.url, desk.project)
         for _ in key_rotation.rotate(fresh.connection, data_keys.DataKeys(RING), ACME, settle_s=0):
             pass
-        key_rotation.destroy_retired(fresh.connection, before.id)
+        key_rotation.destroy_retired(fresh.connection, before.id, settle_s=0)
         fresh.close()
         fresh = desk.__class__(desk.url, desk.project)
         assert fresh.machine().go_on(rotation).state == "done"
@@ -163,7 +168,7 @@ def test_an_administrator_of_another_server_is_refused(desk: Desk, pool: Pool) -
                 refused(lambda way=way: rotate(desk.machine(other.url()), database, way=way), "administrator")  # type: ignore[misc]
             rotation = desk.machine(role.administrator).begin(database, way="same-login")
             refused(lambda: desk.machine(other.url()).go_on(rotation, fresh=True), "administrator")
-            assert logs_in(other.url(user=role.name, password="its own"))  # noqa: S106
+            assert logs_in(other.url(user=role.name, password="its own"))
             assert logs_in(role.url)
         finally:
             elsewhere.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role.name)))

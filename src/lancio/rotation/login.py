@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lancio.registry.connection_strings import ConnectionString, Host, PostgreSQL, Redis
 
-CONNECT_S: Final = 5
+CONNECT_S: Final = 10
 STATEMENT_S: Final = 30
 LOCK_S: Final = 10
 

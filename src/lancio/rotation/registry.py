@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class Registry:
 
     `within` gives the transaction of each step, with the role and the context to work in (`acting`); without it a plain
     one. Without `keys` it can be looked at what is unfinished, and no more. `actor` is who the audit log names; without
-    one, the operator.
+    one, the operator. `patience_s` is how long another run on the same database is waited for.
     """
 
     def __init__(
@@ -63,9 +64,12 @@ class Registry:
         keys: DataKeys | None,
         within: Callable[[], AbstractContextManager[object]] | None = None,
         actor: Actor | None = None,
+        *,
+        patience_s: float = 5.0,
     ) -> None:
         self._connection, self._given_keys = connection, keys
         self._actor = actor or operator()
+        self._patience_s = patience_s
         self._within = within or connection.transaction
 
     @property
@@ -98,9 +102,7 @@ class Registry:
             CredentialRotationRefused: another run is at it.
         """
         number = (int.from_bytes(database.bytes[:8], signed=True),)
-        with self._within(), self._connection.cursor(row_factory=tuple_row) as cursor:
-            found = cursor.execute(_QUERIES["lock"], number).fetchone()
-        if found is None or not found[0]:
+        if not self._locked(number):
             raise CredentialRotationRefused(
                 "held",
                 "this database is being rotated by another run",
@@ -115,6 +117,18 @@ class Registry:
             if not self._connection.closed:
                 with self._within():
                     self._connection.execute(_QUERIES["unlock"], number)
+
+    def _locked(self, number: tuple[int]) -> bool:
+        # A run that was killed a moment ago holds its lock until the server has seen that it is gone.
+        until = time.monotonic() + self._patience_s
+        while True:
+            with self._within(), self._connection.cursor(row_factory=tuple_row) as cursor:
+                found = cursor.execute(_QUERIES["lock"], number).fetchone()
+            if found is not None and found[0]:
+                return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
 
     def registered(self, database: UUID) -> Registered:
         """A database with its connection string.
