@@ -26,6 +26,8 @@
     │  ├─ NotThere              registry.not-there      1     none of that name, or another organization's
     │  ├─ Taken                 registry.taken          1     a name that is another's
     │  ├─ LostRace              registry.lost-race      1     changed by another meanwhile
+    │  ├─ Ambiguous             registry.ambiguous      1     several of that name (registry/databases.py)
+    │  ├─ Placeholder           registry.placeholder    1     no connection string yet (registry/databases.py)
     │  ├─ LimitReached          registry.limit          1     the plan allows no more
     │  └─ NameRefused           registry.name           1     nothing can be called so
     ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
