@@ -16,17 +16,17 @@ import contextlib
 import hashlib
 import hmac
 import os
-import ssl
 import stringprep
 import struct
 import threading
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import bson
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -171,7 +171,7 @@ class Mongod:
 
     def __init__(
         self,
-        script: Script = Script(),  # noqa: B008  (frozen)
+        script: Script = Script(),
         tls: ssl.SSLContext | None = None,
         socket: Path | None = None,
         host: str = "127.0.0.1",
@@ -196,7 +196,7 @@ class Mongod:
         self._failed: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def __enter__(self) -> Mongod:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._started.wait()
         if self._failed:
@@ -211,7 +211,7 @@ class Mongod:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except BaseException as failure:  # noqa: BLE001  (it is raised in the thread that waits)
+        except BaseException as failure:  # it is raised in the thread that waits
             self._failed = failure
             self._started.set()
         finally:
@@ -597,7 +597,7 @@ def _packed(document: bytes, request: int, code: int) -> bytes:
 
 
 @contextlib.contextmanager
-def running(script: Script = Script(), **how: Any) -> Iterator[Mongod]:  # noqa: B008
+def running(script: Script = Script(), **how: Any) -> Iterator[Mongod]:
     """A responder; afterwards no client has said anything against the protocol."""
     with Mongod(script, **how) as server:
         yield server
