@@ -11,21 +11,23 @@ postgresql, redis, mongodb
     async def probe(target, host, limits, upto, *, local_files=False) -> Probe
     def client(target, limits, *, local_files=False) -> a context manager of the kind's own client
 
-Files that options of a connection string name are read only with `local_files`: it may come from somebody else, whom the
-files of this machine are none of his business. Else such an option is the code `option`.
+Files that options of a connection string name are read only with `local_files`, else such an option is the code
+`option`: the string may be somebody else's, who has no right to the files of this machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from lancio.drivers import network
 from lancio.drivers.findings import DatabaseRefused
-from lancio.drivers.model import LAYERS, Code, Finding, Layer, Limits, Probe, Role
+from lancio.drivers.model import DEFAULT_LIMITS, LAYERS, Code, Finding, Layer, Limits, Probe, Role
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from lancio.registry.connection_strings import ConnectionString, Host, Kind
 
 __all__ = [
@@ -59,17 +61,17 @@ _MODULES: Final[dict[Kind, str]] = {
 
 
 def probe(
-    target: ConnectionString, limits: Limits = Limits(), upto: Layer = "read", *, local_files: bool = False
+    target: ConnectionString, limits: Limits = DEFAULT_LIMITS, upto: Layer = "read", *, local_files: bool = False
 ) -> tuple[Probe, ...]:
     """Each host of a connection string, all side by side, in the string's order. Ends within `limits.total_s`.
 
-    It is for callers without an event loop; those with one await `probe_all`.
+    It waits; what runs in an event loop awaits `probe_all` instead.
     """
-    return asyncio.run(probe_all(target, limits, upto, local_files=local_files))
+    return network.waited(probe_all(target, limits, upto, local_files=local_files))
 
 
 async def probe_all(
-    target: ConnectionString, limits: Limits = Limits(), upto: Layer = "read", *, local_files: bool = False
+    target: ConnectionString, limits: Limits = DEFAULT_LIMITS, upto: Layer = "read", *, local_files: bool = False
 ) -> tuple[Probe, ...]:
     """The same, to be awaited."""
     driver = _driver(target)
@@ -78,7 +80,7 @@ async def probe_all(
 
 
 def client(
-    target: ConnectionString, limits: Limits = Limits(), *, local_files: bool = False
+    target: ConnectionString, limits: Limits = DEFAULT_LIMITS, *, local_files: bool = False
 ) -> AbstractContextManager[Any]:
     """The kind's own client, connected: psycopg's Connection, redis-py's Redis, pymongo's MongoClient.
 

@@ -81,6 +81,9 @@ class Limits:
     total_s: float = 10.0
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was wrong: a code, a sentence and what to do. None of them holds a password or a driver's words."""

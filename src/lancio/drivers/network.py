@@ -7,21 +7,24 @@ interpreter's exit waits for (the threads of asyncio's own executor are joined a
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import errno
 import itertools
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lancio.drivers.findings import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from lancio.drivers.model import Code, Limits
     from lancio.registry.connection_strings import Host
+
+T = TypeVar("T")
 
 STAGGER_S: Final = 0.25
 """How long one address is tried alone before the next is tried beside it (RFC 8305)."""
@@ -181,29 +184,45 @@ async def _dropped(tasks: Iterable[asyncio.Task[Reached]]) -> None:
 
 
 async def _looked_up(name: str, port: int) -> list[Address]:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[Address]] = loop.create_future()
+    listed = await apart(lambda: socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in listed]
 
-    def tell(found: list[Address] | Exception) -> None:
+
+async def apart(call: Callable[[], T]) -> T:
+    """What a call gives that may take long. It has a thread of its own, which nothing waits for but the answer."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def tell(found: T | None, error: Exception | None) -> None:
         if answer.done():
             return
-        if isinstance(found, Exception):
-            answer.set_exception(found)
+        if error is not None:
+            answer.set_exception(error)
         else:
-            answer.set_result(found)
+            answer.set_result(found)  # type: ignore[arg-type]
 
-    def ask() -> None:
-        found: list[Address] | Exception
+    def work() -> None:
+        found: T | None = None
+        failed: Exception | None = None
         try:
-            listed = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-            found = [Address(family, sockaddr) for family, _, _, _, sockaddr in listed]
+            found = call()
         except Exception as error:  # raised where it is waited for
-            found = error
+            failed = error
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, found)
+            loop.call_soon_threadsafe(tell, found, failed)
 
-    threading.Thread(target=ask, name="lancio-resolver", daemon=True).start()
+    threading.Thread(target=work, name="lancio-apart", daemon=True).start()
     return await answer
+
+
+def waited(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of a coroutine for a caller that has no event loop, or stands inside of one that it holds up."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def _interleaved(found: Sequence[Address]) -> Iterable[Address]:
