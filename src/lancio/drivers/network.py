@@ -217,12 +217,18 @@ async def apart(call: Callable[[], T]) -> T:
 
 def waited(work: Coroutine[Any, Any, T]) -> T:
     """The outcome of a coroutine for a caller that has no event loop, or stands inside of one that it holds up."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_a_loop():
         return asyncio.run(work)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _interleaved(found: Sequence[Address]) -> Iterable[Address]:

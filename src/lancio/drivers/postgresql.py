@@ -228,7 +228,10 @@ def _sslmode(target: PostgreSQL) -> str:
 
 
 def _user(target: PostgreSQL) -> str:
-    return target.user or pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        return target.user or pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's user without a name
+        raise Failed("name", "option", "user") from None
 
 
 def _login(target: PostgreSQL) -> Login:
