@@ -53,6 +53,8 @@ _NO_FILE: Final = os.devnull + "/none"
 """A path where there can be no file: libpq falls back to files of the user's home where it is given none."""
 _CONNECTING: Final = 0.6
 """The part of the time that a client may take to connect; the rest is for finding out why not."""
+_LISTENING_S: Final = 1.0
+"""How long a server may take to say something against our certificate."""
 _VERSION: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}(?:(?:alpha|beta|devel|rc)[0-9]{0,3})?")
 _QUESTION: Final = (
     "SELECT pg_catalog.pg_is_in_recovery()::pg_catalog.text,"
@@ -103,7 +105,10 @@ async def _ways(walk: Walk, target: PostgreSQL, host: Host, reached: network.Rea
         if mode == "disable" and not host.socket and first.code == "login-forbidden":
             reached = await network.connected([reached.address], limits)
             if await _with_tls(target, host, reached):
-                raise Failed("tls", "tls-required")
+                first = Failed("tls", "tls-required")
+        elif mode != "disable" and (first.layer, first.code) == ("hello", "closed"):
+            reached = await network.connected([reached.address], limits)
+            first = await _last_words(target, host, reached) or first
         raise first
     finally:
         reached.socket.close()
@@ -167,6 +172,21 @@ async def _with_tls(target: PostgreSQL, host: Host, reached: network.Reached) ->
             return isinstance(await line.start(_login(target)), Asked)
     except Failed:
         return False
+
+
+async def _last_words(target: PostgreSQL, host: Host, reached: network.Reached) -> Failed | None:
+    """What the server says of our certificate to one who listens.
+
+    In TLS 1.3 it says so behind the handshake, and its words are lost where ours cross them.
+    """
+    try:
+        line, secured = await _encrypted(target, host, reached)
+        async with line:
+            if secured:
+                await line.listen(_LISTENING_S)
+    except Failed as failed:
+        return failed if failed.layer == "tls" and failed.code != "closed" else None
+    return None
 
 
 async def _read(line: Line, walk: Walk) -> Role:
@@ -317,21 +337,27 @@ async def _opened(target: PostgreSQL, limits: Limits, *, local_files: bool) -> p
         DatabaseRefused: with what a probe finds.
     """
     start = time.monotonic()
-    try:
-        _usable(target, local_files=local_files)
-        tls_parts = _tls_parts(target)
-        if target.tls != "off":
-            tls.context(tls_parts)  # files that cannot be used are told before libpq stumbles over them
-        async with asyncio.timeout(limits.total_s * _CONNECTING):
-            found = await _first(target, limits)
-    except Failed as failed:
-        raise DatabaseRefused(finding("postgresql", target.hosts[0], failed)) from None
-    except TimeoutError:
-        found = None
-    if found is not None:
-        return found
+    outcome = await _attempted(target, limits, local_files=local_files)
+    if isinstance(outcome, Failed):
+        raise DatabaseRefused(finding("postgresql", target.hosts[0], outcome))
+    if outcome is not None:
+        return outcome
     left = max(limits.total_s - (time.monotonic() - start), 0.05)
     raise DatabaseRefused(await _reason(target, Limits(min(limits.connect_s, left), left), local_files=local_files))
+
+
+async def _attempted(target: PostgreSQL, limits: Limits, *, local_files: bool) -> pq.abc.PGconn | Failed | None:
+    """libpq's connection; what is wrong with the string; None where libpq came to nothing."""
+    try:
+        _usable(target, local_files=local_files)
+        if target.tls != "off":
+            tls.context(_tls_parts(target))  # files that cannot be used are told before libpq stumbles over them
+        async with asyncio.timeout(limits.total_s * _CONNECTING):
+            return await _first(target, limits)
+    except Failed as failed:
+        return failed
+    except TimeoutError:
+        return None
 
 
 async def _reason(target: PostgreSQL, limits: Limits, *, local_files: bool) -> Finding:

@@ -35,8 +35,8 @@ _LONGEST_MESSAGE: Final = 1 << 16
 """Bytes of a message that is believed; of what is asked here no answer is longer."""
 _MOST: Final = 1 << 20
 """Bytes that are read of one server at all."""
-_MOST_ROUNDS: Final = 10_000_000
-"""SCRAM's iterations that are done for a server (4096 is its default): more would only keep us busy."""
+_MOST_ROUNDS: Final = 1_000_000
+"""SCRAM's iterations that are done for a server (4096 is its default): half a second; more would only keep us busy."""
 _GOODBYE_S: Final = 0.5
 """How long a server may take to hang up."""
 
@@ -84,6 +84,8 @@ class Line:
         self._reader, self._writer = reader, writer
         self._read = 0
         self._greeted = False
+        self._inside = False
+        """Whether a farewell is understood: who is asked for a password may only hang up."""
         self.layer: Layer = "tls"
         """Where the probe is: what breaks off, breaks off there."""
 
@@ -111,7 +113,7 @@ class Line:
         if kind is None or not issubclass(kind, asyncio.CancelledError):
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(_GOODBYE_S):
-                    if self._greeted:
+                    if self._inside:
                         self._writer.write(b"X\0\0\0\x04")
                     self._writer.close()
                     await self._writer.wait_closed()
@@ -145,6 +147,16 @@ class Line:
         except OSError as error:
             raise _tls_failure(error) from None
 
+    async def listen(self, seconds: float) -> None:
+        """Wait for words of the server's that nobody asked for.
+
+        Raises:
+            Failed: what TLS makes of them.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._some(1)
+
     async def start(self, login: Login) -> Asked | Refusal:
         """Say who wants in, and what the server asks for.
 
@@ -162,7 +174,9 @@ class Line:
                 return self._refusal(body)
             if kind == b"R" and len(body) >= 4:
                 self._greeted = True
-                return _asked(body)
+                asked = _asked(body)
+                self._inside = asked.method == "none"
+                return asked
             if kind not in (b"N", b"v"):
                 raise Failed("hello", "other-kind")
 
@@ -185,6 +199,7 @@ class Line:
             if kind == b"E":
                 return self._refusal(body)
             if kind == b"Z":
+                self._inside = True
                 return told
             if kind == b"S":
                 name, _, value = body.removesuffix(b"\0").partition(b"\0")
