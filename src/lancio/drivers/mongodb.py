@@ -14,7 +14,6 @@ import re
 import socket
 import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -28,14 +27,14 @@ from pymongo.saslprep import saslprep
 
 from lancio.drivers import mongodb_hello, network, tls
 from lancio.drivers.findings import DatabaseRefused, Failed, finding
-from lancio.drivers.model import Limits
+from lancio.drivers.model import DEFAULT_LIMITS
 from lancio.drivers.walk import walked
 from lancio.registry.connection_strings import ConnectionStringRefused, Host
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from lancio.drivers.model import Code, Layer, Probe
+    from lancio.drivers.model import Code, Layer, Limits, Probe
     from lancio.drivers.walk import Walk
     from lancio.registry.connection_strings import MongoDB
 
@@ -77,7 +76,7 @@ _AT_LOGIN: Final[dict[int, Code]] = {
 
 
 async def probe(
-    target: MongoDB, host: Host, limits: Limits = Limits(), upto: Layer = "read", *, local_files: bool = False
+    target: MongoDB, host: Host, limits: Limits = DEFAULT_LIMITS, upto: Layer = "read", *, local_files: bool = False
 ) -> Probe:
     """How far one server of the connection string can be reached; of a mongodb+srv name the first that is there.
 
@@ -86,14 +85,13 @@ async def probe(
     """
 
     async def way(walk: Walk) -> None:
-        known, member, reached = await _reached(walk, target, host, limits)
+        usable = _usable(target, local_files=local_files)
+        known, member, reached = await _reached(walk, usable, host, limits)
         try:
-            context = _context(known, local_files=local_files)
-            await _greeted(walk, known, member, reached, context)
+            await _greeted(walk, known, member, reached)
         finally:
             reached.socket.close()
         with walk.layer("login"):
-            _check_login(known, local_files=local_files)
             if walk.role == "arbiter":
                 raise Failed("login", "login-forbidden", "arbiter")
             single = known.single(member)
@@ -115,7 +113,7 @@ async def probe(
 async def _reached(walk: Walk, target: MongoDB, host: Host, limits: Limits) -> tuple[MongoDB, Host, network.Reached]:
     """Layers name and reach: the string without SRV, the server of it, and a connection to that."""
     with walk.layer("name"):
-        known = await _listed(_secured(target), limits)
+        known = await _listed(target, limits)
     members = known.hosts if target.srv else (host,)
     for place, member in enumerate(members, 1):
         try:
@@ -132,25 +130,23 @@ async def _reached(walk: Walk, target: MongoDB, host: Host, limits: Limits) -> t
     raise Failed("name", "name-unknown")
 
 
-async def _greeted(
-    walk: Walk, known: MongoDB, member: Host, reached: network.Reached, context: ssl.SSLContext | None
-) -> None:
+async def _greeted(walk: Walk, known: MongoDB, member: Host, reached: network.Reached) -> None:
     """Layers tls and hello."""
-    if context is None:
-        reader, writer = await asyncio.open_connection(sock=reached.socket)
-    else:
+    encrypted = known.tls != "off"
+    if encrypted:
         with walk.layer("tls"):
             try:
-                reader, writer = await _encrypted(reached.socket, context, member)
+                reader, writer = await _encrypted(reached.socket, _context(known), member)
             except (OSError, EOFError, ssl.CertificateError) as broken:
-                walk.at = "hello"
                 raise await _why_not_encrypted(broken, reached.address) from None
+    else:
+        reader, writer = await asyncio.open_connection(sock=reached.socket)
     try:
         with walk.layer("hello"):
             try:
                 hello = await mongodb_hello.ask(reader, writer)
             except (mongodb_hello.NotMongoDB, OSError, EOFError) as broken:
-                raise await _why_no_hello(broken, reached.address, encrypted=context is not None) from None
+                raise await _why_no_hello(broken, reached.address, encrypted=encrypted) from None
             walk.role = hello.role
             _check(hello, known)
     finally:
@@ -177,7 +173,7 @@ async def _why_not_encrypted(broken: BaseException, address: network.Address) ->
     if (code := tls.code_of(broken)) and code != "tls-failed":
         return Failed("tls", code)
     try:
-        reached = await network.connected((address,), Limits())
+        reached = await network.connected((address,), DEFAULT_LIMITS)
         reader, writer = await asyncio.open_connection(sock=reached.socket)
         try:
             await mongodb_hello.ask(reader, writer)
@@ -199,7 +195,7 @@ async def _why_no_hello(broken: Exception, address: network.Address, *, encrypte
     if not encrypted:
         context = tls.context(tls.TlsParts("unverified"))
         try:
-            reached = await network.connected((address,), Limits())
+            reached = await network.connected((address,), DEFAULT_LIMITS)
             _, writer = await _encrypted(reached.socket, context, None)
             writer.transport.abort()
             await asyncio.sleep(0)
@@ -339,31 +335,33 @@ def _can_be_sent(target: MongoDB) -> bool:
 # --- what the string means --------------------------------------------------------------------------------------------
 
 
-def _secured(target: MongoDB) -> MongoDB:
-    """With tls written out where another option switches it on, as pymongo reads them."""
-    if target.srv or target.option("tls") == "true":
-        return target
+def _usable(target: MongoDB, *, local_files: bool) -> MongoDB:
+    """The string, with tls written out where another option switches it on, as pymongo reads them.
+
+    Raises:
+        Failed: an option that is not for here: files of this machine, or being somebody because this machine is.
+    """
+    if not local_files:
+        for name in _FILES:
+            if target.option(name):
+                raise Failed("name", "option", name)
+        if target.option("authMechanism") in _AMBIENT:
+            raise Failed("name", "option", "authMechanism")
     implies = any(target.option(name) for name in (*_FILES, "tlsCertificateKeyFilePassword"))
     implies = implies or any(target.option(name) == "false" for name in _SWITCHES)
-    if not implies:
+    if not implies or target.option("tls") == "true":
         return target
     if target.option("tls") == "false":
         raise Failed("name", "option", "tls")
     return replace(target, options=(*target.options, ("tls", "true")))
 
 
-def _context(target: MongoDB, *, local_files: bool) -> ssl.SSLContext | None:
-    """How the line is to be encrypted; None for not at all.
+def _context(target: MongoDB) -> ssl.SSLContext:
+    """How the line is to be encrypted.
 
     Raises:
-        Failed: option, tls-files.
+        Failed: tls-files.
     """
-    if not local_files:
-        for name in _FILES:
-            if target.option(name):
-                raise Failed("tls", "option", name)
-    if target.tls == "off":
-        return None
     password = next((value for name, value in target.options if name == "tlsCertificateKeyFilePassword"), None)
     return tls.context(
         tls.TlsParts(
@@ -374,16 +372,6 @@ def _context(target: MongoDB, *, local_files: bool) -> ssl.SSLContext | None:
             revoked=target.option("tlsCRLFile"),
         )
     )
-
-
-def _check_login(target: MongoDB, *, local_files: bool) -> None:
-    """Refuse to be somebody only because this machine is.
-
-    Raises:
-        Failed: option.
-    """
-    if target.option("authMechanism") in _AMBIENT and not local_files:
-        raise Failed("login", "option", "authMechanism")
 
 
 async def _listed(target: MongoDB, limits: Limits) -> MongoDB:
@@ -429,7 +417,7 @@ async def _listed(target: MongoDB, limits: Limits) -> MongoDB:
 
 
 @contextmanager
-def client(target: MongoDB, limits: Limits = Limits(), *, local_files: bool = False) -> Iterator[Client]:
+def client(target: MongoDB, limits: Limits = DEFAULT_LIMITS, *, local_files: bool = False) -> Iterator[Client]:
     """pymongo's own client for the whole deployment, logged in; it is closed behind the block.
 
     Options of the string hold. Where it says nothing, a server is looked for as long as `limits.total_s`, and a
@@ -439,8 +427,7 @@ def client(target: MongoDB, limits: Limits = Limits(), *, local_files: bool = Fa
         DatabaseRefused: with the finding that a probe would give; within `limits.total_s`.
     """
     ends = time.monotonic() + limits.total_s
-    with ThreadPoolExecutor(1, "lancio-probe") as aside:  # the caller's thread may have an event loop of its own
-        known = aside.submit(lambda: asyncio.run(_proved(target, limits, local_files=local_files))).result()
+    known = network.waited(_proved(target, limits, local_files=local_files))
     made: Client = MongoClient(known.build(), **_patience(known, limits))
     layer, proof = _proof(known)
     try:
@@ -460,7 +447,7 @@ def client(target: MongoDB, limits: Limits = Limits(), *, local_files: bool = Fa
 
 @asynccontextmanager
 async def async_client(
-    target: MongoDB, limits: Limits = Limits(), *, local_files: bool = False
+    target: MongoDB, limits: Limits = DEFAULT_LIMITS, *, local_files: bool = False
 ) -> AsyncIterator[AsyncClient]:
     """The same of pymongo's asynchronous client."""
     ends = time.monotonic() + limits.total_s
@@ -491,8 +478,7 @@ async def _proved(target: MongoDB, limits: Limits, *, local_files: bool) -> Mong
         DatabaseRefused: none is; the finding is the first one's.
     """
     try:
-        known = await _listed(_secured(target), limits)
-        _check_login(known, local_files=local_files)
+        known = await _listed(_usable(target, local_files=local_files), limits)
     except Failed as failed:
         raise DatabaseRefused(finding("mongodb", target.hosts[0], failed)) from None
     found = await asyncio.gather(
