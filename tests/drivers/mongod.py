@@ -226,9 +226,11 @@ class Mongod:
             self.port = server.sockets[0].getsockname()[1]
         self._started.set()
         await self._stop.wait()
-        server.close()
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
         for _ in range(10):
             await asyncio.sleep(0)  # what was just accepted begins, so that it can end
+        server.close()
         while left := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in left:
                 task.cancel()

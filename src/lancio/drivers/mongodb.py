@@ -495,8 +495,14 @@ def _proof(target: MongoDB) -> tuple[Layer, dict[str, Any]]:
 
 
 def _patience(target: MongoDB, limits: Limits) -> dict[str, Any]:
+    """What holds where the string says nothing.
+
+    Servers are asked how they are every ten seconds, instead of telling it when it changes: a thread that waits for
+    that is not always woken when its client is closed, and would be left for as long. An error asks anew in both.
+    """
     wanted = {
         "appname": ("appName", "lancio"),
+        "serverMonitoringMode": ("serverMonitoringMode", "poll"),
         "serverSelectionTimeoutMS": ("serverSelectionTimeoutMS", int(limits.total_s * 1000)),
         "connectTimeoutMS": ("connectTimeoutMS", int(limits.connect_s * 1000)),
     }
