@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import names
 import pymongo
 import pytest
 from authority import Authority, Issued
@@ -30,6 +31,7 @@ from lancio.drivers import mongodb
 from lancio.drivers.findings import DatabaseRefused
 from lancio.drivers.model import CODES, LAYERS, Code, Layer, Limits, Probe, Role
 from lancio.registry.connection_strings import MongoDB, parse
+from lancio.registry.secrets import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -584,3 +586,84 @@ def test_every_printable_password_logs_in() -> None:
             with mongodb.client(value) as client:
                 assert client.app.list_collection_names() == ["orders", "people"]
             assert server.logins == [(name, "SCRAM-SHA-256")]
+
+
+# --- mongodb+srv ------------------------------------------------------------------------------------------------------
+
+LISTED = ("_mongodb._tcp.shop.lancio.test", "SRV")
+GIVEN = ("shop.lancio.test", "TXT")
+SHOP = f"mongodb+srv://ada:{PASSWORD}@shop.lancio.test/app?tls=false"
+
+
+def test_the_first_server_that_dns_lists_and_that_is_there_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken, running(Script(role="primary", users=(ADA,))) as server:
+        taken.bind(("127.0.0.1", 0))
+        records = {
+            LISTED: (f"0 5 {taken.getsockname()[1]} a.lancio.test.", f"0 5 {server.port} b.lancio.test."),
+            GIVEN: ('"authSource=admin&replicaSet=rs0"',),
+        }
+        with names.serving(monkeypatch, records, here=("a.lancio.test", "b.lancio.test")):
+            found = ask(mongo(SHOP))
+            assert (found.finding, found.role, found.address) == (None, "primary", "127.0.0.1")
+            with mongodb.client(mongo(SHOP)) as client:
+                assert client.app.list_collection_names() == ["orders", "people"]
+
+
+def test_what_dns_says_of_the_replica_set_is_held_against_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(Script(role="primary", users=(ADA,))) as server:
+        records = {LISTED: (f"0 5 {server.port} b.lancio.test.",), GIVEN: ('"authSource=admin&replicaSet=other"',)}
+        with names.serving(monkeypatch, records, here=("b.lancio.test",)):
+            found = ask(mongo(SHOP))
+        assert found.finding is not None
+        assert (found.finding.layer, found.finding.code) == ("hello", "option")
+
+
+def test_a_server_that_dns_lists_speaks_tls_unless_told_otherwise(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = authority.issue("srv", "b.lancio.test")
+    with running(Script(users=(ADA,)), tls=serving(issued)) as server:
+        records = {LISTED: (f"0 5 {server.port} b.lancio.test.",), GIVEN: ('"authSource=admin"',)}
+        with names.serving(monkeypatch, records, here=("b.lancio.test",)):
+            value = mongo(f"mongodb+srv://ada:{PASSWORD}@shop.lancio.test/app?tlsCAFile={authority.file}")
+            assert ask(value, local_files=True).passed == LAYERS
+
+
+@pytest.mark.parametrize(
+    ("records", "how", "code"),
+    [
+        ({}, {}, "name-unknown"),
+        ({GIVEN: ('"authSource=admin"',), ("_mongodb._tcp.shop.lancio.test", "A"): ("127.0.0.1",)}, {}, "name-unknown"),
+        ({}, {"failing": True}, "name-failed"),
+        ({}, {"silent": True}, "timeout"),
+        ({LISTED: ("0 5 27017 db.evil.test.",)}, {}, "name-failed"),
+        ({LISTED: ("0 5 27017 b.lancio.test.",), GIVEN: ('"authSource=admin"', '"replicaSet=a"')}, {}, "name-failed"),
+        ({LISTED: ("0 5 27017 b.lancio.test.",), GIVEN: ('"tlsInsecure=true"',)}, {}, "name-failed"),
+        ({LISTED: ("0 5 27017 b.lancio.test.",), GIVEN: ('"authSource=\\255\\254"',)}, {}, "name-failed"),
+        ({LISTED: ("0 5 27017 b.lancio.test.",)}, {}, "name-unknown"),
+    ],
+)
+def test_what_dns_may_not_say_is_told(
+    records: dict[tuple[str, str], tuple[str, ...]], how: dict[str, bool], code: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with names.serving(monkeypatch, records, **how):
+        refused(mongo(SHOP), "name", code, SHORT if "silent" in how else PATIENT)
+
+
+# --- a real server ----------------------------------------------------------------------------------------------------
+
+if REAL := os.environ.get("MONGODB_TEST_URL"):
+
+    def test_a_real_server_is_probed_and_gives_a_client() -> None:
+        value = mongo(REAL)
+        for host in value.hosts:
+            found = asyncio.run(mongodb.probe(value, host, local_files=True))
+            assert found.finding is None, found
+            assert found.version
+        with mongodb.client(value, local_files=True) as client:
+            assert client.server_info()["version"]
+        if value.user:
+            found = asyncio.run(mongodb.probe(value.with_password(Secret("no " + PASSWORD)), value.hosts[0],
+                                              local_files=True))  # fmt: skip
+            assert found.finding is not None
+            assert found.finding.code == "login-failed"

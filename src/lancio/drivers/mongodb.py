@@ -392,7 +392,7 @@ async def _listed(target: MongoDB, limits: Limits) -> MongoDB:
             found = await parse_uri(bare.build(), connect_timeout=limits.connect_s)
     except (TimeoutError, DnsTimeout):
         raise Failed("name", "timeout") from None
-    except errors.PyMongoError as error:
+    except (errors.PyMongoError, TypeError, ValueError) as error:
         if isinstance(error.__cause__, DnsTimeout):
             raise Failed("name", "timeout") from None
         unknown = isinstance(error.__cause__, (dns.NXDOMAIN, dns.NoAnswer))
