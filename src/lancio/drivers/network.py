@@ -63,8 +63,12 @@ class Address:
 
     @property
     def shown(self) -> str | None:
-        """The IP address; None for a Unix socket."""
-        return None if self.family == socket.AF_UNIX else str(self.sockaddr[0])
+        """The IP address, one of a link with its zone; None for a Unix socket."""
+        if self.family == socket.AF_UNIX:
+            return None
+        text = str(self.sockaddr[0])
+        zone = self.sockaddr[3] if self.family == socket.AF_INET6 and "%" not in text else 0
+        return f"{text}%{zone}" if zone else text
 
 
 @dataclass(frozen=True, slots=True)
