@@ -28,7 +28,7 @@ from authority import Authority, Issued
 from mongod import Fault, Mongod, Script, User, error, running
 
 from lancio.drivers import mongodb
-from lancio.drivers.findings import DatabaseRefused
+from lancio.drivers.findings import DatabaseRefused, words_for
 from lancio.drivers.model import CODES, LAYERS, Code, Layer, Limits, Probe, Role
 from lancio.registry.connection_strings import MongoDB, parse
 from lancio.registry.secrets import Secret
@@ -293,6 +293,12 @@ def test_a_fault_is_told_by_its_code(wrong: Wrong) -> None:
     assert found.finding is not None
     assert (found.finding.layer, found.finding.code) == (wrong.layer, wrong.code), found
     assert wrong.role is None or found.role == wrong.role
+
+
+def test_the_oldest_version_is_the_one_that_pymongo_speaks() -> None:
+    assert (
+        f"MongoDB {pymongo.common.MIN_SUPPORTED_SERVER_VERSION} " in words_for("mongodb", "unsupported-version").remedy
+    )
 
 
 def test_there_are_enough_faults_and_codes() -> None:

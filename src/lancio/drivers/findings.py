@@ -254,5 +254,61 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
         "{place}: this user is not let into this database from here, whatever the password",
         "Look at the server's pg_hba.conf, at the role's LOGIN and at CONNECT on the database.",
     ),
+    ("mongodb", "name-failed"): Words(
+        "{place}: the name service did not tell this host's address, or not such servers as may stand under it",
+        "Look whether this machine has a network and a working name server. Under a mongodb+srv name stand servers of "
+        "the same domain, and at most one TXT record, with authSource, replicaSet and loadBalanced alone.",
+    ),
+    ("mongodb", "tls-unsupported"): Words(
+        WORDS["tls-unsupported"].message,
+        "Switch it on at the server (net.tls.mode). Only where the network between is trusted, write tls=false.",
+    ),
+    ("mongodb", "tls-required"): Words(WORDS["tls-required"].message, "Write tls=true."),
+    ("mongodb", "certificate-untrusted"): Words(
+        WORDS["certificate-untrusted"].message,
+        "Name the authority's own certificate by tlsCAFile. If it was trusted before, find out why the certificate is "
+        "another one before going on: somebody may stand in between.",
+    ),
+    ("mongodb", "client-certificate"): Words(
+        WORDS["client-certificate"].message,
+        "Name one by tlsCertificateKeyFile, its key in the same file: from the authority of the server's "
+        "net.tls.CAFile, valid now.",
+    ),
+    ("mongodb", "starting"): Words(
+        "{place}: the server is not ready; it recovers, or its replica set is not initiated",
+        "Wait and try again. If it stays so, look at rs.status() there; a new replica set wants rs.initiate().",
+    ),
+    ("mongodb", "closed"): Words(
+        WORDS["closed"].message,
+        "Look whether the server has as many connections as it takes (net.maxIncomingConnections): it hangs up then. "
+        "So does Atlas on an address that is not in its access list. Else look into the server's log.",
+    ),
+    ("mongodb", "unsupported-version"): Words(
+        "{place}: the server's version is not supported",
+        "Upgrade the server: to MongoDB 4.4 at least.",
+    ),
+    ("mongodb", "login-failed"): Words(
+        WORDS["login-failed"].message,
+        "Correct them in the registry, and look at authSource: it names the database that the user was made in, "
+        "mostly admin; without it, that is the string's own database. Which of them it is the server does not tell.",
+    ),
+    ("mongodb", "login-forbidden"): Words(
+        "{place}: the server does not let this user in from here, whatever the password{detail}",
+        "Look at the user's authenticationRestrictions. An arbiter has no users and no data: name the other members.",
+    ),
+    ("mongodb", "read-denied"): Words(
+        "{place}: the user is let in, and may see nothing of the database",
+        'Give the user a right in it: db.grantRolesToUser("user", [{{role: "read", db: "database"}}]).',
+    ),
+    ("mongodb", "no-primary"): Words(
+        WORDS["no-primary"].message,
+        "Look at rs.status() whether one of them is about to take over. If reading is enough, write "
+        "readPreference=secondaryPreferred.",
+    ),
+    ("mongodb", "option"): Words(
+        WORDS["option"].message,
+        "Take the option out. replicaSet has to be the name of the server's set, and does not go with a router. Files "
+        "of this machine, and logging in as this machine, are for callers that allow it.",
+    ),
 }
 """Better words, where a kind has them."""

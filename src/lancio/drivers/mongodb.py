@@ -252,7 +252,7 @@ async def _asked(
 async def _read(made: AsyncClient, single: MongoDB) -> str | None:
     """What may be seen, and the server's version."""
     if single.database:
-        # With both flags any right in the database is enough; by no name, the answer has one batch.
+        # With both flags any right in the database is enough; of one name, the answer is short.
         seen: dict[str, Any] = {
             "listCollections": 1,
             "nameOnly": True,

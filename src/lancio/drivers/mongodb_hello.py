@@ -63,10 +63,6 @@ class Hello:
         return self.oldest <= common.MAX_SUPPORTED_WIRE_VERSION and self.newest >= common.MIN_SUPPORTED_WIRE_VERSION
 
 
-OLDEST_SPOKEN: Final = common.MIN_SUPPORTED_SERVER_VERSION
-"""The oldest MongoDB that pymongo speaks to, as it is called."""
-
-
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Hello:
     """Greet the server.
 
