@@ -310,5 +310,72 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
         "Take the option out. replicaSet has to be the name of the server's set, and does not go with a router. Files "
         "of this machine, and logging in as this machine, are for callers that allow it.",
     ),
+    ("redis", "tls-required"): Words(
+        "{place}: the server takes encrypted connections only at this port",
+        "Write rediss:// instead of redis://.",
+    ),
+    ("redis", "tls-unsupported"): Words(
+        "{place}: the server has no TLS at this port, and the connection string asks for it",
+        "Connect to the server's tls-port. Only where the network between is trusted, write redis:// instead of "
+        "rediss://.",
+    ),
+    ("redis", "certificate-untrusted"): Words(
+        WORDS["certificate-untrusted"].message,
+        "Name the authority's own certificate by ssl_ca_certs or ssl_ca_data. If it was trusted before, find out why "
+        "the certificate is another one before going on: somebody may stand in between.",
+    ),
+    ("redis", "client-certificate"): Words(
+        WORDS["client-certificate"].message,
+        "Name one by ssl_certfile and ssl_keyfile: from the authority of the server's tls-ca-cert-file, valid now.",
+    ),
+    ("redis", "starting"): Words(
+        "{place}: the server is not ready{detail}; it loads its data, or is a replica that lost its primary",
+        "Wait and try again. If it stays so: LOADING is a large data set or a slow disk, MASTERDOWN is a replica with "
+        "replica-serve-stale-data no and no link to its primary.",
+    ),
+    ("redis", "too-many-connections"): Words(
+        "{place}: the server takes no more connections",
+        "Close connections that are not needed, let clients share a pool, or raise the server's maxclients.",
+    ),
+    ("redis", "login-failed"): Words(
+        "{place}: user or password is wrong, or the user is switched off",
+        "Correct them in the registry. Which of them it is the server does not tell; its ACL LOG and ACL LIST do.",
+    ),
+    ("redis", "login-required"): Words(
+        "{place}: the server wants a password, and the connection string has none",
+        "Add user and password. Without a user's name the password is the user default's.",
+    ),
+    ("redis", "login-method"): Words(
+        "{place}: the connection string has a password, and the server has none set for the user default",
+        "Look whether this is the right server. If it is, set a password there (requirepass, or ACL SETUSER), or take "
+        "it out of the connection string.",
+    ),
+    ("redis", "login-forbidden"): Words(
+        "{place}: the server does not let this user in from here, whatever the password{detail}",
+        "DENIED is protected mode: a server without a password takes connections of its own machine only, so give it "
+        "one. SELECT is a right that the user lacks: +select, or take the database's number out.",
+    ),
+    ("redis", "database-missing"): Words(
+        "{place}: there is no database of this number",
+        "Correct the number. A server has 16 (databases in its configuration), a node of a cluster has 0 only.",
+    ),
+    ("redis", "read-denied"): Words(
+        "{place}: the user is let in, and may not ask even PING",
+        "Give the user a right to one of PING, DBSIZE, INFO and ROLE: ACL SETUSER name +ping.",
+    ),
+    ("redis", "read-failed"): Words(
+        "{place}: the user is let in, but the server did not answer a question{detail}",
+        "Look into the server's log. BUSY is a script that does not end: SCRIPT KILL ends it.",
+    ),
+    ("redis", "no-primary"): Words(
+        "{place}: no server takes writes: a cluster is down, or sentinels know no primary of this name",
+        "Look whether a replica is about to take over, and whether the service's name is right. If it stays so, look "
+        "into CLUSTER INFO or SENTINEL MASTERS.",
+    ),
+    ("redis", "option"): Words(
+        "{place}: something of the connection string cannot be used here{detail}",
+        "Take the option out: files of this machine are read for a connection string only where whoever calls it "
+        "allows it. Where it says cluster or sentinel, the server is none: write redis:// instead.",
+    ),
 }
 """Better words, where a kind has them."""
