@@ -303,6 +303,11 @@ def refusal(state: str, routine: str = "", text: str = "canary-text") -> bytes:
     return message(b"E", b"".join(f"{key}{value}\0".encode() for key, value in fields.items()) + b"\0")
 
 
+def pooler(state: str, text: str) -> bytes:
+    """An ErrorResponse as poolers in between make it (pgbouncer 1.18)."""
+    return message(b"E", f"SFATAL\0C{state}\0M{text}\0\0".encode())
+
+
 def request(number: int, body: bytes = b"") -> bytes:
     """An Authentication message."""
     return message(b"R", struct.pack("!i", number) + body)

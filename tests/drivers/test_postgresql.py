@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import postgresqls
 import psycopg
 import pytest
-from postgresqls import PASSWORD, Secured, answering, message, refusal, request, started, taken
+from postgresqls import PASSWORD, Secured, answering, message, pooler, refusal, request, started, taken
 
 import servers
 from lancio import drivers, embedded
@@ -634,6 +634,19 @@ WIRE: dict[str, tuple[Callable[[socket.socket], None], Layer, Code]] = {
     "stopping": (after_start(refusal("57P01")), "hello", "stopping"),
     "too many": (after_start(refusal("53300")), "hello", "too-many-connections"),
     "an unknown state": (after_start(refusal("XX000", text="Tenant canary not found")), "hello", "unexpected"),
+    **{
+        f"a pooler: {text}": (after_start(pooler(state, text)), layer, code)
+        for state, text, layer, code in (
+            ("08P01", "SASL authentication failed", "login", "login-failed"),
+            ("08P01", 'database "canary" does not exist', "login", "database-missing"),
+            ("08P01", "unsupported startup parameter: options", "login", "option"),
+            ("08P01", "no more connections allowed (max_client_conn)", "hello", "too-many-connections"),
+            ("08P01", "pgbouncer cannot connect to server", "login", "closed"),
+            ("08P01", "not allowed", "login", "login-forbidden"),
+            ("08P01", "canary", "hello", "unexpected"),
+            ("XX000", "Tenant or user not found", "login", "login-failed"),
+        )
+    },
     "an old protocol": (after_start(refusal("0A000")), "hello", "unsupported-version"),
     "GSSAPI": (after_start(request(7)), "login", "login-method"),
     "SSPI": (after_start(request(9)), "login", "login-method"),

@@ -342,8 +342,14 @@ async def _opened(target: PostgreSQL, limits: Limits, *, local_files: bool) -> p
         raise DatabaseRefused(finding("postgresql", target.hosts[0], outcome))
     if outcome is not None:
         return outcome
-    left = max(limits.total_s - (time.monotonic() - start), 0.05)
-    raise DatabaseRefused(await _reason(target, Limits(min(limits.connect_s, left), left), local_files=local_files))
+    took = time.monotonic() - start
+    left = max(limits.total_s - took, 0.05)
+    found = await _reason(target, Limits(min(limits.connect_s, left), left), local_files=local_files)
+    if found is None:
+        late = took >= min(limits.connect_s, limits.total_s * _CONNECTING)
+        failed = Failed("login", "timeout") if late else Failed("login", "unexpected", "libpq")
+        found = finding("postgresql", target.hosts[0], failed)
+    raise DatabaseRefused(found)
 
 
 async def _attempted(target: PostgreSQL, limits: Limits, *, local_files: bool) -> pq.abc.PGconn | Failed | None:
@@ -360,20 +366,18 @@ async def _attempted(target: PostgreSQL, limits: Limits, *, local_files: bool) -
         return None
 
 
-async def _reason(target: PostgreSQL, limits: Limits, *, local_files: bool) -> Finding:
-    """Why there is no connection."""
+async def _reason(target: PostgreSQL, limits: Limits, *, local_files: bool) -> Finding | None:
+    """Why there is no connection; None if all hosts are as the string wants them."""
     probes = await asyncio.gather(*(probe(target, host, limits, local_files=local_files) for host in target.hosts))
     for each in probes:
         if each.finding is not None:
             return each.finding
     wanted = target.option("target_session_attrs") or "any"
+    if wanted in ("any", "prefer-standby"):
+        return None
     if wanted in ("read-write", "primary"):
-        failed = Failed("read", "no-primary")
-    elif wanted != "any":
-        failed = Failed("read", "option", "target_session_attrs")
-    else:
-        failed = Failed("login", "unexpected", "libpq")
-    return finding("postgresql", target.hosts[0], failed)
+        return finding("postgresql", target.hosts[0], Failed("read", "no-primary"))
+    return finding("postgresql", target.hosts[0], Failed("read", "option", "target_session_attrs"))
 
 
 async def _first(target: PostgreSQL, limits: Limits) -> pq.abc.PGconn | None:

@@ -54,6 +54,8 @@ class Refusal:
     """Whether the text names pg_hba.conf, as it does in all languages."""
     stopping: bool
     """Whether it says, in English, that it is shutting down: 57P03 is that too, and starting up."""
+    pooler: Code | None = None
+    """What a pooler in between means, which has one SQLSTATE for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,12 +351,16 @@ class Line:
             fields.get(b"R", b"").decode("ascii", "replace"),
             b"pg_hba.conf" in text,
             b"shutting down" in text,
+            # A server tells the place in its source.
+            None if b"R" in fields else next((code for word, code in _POOLERS if word in text), None),
         )
 
 
 def failure(said: Refusal, layer: Layer, *, over_tls: bool = False) -> Failed:
     """The code for what a server says instead of letting the user in."""
     code = _BY_STATE.get(said.state)
+    if code is None and said.pooler is not None:
+        return _told("hello" if said.pooler == "too-many-connections" else "login", said.pooler)
     if said.state == "57P03":
         return Failed("hello", "stopping" if said.stopping else "starting")
     if said.state == "28000":
@@ -369,7 +375,11 @@ def failure(said: Refusal, layer: Layer, *, over_tls: bool = False) -> Failed:
         return Failed(layer, "unexpected", said.state)
     if code in ("stopping", "too-many-connections"):
         return Failed(layer if layer in ("login", "read") else "hello", code)
-    return Failed("hello" if code == "unsupported-version" else "login", code)
+    return _told("hello" if code == "unsupported-version" else "login", code)
+
+
+def _told(layer: Layer, code: Code) -> Failed:
+    return Failed(layer, code, "options" if code == "option" else "")
 
 
 _BY_STATE: Final[dict[str, Code]] = {
@@ -386,6 +396,21 @@ _BY_STATE: Final[dict[str, Code]] = {
     "42704": "option",
     "55P02": "option",
 }
+
+
+_POOLERS: Final[tuple[tuple[bytes, Code], ...]] = (
+    (b"authentication failed", "login-failed"),
+    (b"no such user", "login-failed"),
+    (b"ser not found", "login-failed"),
+    (b"no such database", "database-missing"),
+    (b"does not exist", "database-missing"),
+    (b"no more connections", "too-many-connections"),
+    (b"unsupported startup parameter", "option"),
+    (b"not allowed", "login-forbidden"),
+    (b"cannot connect to server", "closed"),
+    (b"server login", "closed"),
+)
+"""Words of pgbouncer's and Supavisor's, which are not translated and come with 08P01 or XX000, whatever it is."""
 
 
 def _tls_failure(error: OSError) -> Failed:
