@@ -11,6 +11,7 @@ import click
 import pytest
 
 from lancio.cli.main import COMMANDS, cli
+from lancio.drivers.findings import DatabaseRefused
 from lancio.errors import LancioError
 from lancio.executor import planfile
 from lancio.proof import leaks, programs, restore
@@ -88,6 +89,7 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         CredentialRotationRefused,
         key_backup.BackupRefused,
         connection_strings.ConnectionStringRefused,
+        DatabaseRefused,
     ):
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))

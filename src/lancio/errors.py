@@ -40,7 +40,8 @@
     ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
     ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
     ├─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
-    └─ ConnectionStringRefused  connection-string       1     a text that is none (registry/connection_strings/)
+    ├─ ConnectionStringRefused  connection-string       1     a text that is none (registry/connection_strings/)
+    └─ DatabaseRefused          database                1     a database that gives no client (drivers/findings.py)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.
