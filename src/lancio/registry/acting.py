@@ -26,6 +26,7 @@ import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -40,7 +41,6 @@ from lancio.registry.context import BROKER as BROKER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from uuid import UUID
 
 Kind = Literal["user", "api_key", "service", "system"]
 
@@ -342,6 +342,14 @@ def become(connection: psycopg.Connection[Any], role: str) -> None:
         ) from error
 
 
+def uuid_of(text: str) -> UUID | None:
+    """The id that a text is, for what may be named by its id too."""
+    try:
+        return UUID(text) if len(text) <= 40 else None
+    except ValueError:
+        return None
+
+
 def shown(text: str, most: int = 80) -> str:
     """What somebody typed, so that it can stand in a sentence: no control or direction characters, and not long."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
@@ -409,7 +417,11 @@ def _context(connection: psycopg.Connection[Any], user: UUID, organization: UUID
 def _organization(cursor: psycopg.Cursor[dict[str, Any]], organization: UUID | str, *, deleted: bool) -> dict[str, Any]:
     if isinstance(organization, str):
         given = organization
-        row = cursor.execute(_QUERIES["organization"], {"slug": given}).fetchone() if "\0" not in given else None
+        row = (
+            cursor.execute(_QUERIES["organization"], {"slug": given, "id": uuid_of(given)}).fetchone()
+            if "\0" not in given
+            else None
+        )
     else:
         given = str(organization)
         row = cursor.execute(_QUERIES["organization_by_id"], {"id": organization}).fetchone()

@@ -27,7 +27,7 @@ SELECT platform.enter_organization(%(organization)s);
 -- name: organization
 SELECT o.id, o.slug, o.name, o.deleted_at IS NOT NULL AS deleted
 FROM platform.organizations o
-WHERE o.slug = %(slug)s OR o.id::text = %(slug)s;
+WHERE o.slug = %(slug)s OR o.id = %(id)s;
 
 -- name: organization_by_id
 SELECT o.id, o.slug, o.name, o.deleted_at IS NOT NULL AS deleted

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, limits, names, organizations, pages, projects, rights, tokens
-from lancio.registry.acting import Acting, Actor, entered, shown
+from lancio.registry.acting import Acting, Actor, entered, shown, uuid_of
 from lancio.registry.refusal import NameRefused, NotThere, RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -434,7 +434,7 @@ def _user(work: Acting, email: str) -> dict[str, Any] | None:
     if "\0" in email:
         return None
     with work.as_login():
-        return next(iter(_rows(work, "user", email=email.strip())), None)
+        return next(iter(_rows(work, "user", email=email.strip(), id=uuid_of(email.strip()))), None)
 
 
 def _members(work: Acting, rows: Sequence[dict[str, Any]]) -> list[Member]:

@@ -15,7 +15,7 @@ WHERE m.organization_id = %(organization)s AND m.user_id = %(user)s;
 -- name: user
 SELECT u.id, u.primary_email AS email, u.disabled_at IS NOT NULL AS disabled
 FROM platform.users u
-WHERE lower(u.primary_email) = lower(%(email)s) OR u.id::text = %(email)s;
+WHERE lower(u.primary_email) = lower(%(email)s) OR u.id = %(id)s;
 
 -- name: emails
 SELECT u.primary_email FROM platform.organization_members m JOIN platform.users u ON u.id = m.user_id

@@ -2,7 +2,7 @@
 SELECT o.id, o.slug, o.name, o.kind, o.size, o.billing_email, p.code AS plan, o.requires_mfa, o.deleted_at,
        o.created_at, o.updated_at
 FROM platform.organizations o LEFT JOIN platform.billing_plans p ON p.id = o.plan_id
-WHERE (%(after)s::text IS NULL OR o.slug > %(after)s)
+WHERE o.slug > coalesce(%(after)s::text, '')
   AND (%(like)s::text IS NULL OR o.slug LIKE %(like)s OR lower(o.name) LIKE %(like)s)
   AND (%(removed)s OR o.deleted_at IS NULL)
 ORDER BY o.slug

@@ -4,7 +4,7 @@ SELECT p.id, p.slug, p.ref, p.name, p.region, p.cloud_provider, p.status, p.is_s
 FROM platform.projects p
 WHERE p.organization_id = %(organization)s
   AND (%(projects)s::uuid[] IS NULL OR p.id = ANY (%(projects)s::uuid[]))
-  AND (%(after)s::text IS NULL OR p.slug > %(after)s)
+  AND p.slug > coalesce(%(after)s::text, '')
   AND (%(like)s::text IS NULL OR p.slug LIKE %(like)s OR lower(p.name) LIKE %(like)s)
   AND (%(removed)s OR p.deleted_at IS NULL)
 ORDER BY p.slug

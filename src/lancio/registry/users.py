@@ -15,7 +15,7 @@ from psycopg.rows import class_row, dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, names, pages
-from lancio.registry.acting import Actor, NotAllowed, shown
+from lancio.registry.acting import Actor, NotAllowed, shown, uuid_of
 from lancio.registry.refusal import NameRefused, RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -111,7 +111,11 @@ def named(connection: psycopg.Connection[Any], email: str) -> User:
         NotThere: there is none.
     """
     with connection.cursor(row_factory=class_row(User)) as cursor:
-        found = cursor.execute(_QUERIES["one"], {"email": email}).fetchone() if "\0" not in email else None
+        found = (
+            cursor.execute(_QUERIES["one"], {"email": email, "id": uuid_of(email)}).fetchone()
+            if "\0" not in email
+            else None
+        )
     if found is None:
         near = (
             [each for (each,) in connection.execute(_QUERIES["emails_like"], {"email": email}).fetchall()]
@@ -303,7 +307,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _locked(connection: psycopg.Connection[Any], email: str, version: int | None) -> User:
     if "\0" not in email:
-        connection.execute(_QUERIES["lock"], {"email": email})
+        connection.execute(_QUERIES["lock"], {"email": email, "id": uuid_of(email)})
     found = named(connection, email)
     if version is not None and version != found.version:
         refuse_changed("user", str(version), found.version, f"lancio user show {found.email}")

@@ -3,7 +3,7 @@ SELECT u.id, u.primary_email AS email, u.username, u.first_name, u.last_name, u.
        u.mfa_enabled, u.password_hash IS NOT NULL AS has_password, u.disabled_at, u.last_sign_in_at, u.created_at,
        u.updated_at
 FROM platform.users u
-WHERE (%(after)s::text IS NULL OR lower(u.primary_email) > %(after)s)
+WHERE lower(u.primary_email) > coalesce(%(after)s::text, '')
   AND (%(like)s::text IS NULL OR lower(u.primary_email) LIKE %(like)s OR lower(u.username) LIKE %(like)s
        OR lower(concat_ws(' ', u.first_name, u.last_name)) LIKE %(like)s)
   AND (%(disabled)s::boolean IS NULL OR (u.disabled_at IS NOT NULL) = %(disabled)s)
@@ -15,11 +15,11 @@ SELECT u.id, u.primary_email AS email, u.username, u.first_name, u.last_name, u.
        u.mfa_enabled, u.password_hash IS NOT NULL AS has_password, u.disabled_at, u.last_sign_in_at, u.created_at,
        u.updated_at
 FROM platform.users u
-WHERE lower(u.primary_email) = lower(%(email)s) OR u.id::text = %(email)s;
+WHERE lower(u.primary_email) = lower(%(email)s) OR u.id = %(id)s;
 
 -- name: lock
 SELECT u.id FROM platform.users u
-WHERE lower(u.primary_email) = lower(%(email)s) OR u.id::text = %(email)s
+WHERE lower(u.primary_email) = lower(%(email)s) OR u.id = %(id)s
 FOR NO KEY UPDATE;
 
 -- name: emails_like
