@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,6 +16,9 @@ from schema_files import ALL, FOLDER, KEY, KEYS, NINE, TEN, add_key, give_key, l
 from lancio.registry import key_rotation
 from lancio.registry.secrets import Key
 from servers import TestServer, database_of
+
+# The responder of MongoDB's tests serves here, too.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "drivers"))
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+import pytest
 from isolation import SPACE
 from keys import RING
 
@@ -15,6 +21,7 @@ from lancio.registry.data_keys import DataKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import psycopg
 
@@ -72,3 +79,29 @@ class Desk:
 
 def project(work: Acting, slug: str = "shop") -> projects.Project:
     return projects.one(work, slug)
+
+
+@contextmanager
+def redis_server(folder: Path, password: str) -> Iterator[int]:
+    """Debian's redis-server with this password; gives its port."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed (make packages installs it)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    escaped = "".join(f"\\x{byte:02x}" for byte in password.encode())
+    (folder / "redis.conf").write_text(
+        f'port {port}\nbind 127.0.0.1\nsave ""\ndir {folder}\nlogfile redis.log\nrequirepass "{escaped}"\n'
+    )
+    process = subprocess.Popen([program, str(folder / "redis.conf")], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.02)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)

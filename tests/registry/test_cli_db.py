@@ -13,9 +13,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import mongod
 import psycopg
 import pytest
 from keys import KEK
+from registering import redis_server
 from test_databases import CANARY, PRINTABLE
 
 from lancio.cli import main
@@ -343,6 +345,57 @@ def test_a_placeholder_is_told_as_one(lancio: Lancio) -> None:
     said = lancio("update", "--status", "active")
     assert said.status == 2
     assert "no database is named" in said.err
+
+
+def test_placeholders_are_replaced_and_probed_and_a_test_is_written_down_as_health(
+    lancio: Lancio, tmp_path: Path
+) -> None:
+    org = ("--org", "lancio")
+    with (
+        redis_server(tmp_path, CANARY) as port,
+        mongod.Mongod(mongod.Script(users=(mongod.User.with_password("ada", CANARY),))) as mongo,
+    ):
+        env = {"REDIS_URL": f"redis://:{CANARY}@127.0.0.1:{port}/0",
+               "MONGO_URL": f"mongodb://ada:{CANARY}@127.0.0.1:{mongo.port}/app?authSource=admin"}  # fmt: skip
+        said = lancio("update", "--from-env", *org, env=env)
+        assert said.status == 0, said.out
+        assert f"✓ Railway Redis (lancio-studio) at 127.0.0.1:{port}: " in said.out
+        assert f"✓ Railway MongoDB (lancio-studio) at 127.0.0.1:{mongo.port}: " in said.out
+        said = lancio("test", "--all", "--json", *org)
+        assert said.status == 0
+        assert [each["reached"] for each in said.json["tested"]] == [True, True]
+        shown = lancio("show", "Railway Redis", "--json", *org).json
+        assert (shown["health"], shown["health_error"], shown["version"]) == ("healthy", None, 2)
+        lancio("update", "Railway Redis", "--stdin", *org, stdin=f"redis://:{CANARY}x@127.0.0.1:{port}/0")
+        assert lancio("show", "Railway Redis", "--json", *org).json["health"] == "unknown"
+        said = lancio("test", "Railway Redis", "--dry-run", *org)
+        assert said.status == 1
+        assert "login-failed at login after name, reach, hello" in said.out
+        assert lancio("show", "Railway Redis", "--json", *org).json["health"] == "unknown"
+        assert lancio("test", "Railway Redis", *org).status == 1
+        shown = lancio("show", "Railway Redis", "--json", *org).json
+        assert shown["health"] == "unhealthy"
+        assert shown["health_error"].startswith("login-failed: ")
+    assert [each["name"] for each in lancio("list", "--health", "unhealthy", "--json", *org).json["databases"]] == [
+        "Railway Redis"
+    ]
+    said = lancio("test", "Railway Redis", *org)
+    assert said.status == 1
+    assert "refused at reach" in said.out
+
+
+def test_a_test_of_what_cannot_be_tested_says_why(lancio: Lancio) -> None:
+    said = lancio("test", "Railway Redis", "--org", "lancio")
+    assert said.status == 1
+    assert "is a placeholder" in said.out
+    assert lancio("test").status == 2
+    assert lancio("test", "a", "--all").status == 2
+    lancio("add", "cache", "--project", "shop", "--stdin", stdin="redis://127.0.0.1:1/0")
+    said = lancio("test", "cache", "--as", "looker@acme.test")
+    assert said.status == 1
+    assert "may not test databases" in said.err
+    said = lancio("test", "cache", "--timeout", "2", "--json")
+    assert said.json["tested"][0]["hosts"][0]["code"] == "refused"
 
 
 # --- at a terminal ----------------------------------------------------------------------------------------------------

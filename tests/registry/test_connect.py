@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
+import mongod
 import psycopg
 import pytest
+from isolation import PROOF
 from keys import KEK
-from registering import Desk, made, project
+from psycopg import sql
+from registering import Desk, made, project, redis_server
+from test_databases import hostile
 
 import lancio
-from lancio import broker, drivers
-from lancio.errors import LancioError, UsageError
+from lancio import broker
+from lancio.drivers import DatabaseRefused
+from lancio.errors import UsageError
 from lancio.registry import connection_strings, databases
 from lancio.registry.acting import ActingRefused, NotAllowed
-from lancio.registry.connection_strings import PostgreSQL
+from lancio.registry.connection_strings import MongoDB, PostgreSQL, Redis
 from lancio.registry.connection_strings.model import Host
-from lancio.registry.databases import Ambiguous, Placeholder
+from lancio.registry.databases import Ambiguous, Change, Placeholder
 from lancio.registry.opening import OpeningRefused
 from lancio.registry.refusal import NotThere
 from lancio.registry.secrets import KeyRefused, Secret
@@ -33,7 +40,8 @@ SECRET = "Can4ry/of the %broker@:?#"
 VARIABLES = ("LANCIO_USER", "LANCIO_ORG", "LANCIO_KEY_FILE", "LANCIO_KEK", "LANCIO_KEK_FILE", "LANCIO_KEK_COMMAND",
              "LANCIO_OLD_KEK", "LANCIO_OLD_KEK_FILE", "LANCIO_OLD_KEK_COMMAND")  # fmt: skip
 
-needs_drivers = pytest.mark.skipif(not hasattr(drivers, "client"), reason="the drivers are not here")
+HOSTILE = 1000 if PROOF else 5
+CANARY = "Can4ry-of-the-broker"
 
 
 @pytest.fixture(autouse=True)
@@ -128,25 +136,93 @@ def test_the_module_is_light_until_it_is_used() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@needs_drivers
-def test_a_postgresql_client_is_ready_and_shows_no_password(desk: Desk, server: TestServer, registry: str) -> None:
-    from psycopg import sql
+def hidden(client: object, secret: str) -> bool:
+    """Nothing that a program would print of a client shows the password."""
+    inside = [client, getattr(client, "connection_pool", None), getattr(client, "options", None)]
+    return not any(secret in repr(each) + str(each) for each in inside)
 
+
+@pytest.fixture
+def login(desk: Desk) -> Iterator[str]:
+    """A login of PostgreSQL that may be given any password."""
     name = f"{desk.connection.info.dbname}_app"
-    desk.connection.execute(
-        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(SECRET))
-    )
-    try:
-        value = PostgreSQL((Host(server.host, server.port),), name, Secret(SECRET), desk.connection.info.dbname)
-        add(desk, "main", value)
+    desk.connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+    yield name
+    desk.connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_a_hostile_password_of_postgresql_is_registered_opened_and_connects(
+    desk: Desk, server: TestServer, login: str
+) -> None:
+    dice = random.Random(11)
+    there = None
+    for _ in range(HOSTILE):
+        password = Secret(hostile(dice))
+        desk.connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), sql.Literal(password.reveal()))
+        )
+        value = PostgreSQL((Host(server.host, server.port),), login, password, desk.connection.info.dbname)
+        if there is None:
+            there = add(desk, "main", value)
+        else:
+            with desk.work() as work:
+                there = databases.update(work, desk.keys, there, Change(value=value), version=there.version)
         with lancio.connect("main", project="shop") as client:
-            assert client.execute("SELECT current_user::text").fetchone() == (name,)
-            assert SECRET not in repr(client) + str(client)
-        assert client.closed
-        wrong = PostgreSQL((Host(server.host, server.port),), name, Secret("wrong"), desk.connection.info.dbname)
-        add(desk, "wrong", wrong)
-        with pytest.raises(LancioError) as refused, lancio.connect("wrong"):
-            pass
-        assert refused.value.as_dict()["finding"] == "login-failed" or "login-failed" in str(refused.value.as_dict())
-    finally:
-        desk.connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+            assert client.execute("SELECT current_user::text").fetchone() == (login,)
+            assert hidden(client, password.reveal())
+    assert client.closed
+
+
+def test_a_hostile_password_of_redis_is_registered_opened_and_connects(desk: Desk, tmp_path: Path) -> None:
+    dice = random.Random(12)
+    there = None
+    password = hostile(dice)
+    with redis_server(tmp_path, password) as port:
+        for _ in range(HOSTILE):
+            value = Redis((Host("127.0.0.1", port),), None, Secret(password), "0")
+            if there is None:
+                there = add(desk, "cache", value)
+            else:
+                with desk.work() as work:
+                    there = databases.update(work, desk.keys, there, Change(value=value), version=there.version)
+            with lancio.connect("cache", project="shop") as client:
+                assert client.set("greeting", "hello")
+                assert hidden(client, password)
+                password = hostile(dice)
+                client.config_set("requirepass", password)
+
+
+def test_a_client_of_mongodb_is_ready_and_shows_no_password(desk: Desk) -> None:
+    with mongod.Mongod(mongod.Script(users=(mongod.User.with_password("ada", SECRET),))) as server:
+        where = Host("127.0.0.1", server.port)
+        value = MongoDB((where,), "ada", Secret(SECRET), "app", (("authSource", "admin"),))
+        add(desk, "events", value)
+        with lancio.connect("events", project="shop") as client:
+            assert client.admin.command("ping")["ok"] == 1
+            assert hidden(client, SECRET)
+
+
+def test_what_cannot_be_reached_is_told_by_its_code_and_without_the_secret(
+    desk: Desk, server: TestServer, login: str
+) -> None:
+    value = PostgreSQL((Host(server.host, server.port),), login, Secret(SECRET), desk.connection.info.dbname)
+    add(desk, "wrong", value)
+    with pytest.raises(DatabaseRefused) as refused, lancio.connect("wrong"):
+        pass
+    assert refused.value.finding.code in ("login-failed", "login-required")
+    add(desk, "nobody", connection_strings.parse(f"redis://:{CANARY}@127.0.0.1:1/0"))
+    with pytest.raises(DatabaseRefused) as refused_too, lancio.connect("nobody"):
+        pass
+    assert refused_too.value.finding.code == "refused"
+    for error in (refused.value, refused_too.value):
+        told = "".join(traceback.format_exception(error))
+        assert SECRET not in told
+        assert CANARY not in told
+
+
+def test_a_block_that_fails_closes_its_client_and_the_error_is_the_block_s(desk: Desk, tmp_path: Path) -> None:
+    with redis_server(tmp_path, SECRET) as port:
+        add(desk, "cache", Redis((Host("127.0.0.1", port),), None, Secret(SECRET), "0"))
+        with pytest.raises(ZeroDivisionError), lancio.connect("cache") as client:
+            raise ZeroDivisionError
+        assert client.connection_pool is not None

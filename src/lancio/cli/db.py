@@ -769,7 +769,6 @@ def _test(
     from lancio.registry import databases
     from lancio.registry.acting import NotAllowed
 
-    probe: Callable[..., tuple[Probe, ...]] = drivers.probe
     try:
         with acts.work(context, session) as work:
             value = databases.value_of(work, keys, found, action="database.test")
@@ -777,7 +776,9 @@ def _test(
         raise
     except LancioError as refused:
         return Tested(found, refused=refused)
-    tested = Tested(found, probe(value, limits=Limits(connect_s=min(5.0, timeout), total_s=timeout), local_files=files))
+    tested = Tested(
+        found, drivers.probe(value, limits=Limits(connect_s=min(5.0, timeout), total_s=timeout), local_files=files)
+    )
     if not dry:
         with acts.work(context, session) as work:
             databases.write_health(work, found, tested.finding)
