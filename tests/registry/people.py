@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from keys import RING
+from schema_files import FOLDER, KEYS, run
 
 from lancio.registry import members, organizations, projects, users
 from lancio.registry.acting import Acting, Actor, acting, operating, operator, user_actor
@@ -49,6 +50,10 @@ def a_database(server: TestServer, keyed_template: str) -> Iterator[str]:
     """The URL of a database of its own with these people in it; what a fixture yields."""
     if keyed_template not in _TEMPLATES:
         made = server.create_database(template=keyed_template)
+        run(
+            made,
+            *sorted(each.name for each in FOLDER.glob("0*.sql") if each.name > KEYS and "rollback" not in each.name),
+        )
         with psycopg.connect(made, autocommit=True) as connection:
             populate(connection)
         _TEMPLATES[keyed_template] = database_of(made)
