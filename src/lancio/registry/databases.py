@@ -587,7 +587,8 @@ def _read(work: Acting, id_: UUID) -> Database:
 
 def _rows(work: Acting, query: str, **values: Any) -> list[dict[str, Any]]:
     with work.connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_QUERIES[query], values).fetchall()
+        # Planned for the values at hand: which filters are given decides which index serves.
+        return cursor.execute(_QUERIES[query], values, prepare=False).fetchall()
 
 
 def _database(row: Mapping[str, Any]) -> Database:

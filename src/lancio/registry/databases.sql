@@ -7,8 +7,10 @@ WHERE attrelid = 'platform.databases'::regclass AND attname IN ('version', 'name
 SELECT p.id FROM platform.projects p WHERE p.organization_id = %(organization)s AND p.deleted_at IS NOT NULL;
 
 -- name: page
--- What is asked of the name alone is answered from the index.
-SELECT d.id, d.project_id, p.slug AS project, d.name, d.type, d.host, d.port, d.database, d.username, d.ssl_enabled,
+-- What is asked of the name alone is answered from the index. The rows of the page, and no others, are then looked up one
+-- by one (OFFSET 0 keeps it so): the planner does not know what a context lets through, and would read all of them.
+SELECT d.id, d.project_id, (SELECT p.slug FROM platform.projects p WHERE p.id = d.project_id) AS project,
+       d.name, d.type, d.host, d.port, d.database, d.username, d.ssl_enabled,
        d.status, d.health_check_status AS health, d.health_check_error AS health_error,
        d.last_health_check_at AS health_at, d.config, d.metadata, d.connection_string_encrypted IS NOT NULL AS sealed,
        d.version, d.created_at, d.updated_at, d.name_key
@@ -32,8 +34,7 @@ FROM (
     ORDER BY d.name_key, d.id
     LIMIT %(limit)s
 ) page
-JOIN platform.databases d ON d.id = page.id
-JOIN platform.projects p ON p.id = d.project_id
+CROSS JOIN LATERAL (SELECT w.* FROM platform.databases w WHERE w.id = page.id OFFSET 0) d
 ORDER BY page.name_key, page.id;
 
 -- name: named
