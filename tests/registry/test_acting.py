@@ -10,6 +10,7 @@ from uuid import uuid4
 import people
 import psycopg
 import pytest
+from keys import RING
 from people import OPERATOR, at
 from psycopg import sql
 
@@ -208,6 +209,32 @@ def test_a_program_acts_for_users_and_not_as_the_operator(acme: str, web: Sessio
     ):
         pass
     assert nothing_left(web)
+
+
+def test_an_operator_need_not_be_a_superuser(changing: Session) -> None:
+    name = f"operator_{uuid4().hex[:12]}"
+    changing.execute(f"CREATE ROLE {name} LOGIN BYPASSRLS IN ROLE lancio_owner")
+    changing.execute(f"SET SESSION AUTHORIZATION {name}")
+    try:
+        with pytest.raises(ActingRefused, match="may not become lancio_application"), at(changing, "operator"):
+            pass
+        changing.execute("RESET SESSION AUTHORIZATION")
+        changing.execute(f"GRANT lancio_application, lancio_service TO {name}")
+        changing.execute(f"SET SESSION AUTHORIZATION {name}")
+        with operating(changing):
+            owner = users.add(changing, OPERATOR, email="new@example.com")
+            organizations.add(changing, OPERATOR, slug="third", name="Third", owner=owner.id, ring=RING)
+        with at(changing, "operator", "third") as work:
+            projects.add(work, slug="first", name="First")
+            assert changing.execute("SELECT slug FROM platform.projects").fetchall() == [("first",)]
+            organizations.remove(work)
+        with at(changing, "operator", "third", deleted=True) as work:
+            organizations.purge(work)
+        with at(changing, "owner") as work:
+            assert len(projects.page(work).rows) == 2
+    finally:
+        changing.execute("RESET SESSION AUTHORIZATION")
+        changing.execute(f"DROP ROLE {name}")
 
 
 def test_a_login_without_any_role_is_told_what_to_grant(acme: str, web: Session) -> None:

@@ -184,6 +184,28 @@ def test_without_a_name_the_only_organization_is_meant_or_all_are_told(lancio: L
     assert "belongs to no organization" in err
 
 
+def test_a_protected_environment_is_asked_for_before_a_change_and_not_before_a_look(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROD_URL", url)
+    (tmp_path / "lancio.toml").write_text('[environments.prod]\ndatabase_env = "PROD_URL"\nprotected = true\n')
+
+    def run(*words: str) -> tuple[int, str]:
+        err = io.StringIO()
+        status = main.run([*words, "--env", "prod"], Terminal(io.StringIO(), err, {}))
+        return status, " ".join(err.getvalue().split())
+
+    for words in (("org", "list"), ("org", "show", "acme"), ("member", "list", "--org", "acme"), ("user", "list")):
+        assert run(*words) == (0, "")
+    change = ("project", "add", "new", "--org", "acme")
+    status, said = run(*change)
+    assert status == 2
+    assert "lancio project add may change its database" in said
+    assert run(*change, "--dry-run")[0] == 0
+    assert run(*change, "--yes")[0] == 0
+    assert run(*change, "--yes")[0] == 1
+
+
 def test_a_key_is_shown_once_and_ended(lancio: Lancio, url: str) -> None:
     status, out, err = lancio("key", "add", "deploy", "--scope", "database.read", "--expires", "90d", "--org", "acme")
     assert status == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
 from statistics import median
@@ -345,6 +346,31 @@ def test_of_two_that_take_the_last_place_at_once_one_gets_it(url: str) -> None:
     came = at_once(*(add(number) for number in range(4)))
     assert sum(isinstance(each, projects.Project) for each in came) == 1
     assert sum(isinstance(each, LimitReached) for each in came) == 3
+
+
+def test_a_plan_is_not_changed_under_who_is_adding(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection, psycopg.connect(url, autocommit=True) as watching:
+        a_plan(connection, "small", projects=2)
+        came: list[object] = []
+
+        def take() -> None:
+            with psycopg.connect(url, autocommit=True) as other, at(other, "owner") as work:
+                try:
+                    came.append(billing.subscribe(work, "small"))
+                except LimitReached as error:
+                    came.append(error)
+
+        taking = threading.Thread(target=take)
+        with at(connection, "admin") as work:
+            projects.add(work, slug="third", name="Third")
+            taking.start()
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            deadline = time.monotonic() + 30
+            while watching.execute(waits).fetchone() == (0,) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert came == []
+        taking.join(30)
+        assert [type(each) for each in came] == [LimitReached]
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,9 @@ def purge(
     with cli_acting.session(database, role) as session:
         with cli_acting.work(context, session, organization=slug, deleted=True) as work:
             found, goes = work.slug, organizations.what_it_has(work)
-        told = ", ".join(counted(count, what.rstrip("s").replace("_", " ")) for what, count in goes.items())
+        told = ", ".join(
+            counted(count, what.rstrip("s").replace("_", " ").replace("api", "API")) for what, count in goes.items()
+        )
         asked.typed(
             terminal, "Type its slug to destroy it", found, yes=yes or dry_run,
             why=f"With {found} go for ever: its data keys and {told or 'nothing else'}.",

@@ -211,6 +211,7 @@ def subscribe(work: Acting, code: str) -> Subscription:
     """
     work.require("billing.change")
     organizations.lock(work)
+    limits.hold(work)
     before = subscription(work)
     wanted = plan(work.connection, code)
     if not wanted.is_public and work.role is not None:
@@ -279,7 +280,7 @@ def _operator_only(actor: Actor) -> None:
         raise NotAllowed(
             f"{actor.said} may not change plans",
             cause="Plans are the platform's, not an organization's: the operator keeps them.",
-            remedy="Let the operator do it, without --as.",
+            remedy="Let the operator do it, without --as and LANCIO_USER.",
         )
 
 

@@ -51,11 +51,11 @@ def require(work: Acting, what: Limited, adding: int = 1) -> None:
     Raises:
         LimitReached: the plan allows fewer.
     """
+    work.connection.execute(_QUERIES["plan_stays"], {"key": _key(work, "plan")})
     plan, allowed = _limits(work)
     if (limit := allowed.get(what)) is None:
         return
-    key = hashlib.sha256(b"lancio limits " + work.organization.bytes).digest()[:8]
-    work.connection.execute(_QUERIES["one_by_one"], {"key": int.from_bytes(key, "big", signed=True)})
+    work.connection.execute(_QUERIES["one_by_one"], {"key": _key(work, "count")})
     used = _count(work, what)
     if used + adding > limit:
         raise LimitReached(
@@ -64,6 +64,17 @@ def require(work: Acting, what: Limited, adding: int = 1) -> None:
             remedy="Remove what is not needed, or take a larger plan.",
             commands=("lancio billing plans", f"lancio billing subscribe PLAN --org {work.slug}"),
         )
+
+
+def hold(work: Acting) -> None:
+    """The plan changes: wait for those who are adding something, and let nobody begin until the transaction ends."""
+    work.connection.execute(_QUERIES["plan_changes"], {"key": _key(work, "plan")})
+
+
+def _key(work: Acting, what: str) -> int:
+    """The number of an advisory lock. (The broker's role may not lock the organization's row.)"""
+    name = f"lancio limits {what} {work.organization}".encode()
+    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big", signed=True)
 
 
 def _limits(work: Acting) -> tuple[str, dict[str, int]]:

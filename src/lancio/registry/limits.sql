@@ -3,6 +3,13 @@ SELECT p.code, p.name, p.limits
 FROM platform.organizations o JOIN platform.billing_plans p ON p.id = o.plan_id
 WHERE o.id = %(organization)s;
 
+-- name: plan_stays
+-- Whoever adds something lets nobody change the plan until that transaction has ended.
+SELECT pg_catalog.pg_advisory_xact_lock_shared(%(key)s);
+
+-- name: plan_changes
+SELECT pg_catalog.pg_advisory_xact_lock(%(key)s);
+
 -- name: one_by_one
 -- Whoever adds what a plan limits waits for the other who does so in the same organization, until that one has ended.
 SELECT pg_catalog.pg_advisory_xact_lock(%(key)s);

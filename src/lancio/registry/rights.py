@@ -73,8 +73,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "audit.read": Action("read the audit trail", _RUN, reads=True),
     "audit.export": Action("export the audit trail", _RUN, reads=True),
 }
-"""Every action by its name: what an API key's scopes name, and `action` of platform.audit_logs where it changes
-something."""
+"""Every action by its name: what an API key's scopes name."""
 
 
 def allowed(role: str, action: str) -> bool:

@@ -293,7 +293,7 @@ def _operator_only(actor: Actor, what: str) -> None:
         raise NotAllowed(
             f"{actor.said} may not {what}",
             cause="Users are the platform's, not an organization's: the operator keeps them.",
-            remedy="Let the operator do it, without --as.",
+            remedy="Let the operator do it, without --as and LANCIO_USER.",
         )
 
 
