@@ -12,7 +12,7 @@ import pytest
 from isolation import PROOF
 from psycopg.rows import dict_row
 from registering import ACME, DEV, LOOKER, OTHER, STRANGER, Desk, made, project
-from schema_files import TEN, launch, objects, psql, run
+from schema_files import NAMED, NAMED_BACK, TEN, launch, objects, psql, run
 
 from lancio.registry import connection_strings, databases, imports
 from lancio.registry.acting import NotAllowed
@@ -32,7 +32,6 @@ CANARY = "Can4ry-of-the-registry"
 HOSTILE = 1000 if PROOF else 40
 PRINTABLE = "".join(each for each in string.printable if each.isprintable())
 """Every printable character of ASCII."""
-NAMED, NAMED_BACK = "009_name_databases_once.sql", "009_name_databases_once.rollback.sql"
 
 
 @pytest.fixture
@@ -491,4 +490,9 @@ def test_009_runs_again_after_everything_and_its_way_back_is_one(every_server: T
         assert made_ == (2, True)
         connection.execute("SELECT platform.update_database_health(id, 'healthy', NULL) FROM platform.databases")
         assert connection.execute("SELECT version FROM platform.databases WHERE type = 'redis'").fetchone() == (2,)
+        owner = connection.execute(
+            "SELECT proowner = 'lancio_owner'::regrole, has_function_privilege('public', oid, 'EXECUTE')"
+            " FROM pg_proc WHERE proname = 'raise_database_version'"
+        ).fetchone()
+        assert owner == (True, False)
     every_server.drop_database(url)

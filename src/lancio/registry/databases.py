@@ -252,7 +252,7 @@ def one(work: Acting, name: str, *, project: str | None = None) -> Database:
             f"several databases are called {shown(name)}",
             cause=f"Names are unique within a project, and these have one: {', '.join(listed)}{more}.",
             remedy="Name the project too.",
-            commands=tuple(f"lancio db show {_quoted(name)} --project {each}" for each in listed[:3]),
+            commands=tuple(f"lancio db show {_quoted(name)} --project {each} --org {work.slug}" for each in listed[:3]),
         )
     near = [row["name"] for row in _rows(work, "near", **_reach(work), project=in_project, name=given[:200])]
     return not_there("database", name, organization=project or work.slug, among=near, list_=listing)
@@ -280,8 +280,8 @@ def value_of(work: Acting, keys: DataKeys, database: Database, *, action: str = 
             cause="A migration has registered the service with its usual address, and the credential is still to come.",
             remedy="Register its connection string.",
             commands=(
-                f"lancio db update {_quoted(database.name)} --project {database.project}",
-                "lancio db update --from-env",
+                f"lancio db update {_quoted(database.name)} --project {database.project} --org {work.slug}",
+                f"lancio db update --from-env --org {work.slug}",
             ),
         )
     if database.sealed:
@@ -355,7 +355,7 @@ def add(
         with work.working_as(BROKER):
             work.connection.execute(_QUERIES["add"], {**values, **_sealed(work, keys, id_, value, {})})
     except psycopg.errors.UniqueViolation as error:
-        raise _taken(kept, project.slug) from error
+        raise _taken(work, kept, project.slug) from error
     made = _read(work, id_)
     _write(work, "database.add", made, None, made)
     return made
@@ -384,7 +384,7 @@ def update(
             cause=f"The connection string is of {strings.refusal.NAMES[change.value.kind]}: programs that ask for this "
             "name would get a client of another kind.",
             remedy="Register it under another name.",
-            commands=(f"lancio db add NAME --project {before.project}",),
+            commands=(f"lancio db add NAME --project {before.project} --org {work.slug}",),
         )
     metadata = _metadata(before.metadata, change.metadata)
     values: dict[str, Any] = {
@@ -405,7 +405,7 @@ def update(
                     values["database"] = before.database  # which the migration has named
             work.connection.execute(_QUERIES[query], {**values, "metadata": Jsonb(metadata)})
     except psycopg.errors.UniqueViolation as error:
-        raise _taken(values["name"], before.project) from error
+        raise _taken(work, values["name"], before.project) from error
     after = _read(work, before.id)
     if after.version != before.version:
         _write(work, "database.update", before, before, after, string=change.value is not None)
@@ -516,7 +516,7 @@ def _lost(work: Acting, now: Database, version: int) -> NoReturn:
         cause=f"You named version {version}, and it is {now.version} now. "
         f"{changes or 'The audit trail has no entry of it: its row was written by SQL, or sealed anew.'}",
         remedy="Look at it as it is now, and say it again if it still holds.",
-        commands=(f"lancio db show {_quoted(now.name)} --project {now.project}",),
+        commands=(f"lancio db show {_quoted(now.name)} --project {now.project} --org {work.slug}",),
     )
 
 
@@ -642,12 +642,12 @@ def _holds_a_secret(text: str) -> bool:
     return bool(separator and scheme and "@" in rest and ":" in rest.rpartition("@")[0])
 
 
-def _taken(name: str, project: str) -> Taken:
+def _taken(work: Acting, name: str, project: str) -> Taken:
     return Taken(
         f"the project {project} has a database {shown(name)} already",
         cause="Names are unique within a project, so that a program knows which one it gets.",
         remedy="Take another name, or change the one that is there.",
-        commands=(f"lancio db show {_quoted(name)} --project {project}",),
+        commands=(f"lancio db show {_quoted(name)} --project {project} --org {work.slug}",),
     )
 
 
