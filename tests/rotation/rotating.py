@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -270,9 +271,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, way: str) -> None:
         self.folder, self.way = folder, way
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = _port()
         user = f"user app on #{hashlib.sha256(OLD.encode()).hexdigest()} ~* &* +@all"
         lines = [f"port {self.port}", "bind 127.0.0.1", "save ''", f"dir {folder}", f"logfile {folder}/redis.log"]
         if way == "requirepass":
@@ -324,6 +323,14 @@ class RedisServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _port() -> int:
+    """A port that nothing listens on, below those that the system gives to who connects: it is not taken meanwhile."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port := random.SystemRandom().randrange(15000, 32000)))
+            return port
 
 
 def _option(line: str) -> list[str]:

@@ -141,7 +141,7 @@ def test_all_that_are_due_are_gone_on_with_and_each_refusal_is_told(desk: Desk, 
         status, out, err = call("--resume")
         assert status == 1
         assert out == "1 gone on with, 1 refused, 0 not due yet.\n"
-        assert "nobody answers" in err
+        assert "the server does not answer" in err
         assert logs_in(desk.now(second))
         document = json.loads(call("--resume", "--json")[1])
         assert [each["reason"] for each in document["refused"]] == ["unreachable"]

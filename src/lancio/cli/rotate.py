@@ -59,6 +59,10 @@ Examples:
 @click.option("--admin-prompt", is_flag=True, help="Ask for it.")
 @click.option("--admin-db", metavar="NAME", help="Take that of another database registered in the project.")
 @click.option("--no-persist", is_flag=True, help="Redis: leave the server's files alone.")
+@click.option(
+    "--local-files", is_flag=True,
+    help="Read files of this machine that a connection string names: certificates, keys.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an unfinished one; without NAME with all that are due.")
 @click.option("--drop-old", is_flag=True, help="With --resume: end the old login now, however long it was to be kept.")
 @click.option("--abandon", is_flag=True, help="Take an unfinished one back.")
@@ -166,7 +170,9 @@ def _machine(
         if not terminal.json:
             terminal.talk(f"{what[0].upper()}{what[1:]} …")
 
-    return Machine(registry, administrator=administrator, persist=not given["no_persist"], told=told)
+    return Machine(
+        registry, administrator=administrator, persist=not given["no_persist"], files=given["local_files"], told=told
+    )
 
 
 def _keys(context: click.Context, session: Session) -> DataKeys:

@@ -1,139 +1,105 @@
-"""One attempt to log in, ended within its limit and told without a word of the driver's.
-
-What a driver says when it fails holds hosts, users, and now and then more. Here it is one of three: nobody answered,
-who answered did not let us in, or it let us in.
-"""
+"""One attempt to log in, by the driver's own client; what stands in the way is told by a probe's finding."""
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import psycopg
+from lancio import drivers
+from lancio.drivers import DatabaseRefused, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    import psycopg
     import redis
 
-    from lancio.registry.connection_strings import ConnectionString, Host, PostgreSQL, Redis
+    from lancio.registry.connection_strings import PostgreSQL, Redis
 
-CONNECT_S: Final = 10
-STATEMENT_S: Final = 30
-LOCK_S: Final = 10
+T = TypeVar("T")
 
-_LIMITS: Final = (
+LIMITS: Final = Limits(connect_s=10.0, total_s=20.0)
+
+_STATEMENT: Final = "30s"
+_LOCK: Final = "10s"
+_SETTINGS: Final = (
     "SELECT pg_catalog.set_config('statement_timeout', %s, false), pg_catalog.set_config('lock_timeout', %s, false)"
 )
+_LATER: Final = frozenset(("timeout", "starting", "stopping", "too-many-connections", "closed", "no-primary"))
+"""What says nothing about the login: the server may let it in another time."""
 
 
-class LoginFailed(Exception):  # noqa: N818  (a fact, which the caller turns into a refusal)
-    """Not let in. `answered` tells whether somebody answered at all; `kind` is the class of the driver's error."""
-
-    def __init__(self, *, answered: bool, kind: str) -> None:
-        super().__init__(kind)
-        self.answered, self.kind = answered, kind
+def answered(refused: DatabaseRefused) -> bool:
+    """Whether a server has said no to this login, rather than that nobody answered or that it is no time for it."""
+    return refused.finding.layer not in ("name", "reach") and refused.finding.code not in _LATER
 
 
-def answers(host: Host, default_port: int) -> bool:
-    """Whether a connection to this host is taken."""
-    if host.socket:
-        return True  # its driver knows the file's name; what it says is then an answer
-    try:
-        with socket.create_connection((host.address or host.name or "localhost", host.port or default_port), CONNECT_S):
-            return True
-    except OSError:
-        return False
+@contextlib.contextmanager
+def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.Connection[Any]]:
+    """A session in autocommit, whose statements end within their limits; closed behind the block.
 
-
-def postgresql(string: PostgreSQL, **options: Any) -> psycopg.Connection[Any]:
-    """A session of its own, in autocommit, whose statements end within their limits.
+    With `files` the options of the string may name files of this machine.
 
     Raises:
-        LoginFailed: there is none to be had.
+        DatabaseRefused: there is none to be had.
     """
-    try:
-        connection = psycopg.connect(
-            string.build(), autocommit=True, connect_timeout=CONNECT_S, tcp_user_timeout=STATEMENT_S * 1000, **options
-        )
-    except psycopg.Error as error:
-        raise _failed(string, error) from None
-    try:
-        connection.execute(_LIMITS, (f"{STATEMENT_S}s", f"{LOCK_S}s"))
-    except psycopg.Error as error:
-        connection.close()
-        raise _failed(string, error) from None
-    return connection
+    with drivers.client(string, LIMITS, local_files=files) as connection:
+        connection.autocommit = True
+        connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
+        yield connection
 
 
-def redis_(string: Redis) -> redis.Redis:
-    """A client whose one connection is logged in.
+@contextlib.contextmanager
+def redis_(string: Redis, *, files: bool = False) -> Iterator[redis.Redis]:
+    """A client that has logged in, and answers in text; closed behind the block.
 
     Raises:
-        LoginFailed: there is none to be had.
+        DatabaseRefused: there is none to be had.
     """
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    client = redis.Redis.from_url(
-        string.build(),
-        socket_connect_timeout=CONNECT_S,
-        socket_timeout=STATEMENT_S,
-        retry=Retry(NoBackoff(), 0),
-        single_connection_client=False,
-        max_connections=1,
-        decode_responses=True,
-    )
-    try:
-        client.ping()
-    except redis.ResponseError as error:
-        client.close()
-        if type(error) is redis.exceptions.NoPermissionError:
-            return client  # logged in; it may not even PING
-        raise LoginFailed(answered=True, kind=type(error).__name__) from None
-    except (redis.RedisError, OSError) as error:
-        client.close()
-        raise LoginFailed(answered=_any_answers(string), kind=type(error).__name__) from None
-    return client
+    others = tuple(option for option in string.options if option[0] != "decode_responses")
+    text = replace(string, options=(*others, ("decode_responses", "true")))
+    with drivers.client(text, LIMITS, local_files=files) as client:
+        yield client
 
 
-def first(strings: Sequence[PostgreSQL]) -> tuple[psycopg.Connection[Any], int]:
-    """The session of the first of several logins that is let in, and which it was.
+@contextlib.contextmanager
+def first(attempts: Sequence[contextlib.AbstractContextManager[T]]) -> Iterator[T]:
+    """The session of the first of several logins that is let in.
 
     Raises:
-        LoginFailed: none is; told of the first.
+        DatabaseRefused: none is; told of the first.
     """
-    failed: LoginFailed | None = None
-    for number, string in enumerate(strings):
-        try:
-            return postgresql(string), number
-        except LoginFailed as error:
-            failed = failed or error
+    failed: DatabaseRefused | None = None
+    for attempt in attempts:
+        with contextlib.ExitStack() as stack:
+            try:
+                session = stack.enter_context(attempt)
+            except DatabaseRefused as refused:
+                failed = failed or refused
+                continue
+            yield session
+            return
     assert failed is not None  # noqa: S101  there is at least one
     raise failed
 
 
-def patiently(string: PostgreSQL, *, seconds: float) -> psycopg.Connection[Any]:
+@contextlib.contextmanager
+def patiently(string: PostgreSQL, *, files: bool, seconds: float) -> Iterator[psycopg.Connection[Any]]:
     """As `postgresql`, tried again for a while: a replica hears of a new role a moment later.
 
     Raises:
-        LoginFailed: not within that time.
+        DatabaseRefused: not within that time.
     """
     until = time.monotonic() + seconds
-    while True:
-        try:
-            return postgresql(string)
-        except LoginFailed as error:
-            if not error.answered or time.monotonic() >= until:
-                raise
-        time.sleep(0.25)
-
-
-def _failed(string: ConnectionString, error: Exception) -> LoginFailed:
-    return LoginFailed(answered=_any_answers(string), kind=type(error).__name__)
-
-
-def _any_answers(string: ConnectionString) -> bool:
-    return any(answers(host, string.default_port) for host in string.hosts)
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                session = stack.enter_context(postgresql(string, files=files))
+                break
+            except DatabaseRefused as refused:
+                if not answered(refused) or time.monotonic() >= until:
+                    raise
+            time.sleep(0.25)
+        yield session

@@ -63,7 +63,8 @@ class Planned:
 class Machine:
     """Rotations through one registry.
 
-    `administrator` is the connection string that changes logins at the source; without one, the login itself does.
+    `administrator` is the connection string that changes logins at the source; without one, the login itself does. With
+    `files` connection strings may name files of this machine: certificates, keys.
     """
 
     def __init__(
@@ -72,9 +73,11 @@ class Machine:
         *,
         administrator: ConnectionString | None = None,
         persist: bool = True,
+        files: bool = False,
         told: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._registry, self._administrator, self._persist, self._told = registry, administrator, persist, told
+        self._registry, self._administrator, self._told = registry, administrator, told
+        self._persist, self._files = persist, files
 
     def plan(self, database: UUID, *, way: Way | None = None, login: str | None = None) -> Planned:
         """What a rotation would do; nothing is changed.
@@ -91,7 +94,9 @@ class Machine:
         if isinstance(string, PostgreSQL):
             from lancio.rotation import postgresql
 
-            outlook = postgresql.Source(string, None, way, registered.id, self._as(PostgreSQL)).look(login)
+            outlook = postgresql.Source(string, None, way, registered.id, self._as(PostgreSQL), files=self._files).look(
+                login
+            )
         elif isinstance(string, Redis):
             from lancio.rotation import redis
 
@@ -102,7 +107,7 @@ class Machine:
                     cause="It gets a second password, not a second login.",
                     remedy="Leave --login out.",
                 )
-            outlook = redis.Source(string, None, way, self._as(Redis), persist=self._persist).look()
+            outlook = redis.Source(string, None, way, self._as(Redis), persist=self._persist, files=self._files).look()
         else:
             raise CredentialRotationRefused(
                 "unsupported",
@@ -240,11 +245,11 @@ class Machine:
         if isinstance(old, PostgreSQL) and isinstance(new, PostgreSQL):
             from lancio.rotation import postgresql
 
-            return postgresql.Source(old, new, rotation.way, rotation.id, self._as(PostgreSQL))
+            return postgresql.Source(old, new, rotation.way, rotation.id, self._as(PostgreSQL), files=self._files)
         if isinstance(old, Redis) and isinstance(new, Redis):
             from lancio.rotation import redis
 
-            return redis.Source(old, new, rotation.way, self._as(Redis), persist=self._persist)
+            return redis.Source(old, new, rotation.way, self._as(Redis), persist=self._persist, files=self._files)
         raise AssertionError("the table allows these two kinds only")
 
     def _as(self, kind: type[T]) -> T | None:

@@ -20,9 +20,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row, tuple_row
 
+from lancio.drivers import DatabaseRefused
 from lancio.postgres import named_queries
 from lancio.rotation import login
-from lancio.rotation.login import LoginFailed
 from lancio.rotation.model import CredentialRotationRefused, Outlook, group_of, logins_beside
 
 if TYPE_CHECKING:
@@ -85,9 +85,16 @@ class Source:
     """The server that a database is on, for one rotation. `administrator` works there instead of the login itself."""
 
     def __init__(
-        self, old: PostgreSQL, new: PostgreSQL | None, way: Way, id_: UUID, administrator: PostgreSQL | None = None
+        self,
+        old: PostgreSQL,
+        new: PostgreSQL | None,
+        way: Way,
+        id_: UUID,
+        administrator: PostgreSQL | None = None,
+        *,
+        files: bool = False,
     ) -> None:
-        self._old, self._way, self._administrator = old, way, administrator
+        self._old, self._way, self._administrator, self._files = old, way, administrator, files
         self._new = new
         self._mark = f"lancio rotation {id_}"
 
@@ -102,10 +109,10 @@ class Source:
             CredentialRotationRefused: it cannot be done.
         """
         try:
-            with login.postgresql(self._old):
+            with self._as(self._old):
                 pass
-        except LoginFailed as failed:
-            raise _old_login(self._old, failed) from None
+        except DatabaseRefused as refused:
+            raise _old_login(self._old, refused) from None
         with self._session() as connection:
             old = self._login(connection, self._user(self._old))
             if old is None:
@@ -207,40 +214,46 @@ class Source:
             return ()
         silent = []
         for host in new.hosts:
-            if not login.answers(host, new.default_port):
+            try:
+                with self._proving(new.single(host)) as connection:
+                    self._same_role(connection, works_as)
+            except CredentialRotationRefused as refused:
+                if refused.reason != "unreachable":
+                    raise
                 silent.append(f"{host.shown} did not answer, so the new login was not tried there.")
-                continue
-            with self._proving(new.single(host)) as connection:
-                self._same_role(connection, works_as)
         return tuple(silent)
 
     @contextlib.contextmanager
     def _proving(self, string: PostgreSQL) -> Iterator[psycopg.Connection[Any]]:
-        try:
-            connection = login.patiently(string, seconds=LAG_S if len(self._old.hosts) > 1 else 0)
-        except LoginFailed as failed:
-            where = ", ".join(host.shown for host in string.hosts)
-            if not failed.answered:
-                raise _unreachable(where) from None
-            raise CredentialRotationRefused(
-                "proof",
-                f"{self._user(string)} is not let in at {where}",
-                cause="The login was made, and the server refuses it there: pg_hba.conf has no line for it, the "
-                "connection goes through a pooler that does not know it, or the server went away.",
-                remedy=f"Let {self._user(string)} in as {self._user(self._old)} is, then go on; or take it back. "
-                "The old login works.",
-            ) from None
-        with connection:
+        with contextlib.ExitStack() as stack:
+            try:
+                seconds = LAG_S if len(self._old.hosts) > 1 else 0
+                connection = stack.enter_context(login.patiently(string, files=self._files, seconds=seconds))
+            except DatabaseRefused as refused:
+                raise self._not_proved(string, refused) from None
             yield connection
+
+    def _not_proved(self, string: PostgreSQL, refused: DatabaseRefused) -> CredentialRotationRefused:
+        if not login.answered(refused):
+            return _unreachable(refused)
+        where = ", ".join(host.shown for host in string.hosts)
+        return CredentialRotationRefused(
+            "proof",
+            f"{self._user(string)} is not let in at {where}",
+            cause=f"{refused.message}. The login was made: perhaps pg_hba.conf has no line for it, or the connection "
+            "goes through a pooler that does not know it.",
+            remedy=f"Let {self._user(string)} in as {self._user(self._old)} is, then go on; or take it back. "
+            "The old login works.",
+        )
 
     def _works_as(self) -> str | None:
         """Whom the old login's sessions work as; None where that login is closed already."""
         if self._way == "same-login":
             return None
         try:
-            with login.postgresql(self._old) as connection:
+            with self._as(self._old) as connection:
                 return str(_one(connection, "who")["works_as"])
-        except LoginFailed:
+        except DatabaseRefused:
             return None
 
     def _same_role(self, connection: psycopg.Connection[Any], works_as: str | None) -> None:
@@ -290,11 +303,11 @@ class Source:
         """
         name = self._user(self._old)
         try:
-            with login.postgresql(self._old):
+            with self._as(self._old):
                 return
-        except LoginFailed as failed:
-            if not failed.answered:
-                raise _unreachable(", ".join(host.shown for host in self._old.hosts)) from None
+        except DatabaseRefused as refused:
+            if not login.answered(refused):
+                raise _unreachable(refused) from None
         with self._session() as connection:
             if self._login(connection, name) is None:
                 raise _changed(f"role {name} was dropped already, so only going on is left")
@@ -304,10 +317,10 @@ class Source:
                     connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(name)))
             self._set_password(connection, name, verifier)
         try:
-            with login.postgresql(self._old):
+            with self._as(self._old):
                 return
-        except LoginFailed as failed:
-            raise _old_login(self._old, failed) from None
+        except DatabaseRefused as refused:
+            raise _old_login(self._old, refused) from None
 
     def take_back(self) -> tuple[str, ...]:
         """Nothing of the new login is there."""
@@ -338,21 +351,22 @@ class Source:
     def _session(self) -> Iterator[psycopg.Connection[Any]]:
         """A session that may change roles: the administrator's, else that of whichever login works."""
         strings = (self._administrator,) if self._administrator is not None else (self._old, self._new or self._old)
-        try:
-            connection, _ = login.first([_writing(each) for each in strings])
-        except LoginFailed as failed:
-            if not failed.answered:
-                raise _unreachable(", ".join(host.shown for host in strings[0].hosts)) from None
-            if self._administrator is not None:
+        with contextlib.ExitStack() as stack:
+            try:
+                connection = stack.enter_context(login.first([self._as(_writing(each)) for each in strings]))
+            except DatabaseRefused as refused:
+                if not login.answered(refused):
+                    raise _unreachable(refused) from None
+                if self._administrator is None:
+                    raise _old_login(self._old, refused) from None
                 raise CredentialRotationRefused(
                     "administrator",
                     "the administrator's login is refused",
-                    cause="User, password or database are wrong, or the server does not let it in from here.",
-                    remedy="Give a connection string that logs in. Nothing was changed.",
+                    cause=f"{refused.message}.",
+                    remedy=f"{refused.remedy} Nothing was changed.",
                 ) from None
-            raise _old_login(self._old, failed) from None
-        with connection:
-            if _one(connection, "who")["replica"]:
+            who = _one(connection, "who")
+            if who["replica"]:
                 raise CredentialRotationRefused(
                     "unreachable",
                     "only replicas answer, and they take no new logins",
@@ -360,29 +374,37 @@ class Source:
                     remedy="Try again when there is one.",
                 )
             if self._administrator is not None:
-                self._refuse_elsewhere(_one(connection, "who")["started"])
+                self._refuse_elsewhere(who["started"])
             try:
                 yield connection
             except psycopg.OperationalError:
                 if not connection.closed and not connection.broken:
                     raise
-                raise _unreachable("the server") from None
+                raise CredentialRotationRefused(
+                    "unreachable",
+                    "the connection to the server broke",
+                    cause="It was stopped, or somebody ended the session.",
+                    remedy="Try again: the rotation stays where it is.",
+                ) from None
+
+    def _as(self, string: PostgreSQL) -> contextlib.AbstractContextManager[psycopg.Connection[Any]]:
+        return login.postgresql(string, files=self._files)
 
     def _refuse_elsewhere(self, started: datetime) -> None:
         """Return if the administrator is on the server that the login is for, as far as either login can tell."""
-        logins = [_writing(each) for each in (self._old, self._new) if each is not None]
+        logins = [self._as(_writing(each)) for each in (self._old, self._new) if each is not None]
         try:
-            connection, _ = login.first(logins)
-        except LoginFailed:
+            with login.first(logins) as connection:
+                here = _one(connection, "who")["started"]
+        except DatabaseRefused:
             return  # neither gets in, which is perhaps what is to be mended
-        with connection:
-            if _one(connection, "who")["started"] != started:
-                raise CredentialRotationRefused(
-                    "administrator",
-                    "the administrator's login is for another server",
-                    cause="Its server was started at another moment than the one that the database is on.",
-                    remedy="Give a connection string of the same server.",
-                )
+        if here != started:
+            raise CredentialRotationRefused(
+                "administrator",
+                "the administrator's login is for another server",
+                cause="Its server was started at another moment than the one that the database is on.",
+                remedy="Give a connection string of the same server.",
+            )
 
     def _create(self, connection: psycopg.Connection[Any], old: Login, name: str, verifier: bytes | None) -> None:
         role, group = sql.Identifier(name), old.group
@@ -446,9 +468,9 @@ class Source:
             if string is None:
                 continue
             try:
-                with login.postgresql(string, require_auth="scram-sha-256"):
+                with self._as(replace(string, options=(*string.options, ("require_auth", "scram-sha-256")))):
                     return True
-            except LoginFailed:
+            except DatabaseRefused:
                 continue
         return False
 
@@ -588,23 +610,23 @@ def _changed(what: str) -> CredentialRotationRefused:
     )
 
 
-def _unreachable(where: str) -> CredentialRotationRefused:
+def _unreachable(refused: DatabaseRefused) -> CredentialRotationRefused:
     return CredentialRotationRefused(
         "unreachable",
-        f"nobody answers at {where}",
-        cause="The server is down, or it cannot be reached from here.",
-        remedy="Try again when it answers: the rotation stays where it is.",
+        "the server does not answer",
+        cause=f"{refused.message}.",
+        remedy=f"{refused.remedy} Then try again: the rotation stays where it is.",
     )
 
 
-def _old_login(old: PostgreSQL, failed: LoginFailed) -> CredentialRotationRefused:
+def _old_login(old: PostgreSQL, refused: DatabaseRefused) -> CredentialRotationRefused:
+    if not login.answered(refused):
+        return _unreachable(refused)
     where = ", ".join(host.shown for host in old.hosts)
-    if not failed.answered:
-        return _unreachable(where)
     return CredentialRotationRefused(
         "old-login",
         f"the registered login is not let in at {where}",
-        cause="Its password was changed at the source, or the server does not let it in from here.",
+        cause=f"{refused.message}.",
         remedy="Register what works there, or give an administrator's connection string to go on.",
         commands=("lancio db test NAME", "lancio db update NAME"),
     )

@@ -24,8 +24,8 @@ from redis.exceptions import (
     TimeoutError as TooLate,
 )
 
+from lancio.drivers import DatabaseRefused
 from lancio.rotation import login
-from lancio.rotation.login import LoginFailed
 from lancio.rotation.model import CredentialRotationRefused, Outlook
 
 if TYPE_CHECKING:
@@ -46,9 +46,17 @@ class Source:
     """The server that a database is on, for one rotation. `administrator` works there instead of the login itself."""
 
     def __init__(
-        self, old: Redis, new: Redis | None, way: Way, administrator: Redis | None = None, *, persist: bool = True
+        self,
+        old: Redis,
+        new: Redis | None,
+        way: Way,
+        administrator: Redis | None = None,
+        *,
+        persist: bool = True,
+        files: bool = False,
     ) -> None:
         self._old, self._new, self._administrator, self._persist = old, new, administrator, persist
+        self._files = files
         self._way = way
         self._user = old.user or DEFAULT
 
@@ -76,10 +84,7 @@ class Source:
                 cause="Both passwords log in until the old one is removed: all that a second login would give.",
                 remedy="Leave --way out.",
             )
-        try:
-            login.redis_(self._old).close()
-        except LoginFailed as failed:
-            raise self._old_login(failed) from None
+        self._log_in_as_before()
         with self._session() as client:
             self._refuse_password_less(self._passwords(client))
             # Asked for a change that changes nothing: whether it may be asked for at all.
@@ -121,20 +126,21 @@ class Source:
         Raises:
             CredentialRotationRefused: it does not.
         """
-        where = self._old.hosts[0].shown
-        try:
-            client = login.redis_(self._candidate())
-        except LoginFailed as failed:
-            if not failed.answered:
-                raise self._unreachable() from None
-            raise CredentialRotationRefused(
-                "proof",
-                f"{self._user} is not let in at {where} with the new password",
-                cause="It was added, and something took it away: a restart, ACL LOAD, or another program.",
-                remedy="Take the rotation back and run it again. The old password works.",
-            ) from None
-        with client, self._told():
-            found = ask(client, "ACL", "WHOAMI") if self._may_ask(client) else self._user
+        with contextlib.ExitStack() as stack:
+            try:
+                client = stack.enter_context(self._as(self._candidate()))
+            except DatabaseRefused as refused:
+                if not login.answered(refused):
+                    raise self._unreachable(refused) from None
+                raise CredentialRotationRefused(
+                    "proof",
+                    f"{self._user} is not let in at {self._old.hosts[0].shown} with the new password",
+                    cause=f"{refused.message}. It was added, and something took it away: a restart, ACL LOAD, or "
+                    "another program.",
+                    remedy="Take the rotation back and run it again. The old password works.",
+                ) from None
+            with self._told():
+                found = ask(client, "ACL", "WHOAMI") if self._may_ask(client) else self._user
         if found != self._user:
             raise self._changed(f"the new password logs in as another user than {self._user}")
         return ()
@@ -155,10 +161,7 @@ class Source:
         with self._session() as client:
             if (old := _hash(self._old)) not in self._passwords(client):
                 ask(client, "ACL", "SETUSER", self._user, f"#{old}")
-        try:
-            login.redis_(self._old).close()
-        except LoginFailed as failed:
-            raise self._old_login(failed) from None
+        self._log_in_as_before()
 
     def take_back(self) -> tuple[str, ...]:
         """The new password is refused, the old one is taken."""
@@ -178,25 +181,30 @@ class Source:
     def _session(self) -> Iterator[redis.Redis]:
         """A client that may change users: the administrator's, else that of whichever password works."""
         strings = [self._administrator] if self._administrator else [self._old, *((self._new,) if self._new else ())]
-        client = failed = None
-        for string in strings:
+        with contextlib.ExitStack() as stack:
             try:
-                client = login.redis_(string)
-                break
-            except LoginFailed as error:
-                failed = failed or error
-        if client is None:
-            assert failed is not None  # noqa: S101  there is at least one string
-            if failed.answered and self._administrator is not None:
+                client = stack.enter_context(login.first([self._as(each) for each in strings]))
+            except DatabaseRefused as refused:
+                if not login.answered(refused) or self._administrator is None:
+                    raise self._old_login(refused) from None
                 raise self._refusal(
                     "administrator",
                     "the administrator's login is refused",
-                    "User or password are wrong, or the server does not let it in from here.",
-                    "Give a connection string that logs in. Nothing was changed.",
-                )
-            raise self._old_login(failed)
-        with client, self._told():
-            yield client
+                    f"{refused.message}.",
+                    f"{refused.remedy} Nothing was changed.",
+                ) from None
+            with self._told():
+                yield client
+
+    def _as(self, string: Redis) -> contextlib.AbstractContextManager[redis.Redis]:
+        return login.redis_(string, files=self._files)
+
+    def _log_in_as_before(self) -> None:
+        try:
+            with self._as(self._old):
+                return
+        except DatabaseRefused as refused:
+            raise self._old_login(refused) from None
 
     def _passwords(self, client: redis.Redis) -> tuple[str, ...]:
         """The SHA-256 of each password of the user, in hexadecimal digits."""
@@ -322,7 +330,12 @@ class Source:
                 "Look at the server's log, mend it, and go on or take the rotation back.",
             ) from None
         except (NoConnection, TooLate, OSError):
-            raise self._unreachable() from None
+            raise self._refusal(
+                "unreachable",
+                "the connection to the server broke",
+                "It was stopped, or it does not answer any more.",
+                "Try again: the rotation stays where it is.",
+            ) from None
         except RedisError as error:
             raise self._refusal(
                 "refused",
@@ -343,21 +356,21 @@ class Source:
             "Look at the users there, then go on or take the rotation back.",
         )
 
-    def _unreachable(self) -> CredentialRotationRefused:
+    def _unreachable(self, refused: DatabaseRefused) -> CredentialRotationRefused:
         return self._refusal(
             "unreachable",
-            f"nobody answers at {self._old.hosts[0].shown}",
-            "The server is down, or it cannot be reached from here.",
-            "Try again when it answers: the rotation stays where it is.",
+            "the server does not answer",
+            f"{refused.message}.",
+            f"{refused.remedy} Then try again: the rotation stays where it is.",
         )
 
-    def _old_login(self, failed: LoginFailed) -> CredentialRotationRefused:
-        if not failed.answered:
-            return self._unreachable()
+    def _old_login(self, refused: DatabaseRefused) -> CredentialRotationRefused:
+        if not login.answered(refused):
+            return self._unreachable(refused)
         return self._refusal(
             "old-login",
             f"the registered login is not let in at {self._old.hosts[0].shown}",
-            "Its password was changed at the source, or the server does not let it in from here.",
+            f"{refused.message}.",
             "Register what works there, or give an administrator's connection string to go on.",
             "lancio db test NAME",
             "lancio db update NAME",
