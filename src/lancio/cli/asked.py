@@ -31,12 +31,13 @@ def secret(terminal: Terminal, what: str, file: str | None, *, option: str, twic
     Raises:
         UsageError: there is none, it is not text, too long, or the file cannot be read.
     """
+    from lancio.registry.acting import shown
     from lancio.registry.secrets import Secret
 
     if file is None and sys.stdin.isatty() and terminal.err.isatty():
         typed: str = click.prompt(what, err=True, hide_input=True, confirmation_prompt=twice)
         return _not_empty(Secret(typed), what, option)
-    where = "stdin" if file in (None, "-") else file
+    where = "stdin" if file is None or file == "-" else shown(file)
     try:
         if file in (None, "-"):
             raw = sys.stdin.buffer.read(MOST_BYTES + 1) if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
@@ -45,14 +46,15 @@ def secret(terminal: Terminal, what: str, file: str | None, *, option: str, twic
             with Path(file).expanduser().open("rb") as opened:
                 raw = opened.read(MOST_BYTES + 1)
         text = raw.decode("utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{where} cannot be read", cause=f"{error.strerror}.", remedy="Check its path and its rights."
-        ) from error
     except UnicodeDecodeError:
         raise UsageError(
             f"what {where} holds is not text", cause="It is not UTF-8.", remedy="Save it as UTF-8."
         ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "That is no path"
+        raise UsageError(
+            f"{where} cannot be read", cause=f"{reason}.", remedy="Check its path and its rights."
+        ) from error
     if len(raw) > MOST_BYTES:
         raise UsageError(
             f"what {where} holds is too long", cause=f"More than {MOST_BYTES:,} bytes.", remedy="Give the secret alone."

@@ -289,7 +289,7 @@ def user_actor(connection: psycopg.Connection[Any], email: str) -> Actor:
         ActingRefused: there is no such user, the user is disabled, or policies bind this login.
     """
     with operating(connection), connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_QUERIES["user"], {"email": email}).fetchone() if "\0" not in email else None
+        row = cursor.execute(_QUERIES["user"], {"email": email}).fetchone() if storable(email) else None
     if row is None:
         raise ActingRefused(
             f"there is no user {shown(email)}",
@@ -348,6 +348,14 @@ def uuid_of(text: str) -> UUID | None:
         return UUID(text) if len(text) <= 40 else None
     except ValueError:
         return None
+
+
+def storable(text: str) -> bool:
+    """Whether PostgreSQL can have such a text: no zero byte, no bytes of a command line that are no UTF-8."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def shown(text: str, most: int = 80) -> str:
@@ -419,7 +427,7 @@ def _organization(cursor: psycopg.Cursor[dict[str, Any]], organization: UUID | s
         given = organization
         row = (
             cursor.execute(_QUERIES["organization"], {"slug": given, "id": uuid_of(given)}).fetchone()
-            if "\0" not in given
+            if storable(given)
             else None
         )
     else:
@@ -436,7 +444,7 @@ def _organization(cursor: psycopg.Cursor[dict[str, Any]], organization: UUID | s
         )
     slugs = (
         [each["slug"] for each in cursor.execute(_QUERIES["slugs_like"], {"slug": given}).fetchall()]
-        if len(given) <= 100 and "\0" not in given
+        if len(given) <= 100 and storable(given)
         else []
     )
     raise ActingRefused(

@@ -17,7 +17,7 @@ from psycopg.rows import class_row, dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, names, organizations, pages, projects, rights, tokens
-from lancio.registry.acting import Actor, NotAllowed, close, shown
+from lancio.registry.acting import Actor, NotAllowed, close, shown, storable
 from lancio.registry.refusal import NameRefused, RegistryRefused, Taken, not_there
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def one(work: Acting, name: str) -> ApiKey:
     """
     work.require("api_key.read")
     with work.connection.cursor(row_factory=class_row(ApiKey)) as cursor:
-        found = (
-            cursor.execute(_QUERIES["named"], {**_reach(work), "name": name}).fetchone() if "\0" not in name else None
-        )
+        found = cursor.execute(_QUERIES["named"], {**_reach(work), "name": name}).fetchone() if storable(name) else None
     if found is None:
         among = [each for (each,) in work.connection.execute(_QUERIES["names"], _reach(work)).fetchall()]
         not_there("API key", name, organization=work.slug, among=among, list_=f"lancio api-key list --org {work.slug}")

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, limits, names, organizations
-from lancio.registry.acting import Actor, NotAllowed, shown
+from lancio.registry.acting import Actor, NotAllowed, shown, storable
 from lancio.registry.refusal import LimitReached, NameRefused, RegistryRefused, Taken, not_there
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def plan(connection: psycopg.Connection[Any], code: str) -> Plan:
         NotThere: there is none.
     """
     with connection.cursor(row_factory=class_row(Plan)) as cursor:
-        found = cursor.execute(_QUERIES["plan"], {"code": code}).fetchone() if "\0" not in code else None
+        found = cursor.execute(_QUERIES["plan"], {"code": code}).fetchone() if storable(code) else None
     if found is None:
         codes = [each for (each,) in connection.execute(_QUERIES["codes"]).fetchall()]
         not_there("plan", code, among=codes, list_="lancio billing plans")

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, limits, names, organizations, pages, projects, rights, tokens
-from lancio.registry.acting import Acting, Actor, entered, shown, uuid_of
+from lancio.registry.acting import Acting, Actor, entered, shown, storable, uuid_of
 from lancio.registry.refusal import NameRefused, NotThere, RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -276,7 +276,7 @@ def revoke(work: Acting, email: str) -> Invitation:
         NotThere: none is open for that address.
     """
     work.require("member.add")
-    found = _rows(work, "open_invitation", email=email) if "\0" not in email else []
+    found = _rows(work, "open_invitation", email=email) if storable(email) else []
     if not found:
         among = [each.email for each in invitations(work)]
         not_there(
@@ -431,7 +431,7 @@ def _rows(work: Acting, query: str, **values: Any) -> list[dict[str, Any]]:
 
 
 def _user(work: Acting, email: str) -> dict[str, Any] | None:
-    if "\0" in email:
+    if not storable(email):
         return None
     with work.as_login():
         return next(iter(_rows(work, "user", email=email.strip(), id=uuid_of(email.strip()))), None)

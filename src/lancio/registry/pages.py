@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from lancio.registry.acting import storable
 from lancio.registry.refusal import NameRefused
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def key_of(given: str | None, parts: int) -> tuple[str, ...] | None:
     if (
         not isinstance(found, list)
         or len(found) != parts
-        or not all(isinstance(each, str) and "\0" not in each and len(each) <= 500 for each in found)
+        or not all(isinstance(each, str) and storable(each) and len(each) <= 500 for each in found)
     ):
         raise no_mark()
     return tuple(found)
@@ -83,9 +84,9 @@ def like(text: str | None) -> str | None:
     """
     if text is None:
         return None
-    if len(text) > 200 or "\0" in text:
+    if len(text) > 200 or not storable(text):
         raise NameRefused(
-            "nothing can be called so", cause="It is longer than names are, or has a zero byte.", remedy="Shorten it."
+            "nothing can be called so", cause="It is longer than names are, or is no text.", remedy="Shorten it."
         )
     escaped = text.lower().replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     return f"%{escaped}%"

@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, limits, names, pages
-from lancio.registry.acting import shown
+from lancio.registry.acting import shown, storable
 from lancio.registry.refusal import RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -98,11 +98,11 @@ def one(work: Acting, name: str, *, removed: bool = False) -> Project:
     work.require("project.read")
     values = {**_reach(work), "name": name}
     with work.connection.cursor(row_factory=class_row(Project)) as cursor:
-        found = cursor.execute(_QUERIES["one"], values).fetchone() if "\0" not in name else None
+        found = cursor.execute(_QUERIES["one"], values).fetchone() if storable(name) else None
     if found is None:
         slugs = (
             [each for (each,) in work.connection.execute(_QUERIES["slugs"], values).fetchall()]
-            if len(name) <= names.LONGEST_SLUG and "\0" not in name
+            if len(name) <= names.LONGEST_SLUG and storable(name)
             else []
         )
         not_there(
@@ -243,7 +243,7 @@ def _read(work: Acting, name: str) -> Project:
 
 def _locked(work: Acting, name: str, version: int | None, *, removed: bool = False) -> Project:
     work.require("project.read")
-    if "\0" not in name:
+    if storable(name):
         work.connection.execute(_QUERIES["lock"], {"organization": work.organization, "name": name})
     found = one(work, name, removed=removed)
     if version is not None and version != found.version:

@@ -15,7 +15,7 @@ from psycopg.rows import class_row, dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, names, pages
-from lancio.registry.acting import Actor, NotAllowed, shown, uuid_of
+from lancio.registry.acting import Actor, NotAllowed, shown, storable, uuid_of
 from lancio.registry.refusal import NameRefused, RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -113,13 +113,13 @@ def named(connection: psycopg.Connection[Any], email: str) -> User:
     with connection.cursor(row_factory=class_row(User)) as cursor:
         found = (
             cursor.execute(_QUERIES["one"], {"email": email, "id": uuid_of(email)}).fetchone()
-            if "\0" not in email
+            if storable(email)
             else None
         )
     if found is None:
         near = (
             [each for (each,) in connection.execute(_QUERIES["emails_like"], {"email": email}).fetchall()]
-            if len(email) <= names.LONGEST_EMAIL and "\0" not in email
+            if len(email) <= names.LONGEST_EMAIL and storable(email)
             else []
         )
         not_there("user", email, among=near, list_="lancio user list")
@@ -241,7 +241,7 @@ def signed_in(connection: psycopg.Connection[Any], email: str, password: Secret)
     It takes as long whether there is such a user or not.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_QUERIES["password_hash"], {"email": email}).fetchone() if "\0" not in email else None
+        row = cursor.execute(_QUERIES["password_hash"], {"email": email}).fetchone() if storable(email) else None
     known = row is not None and row["password_hash"] is not None and row["password_hash"].startswith("$argon2id$")
     right = _verifies(row["password_hash"] if row is not None and known else _NOBODYS, password)
     if row is None or not known or not right or row["disabled"]:
@@ -306,7 +306,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _locked(connection: psycopg.Connection[Any], email: str, version: int | None) -> User:
-    if "\0" not in email:
+    if storable(email):
         connection.execute(_QUERIES["lock"], {"email": email, "id": uuid_of(email)})
     found = named(connection, email)
     if version is not None and version != found.version:
