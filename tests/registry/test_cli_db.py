@@ -173,6 +173,11 @@ def test_where_the_secret_comes_from_is_said_once(lancio: Lancio) -> None:
     said = lancio("add", "a", "--project", "shop", "--type", "redis", "--from-env", env={"REDIS_URL": URL})
     assert said.status == 0
     assert lancio("add", "b", "--project", "shop", "--from-env", "REDIS_URL", env={"REDIS_URL": URL}).status == 0
+    # DATABASE_URL is where the registry is, unless it is said otherwise.
+    assert "no variable holds" in lancio("add", "c", "--project", "shop", "--type", "postgresql", "--from-env").err
+    main_ = {"POSTGRES_URL": f"postgresql://u:{CANARY}@main.test/app"}
+    assert lancio("add", "c", "--project", "shop", "--type", "postgresql", "--from-env", env=main_).status == 0
+    assert lancio("show", "c", "--json").json["host"] == "main.test"
 
 
 NO_STRINGS = (

@@ -15,7 +15,7 @@ from isolation import PROOF
 from keys import KEK
 from psycopg import sql
 from registering import Desk, made, project, redis_server
-from test_databases import hostile
+from test_databases import PRINTABLE, hostile
 
 import lancio
 from lancio import broker
@@ -192,14 +192,19 @@ def test_a_hostile_password_of_redis_is_registered_opened_and_connects(desk: Des
                 client.config_set("requirepass", password)
 
 
-def test_a_client_of_mongodb_is_ready_and_shows_no_password(desk: Desk) -> None:
-    with mongod.Mongod(mongod.Script(users=(mongod.User.with_password("ada", SECRET),))) as server:
-        where = Host("127.0.0.1", server.port)
-        value = MongoDB((where,), "ada", Secret(SECRET), "app", (("authSource", "admin"),))
-        add(desk, "events", value)
-        with lancio.connect("events", project="shop") as client:
-            assert client.admin.command("ping")["ok"] == 1
-            assert hidden(client, SECRET)
+def test_a_hostile_password_of_mongodb_is_registered_opened_and_connects(desk: Desk) -> None:
+    dice = random.Random(13)
+    for number in range(HOSTILE):
+        # SASLprep, by which SCRAM-SHA-256 takes passwords, has no place for some characters beyond ASCII.
+        password = "".join(dice.sample(PRINTABLE, len(PRINTABLE)))
+        ada = mongod.User.with_password("ada", password)
+        with mongod.Mongod(mongod.Script(users=(ada,))) as server:
+            where = Host("127.0.0.1", server.port)
+            value = MongoDB((where,), "ada", Secret(password), "app", (("authSource", "admin"),))
+            add(desk, f"events-{number}", value)
+            with lancio.connect(f"events-{number}", project="shop") as client:
+                assert client.admin.command("ping")["ok"] == 1
+                assert hidden(client, password)
 
 
 def test_what_cannot_be_reached_is_told_by_its_code_and_without_the_secret(

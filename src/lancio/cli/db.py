@@ -330,7 +330,7 @@ def add(
     terminal = terminal_of(context)
     registry_names.name(name)
     if from_env == "":
-        from_env = _variable_of(type_)
+        from_env = _variable_of(type_, database)
     value = parsed(
         secret_input.read(
             terminal, stdin=stdin, file=file, from_env=from_env, prompt=f"Connection string of {name}", name=name
@@ -352,7 +352,15 @@ def add(
         terminal.talk(f"To see whether it is reached: lancio db test {shlex.quote(made.name)} --project {made.project}")
 
 
-def _variable_of(kind: str | None) -> str:
+def _variables(kind: str, database: str | None) -> tuple[str, ...]:
+    """Where a string of this kind may be; not in DATABASE_URL where that one names the registry itself."""
+    from lancio.cli import environments
+
+    named = database is not None or environments.serving(database, os.environ) is not None
+    return tuple(each for each in VARIABLES[kind] if named or each != "DATABASE_URL")
+
+
+def _variable_of(kind: str | None, database: str | None) -> str:
     """The variable that holds a string of this kind, the first that is set."""
     if kind is None:
         raise UsageError(
@@ -360,11 +368,12 @@ def _variable_of(kind: str | None) -> str:
             cause="Without the kind of database nothing tells which one is meant.",
             remedy="Name it: --from-env REDIS_URL; or say --type.",
         )
-    found = next((each for each in VARIABLES[kind] if os.environ.get(each)), None)
+    looked = _variables(kind, database)
+    found = next((each for each in looked if os.environ.get(each)), None)
     if found is None:
         raise UsageError(
             f"no variable holds a connection string of {kind}",
-            cause=f"None of these is set: {', '.join(VARIABLES[kind])}.",
+            cause=f"None of these is set: {', '.join(looked)}.",
             remedy="Set one, or run the command where it is: railway run lancio … has Railway's.",
         )
     return found
@@ -467,7 +476,7 @@ def update(
     """Change a database: its connection string (asked for where nothing else is named), name, status or notes.
 
     Without NAME, --from-env replaces all placeholders that step 3 of the platform's migrations left, from REDIS_URL,
-    MONGO_URL and DATABASE_URL, and probes them; exit status 1 if one is not reached. An update is refused when somebody
+    MONGO_URL or POSTGRES_URL, and probes them; exit status 1 if one is not reached. An update is refused when somebody
     else changed the database since it was read, with who it was.
     """
     from lancio.registry import databases
@@ -495,7 +504,7 @@ def update(
             work.require("database.update", before.project_id)
         value = None
         if asks:
-            variable = _variable_of(before.type) if from_env == "" else from_env
+            variable = _variable_of(before.type, database) if from_env == "" else from_env
             prompt = f"New connection string of {before.name}"
             value = parsed(
                 secret_input.read(
@@ -555,7 +564,8 @@ def _fill(
         with acts.work(context, session, dry_run=dry_run) as work:
             found = _placeholders(work, project)
             for each in found:
-                named = variable or next((name for name in VARIABLES[each.type] if os.environ.get(name)), "")
+                looked = _variables(each.type, database)
+                named = variable or next((name for name in looked if os.environ.get(name)), "")
                 alike = [other.name for other in found if other.type == each.type]
                 if named and len(alike) > 1:
                     raise databases.Ambiguous(
