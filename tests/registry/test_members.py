@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from people import at
 from test_organizations import at_once
 
 from lancio.registry import api_keys, members, organizations, projects, users
-from lancio.registry.acting import NotAllowed, operating
+from lancio.registry.acting import NotAllowed, acting, operating, user_actor
 from lancio.registry.refusal import LostRace, NameRefused, NotThere, RegistryRefused, Taken
 from lancio.registry.secrets import Secret
 
@@ -216,6 +217,21 @@ def test_a_membership_is_limited_and_freed(session: Session) -> None:
         assert members.change(work, limited, "owner").projects is None
     with pytest.raises(LostRace), at(session, "owner") as work:
         members.change(work, limited, "admin", version=version)
+
+
+def test_an_address_that_is_written_for_a_shell_is_quoted_in_what_is_proposed(session: Session) -> None:
+    hostile = "$(touch${IFS}x);`id`@example.com"
+    with operating(session):
+        users.add(session, people.OPERATOR, email=hostile)
+    with at(session, "owner") as work:
+        members.add(work, hostile, "read_only")
+        with pytest.raises(Taken) as refused:
+            members.add(work, hostile, "read_only")
+    assert shlex.split(refused.value.commands[0])[:4] == ["lancio", "member", "role", hostile]
+    actor = user_actor(session, hostile)
+    with acting(session, actor, organization="acme") as work, pytest.raises(NotAllowed) as denied:
+        work.require("member.add")
+    assert shlex.split(denied.value.commands[0])[:4] == ["lancio", "member", "role", hostile]
 
 
 def test_who_cannot_be_a_member_is_told_why(session: Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,8 @@ def invite(
     said = f"Invited {made.email} to {of} as {_a(made.role)}, {until}."
     terminal.talk(cli_acting.done(said, dry_run=dry_run))
     if not dry_run:
-        terminal.talk(f"They accept it with `lancio member accept --as {made.email}` and this token, shown once:")
+        command = f"lancio member accept --as {shlex.quote(made.email)}"
+        terminal.talk(f"They accept it with `{command}` and this token, shown once:")
         terminal.data(f"{token.reveal()}\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -166,7 +167,7 @@ def add(
                 "an organization has an owner, and none is named",
                 cause="The operator is no member of organizations.",
                 remedy="Name a user by --owner, or act as one with --as.",
-                commands=(f"lancio org add {slug} --owner EMAIL", "lancio user list"),
+                commands=(f"lancio org add {shlex.quote(slug)} --owner EMAIL", "lancio user list"),
             )
         sealing = not without_key and _has_keys(connection)
         found = ring(context) if sealing else None

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 import getpass
+import shlex
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -143,15 +144,21 @@ class Acting:
                 f"{self.actor.said} may not {what.says}",
                 cause=f"The role in {self.slug} is {self.role}, and this takes {_or(what.roles)}.",
                 remedy=self._who_could(what.roles),
-                commands=(f"lancio member role {self.actor.email or 'EMAIL'} {what.roles[-1]} --org {self.slug}",),
+                commands=(f"lancio member role {self._word} {what.roles[-1]} --org {self.slug}",),
             )
+        limited = "key" if self.role is None else "membership"
         raise NotAllowed(
             f"{self.actor.said} may not {what.says} here",
-            cause=f"The membership in {self.slug} is limited to some projects"
+            cause=f"The {limited} in {self.slug} is limited to some projects"
             f"{', and this is not one of them' if project is not None else ', and this is about all of it'}.",
             remedy=self._who_could((rights.OWNER, rights.ADMIN)),
             commands=(f"lancio member list --org {self.slug}",),
         )
+
+    @property
+    def _word(self) -> str:
+        """The user's address as a word of a command."""
+        return quoted(self.actor.email) if self.actor.kind == "user" and self.actor.email else "EMAIL"
 
     def _who_could(self, roles: Sequence[str]) -> str:
         with self.connection.cursor(row_factory=dict_row) as cursor:
@@ -302,7 +309,7 @@ def user_actor(connection: psycopg.Connection[Any], email: str) -> Actor:
             f"the user {row['email']} is disabled",
             cause="A disabled user acts nowhere.",
             remedy="Let the operator enable the user.",
-            commands=(f"lancio user enable {row['email']}",),
+            commands=(f"lancio user enable {quoted(row['email'])}",),
         )
     return Actor("user", row["id"], row["email"])
 
@@ -362,6 +369,11 @@ def shown(text: str, most: int = 80) -> str:
     """What somebody typed, so that it can stand in a sentence: no control or direction characters, and not long."""
     cut = text if len(text) <= most else f"{text[: most - 1]}…"
     return "".join(each if each.isprintable() else f"\\u{{{ord(each):x}}}" for each in cut)
+
+
+def quoted(text: str) -> str:
+    """A word of a proposed command that a shell takes as it is: an address may be written to be pasted by mistake."""
+    return shlex.quote(shown(text, 254))
 
 
 def close(name: str, among: Collection[str]) -> str:

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, limits, names, organizations, pages, projects, rights, tokens
-from lancio.registry.acting import Acting, Actor, entered, shown, storable, uuid_of
+from lancio.registry.acting import Acting, Actor, entered, quoted, shown, storable, uuid_of
 from lancio.registry.refusal import NameRefused, NotThere, RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -140,7 +140,7 @@ def add(work: Acting, email: str, role: str, *, of_projects: Sequence[str] | Non
             f"the user {user['email']} is disabled",
             cause="A disabled user acts nowhere.",
             remedy="Let the operator enable the user.",
-            commands=(f"lancio user enable {user['email']}",),
+            commands=(f"lancio user enable {quoted(user['email'])}",),
         )
     limits.require(work, "members")
     return _added(work, user["id"], role, limited, invited_by=_user_of(work.actor))
@@ -332,7 +332,7 @@ def accept(connection: psycopg.Connection[Any], actor: Actor, token: Secret) -> 
             "this invitation is no longer open",
             cause=f"{reason[0].upper()}{reason[1:]}.",
             remedy=f"Ask somebody of {row['slug']} for another.",
-            commands=(f"lancio member invite {actor.email or 'EMAIL'} {row['role']} --org {row['slug']}",),
+            commands=(f"lancio member invite {quoted(actor.email or 'EMAIL')} {row['role']} --org {row['slug']}",),
         )
     if (actor.email or "").lower() != row["email"].lower():
         raise RegistryRefused(
@@ -503,8 +503,8 @@ def _no_user(work: Acting, email: str, role: str) -> RegistryRefused:
         cause="No user of the platform has this address, or this login may not look users up.",
         remedy="Invite the address, or let the operator add the user first.",
         commands=(
-            f"lancio member invite {shown(email)} {role} --org {work.slug}",
-            f"lancio user add {shown(email)}",
+            f"lancio member invite {quoted(email)} {role} --org {work.slug}",
+            f"lancio user add {quoted(email)}",
         ),
     )
 
@@ -514,5 +514,5 @@ def _member_already(work: Acting, email: str) -> Taken:
         f"{email} is a member of {work.slug} already",
         cause="A user belongs to an organization once.",
         remedy="Change the role, if that is what you want.",
-        commands=(f"lancio member role {email} ROLE --org {work.slug}",),
+        commands=(f"lancio member role {quoted(email)} ROLE --org {work.slug}",),
     )

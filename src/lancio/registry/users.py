@@ -15,7 +15,7 @@ from psycopg.rows import class_row, dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, names, pages
-from lancio.registry.acting import Actor, NotAllowed, shown, storable, uuid_of
+from lancio.registry.acting import Actor, NotAllowed, quoted, shown, storable, uuid_of
 from lancio.registry.refusal import NameRefused, RegistryRefused, Taken, not_there, refuse_changed
 from lancio.registry.versions import version_of
 
@@ -310,7 +310,7 @@ def _locked(connection: psycopg.Connection[Any], email: str, version: int | None
         connection.execute(_QUERIES["lock"], {"email": email, "id": uuid_of(email)})
     found = named(connection, email)
     if version is not None and version != found.version:
-        refuse_changed("user", str(version), found.version, f"lancio user show {found.email}")
+        refuse_changed("user", str(version), found.version, f"lancio user show {quoted(found.email)}")
     return found
 
 
@@ -321,7 +321,7 @@ def _taken(error: psycopg.errors.UniqueViolation, fields: Mapping[str, Any]) -> 
         f"the {what} {shown(fields[which])} is taken",
         cause="Another user has it, perhaps spelled with other capitals, perhaps a disabled one.",
         remedy="Look at that user.",
-        commands=(f"lancio user list --like {fields['email']}",) if which == "email" else ("lancio user list",),
+        commands=(f"lancio user list --like {quoted(fields['email'])}",) if which == "email" else ("lancio user list",),
     )
 
 
