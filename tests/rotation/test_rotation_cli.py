@@ -185,3 +185,23 @@ def test_what_is_not_there_is_said(call: Any) -> None:
     assert status == 1
     assert "no database nothing" in err
     assert call("--resume")[:2] == (0, "No rotation is unfinished.\n")
+
+
+def test_a_database_that_was_removed_meanwhile_is_taken_back(desk: Desk, pool: Pool, call: Any, tmp_path: Path) -> None:
+    server = pool.get(18)
+    admin = tmp_path / "admin.url"
+    admin.write_text(server.url())
+    admin.chmod(0o600)
+    with a_role(server) as role:
+        database = named(desk, role.url, "main")
+        assert call("main", "--admin-file", str(admin), "--keep-old", "1h")[0] == 0
+        desk.connection.execute("DELETE FROM platform.databases WHERE id = %s", (database,))
+        status, _, err = call("main", "--resume", "--drop-old", "--admin-file", str(admin))
+        assert status == 1
+        assert "was changed meanwhile" in err
+        assert call("main", "--abandon", "--admin-file", str(admin))[0] == 0
+        assert role.roles() == {role.name}
+        assert logs_in(role.url)
+        status, _, err = call("main", "--abandon")
+        assert status == 1
+        assert "no database main" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,3 +148,16 @@ def test_other_passwords_of_the_default_user_stay(desk: Desk, tmp_path: Path) ->
         assert logs_in(f"redis://:somebody-else%27s@127.0.0.1:{server.port}")
         assert any("requirepass" in note for note in done.notes)
         client.close()
+
+
+def test_replicas_are_told_of(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "replica").mkdir()
+    with RedisServer(tmp_path, "requirepass") as server, RedisServer(tmp_path / "replica", "memory") as replica:
+        with redis.Redis(port=replica.port, decode_responses=True) as client:
+            client.config_set("masterauth", OLD)
+            client.replicaof("127.0.0.1", server.port)
+            until = time.monotonic() + 30
+            while client.info("replication")["master_link_status"] != "up" and time.monotonic() < until:
+                time.sleep(0.1)
+        planned = desk.machine().plan(desk.add(server.url))
+        assert any("1 replica is connected" in note and "masterauth" in note for note in planned.outlook.notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,13 +16,13 @@ from lancio.errors import LancioError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from lancio.cli.terminal import Terminal
     from lancio.cli.work import Session
     from lancio.registry.acting import Acting
     from lancio.registry.connection_strings import ConnectionString
     from lancio.registry.data_keys import DataKeys
-    from lancio.registry.databases import Database
     from lancio.rotation.machine import Machine, Planned
     from lancio.rotation.model import Rotation
     from lancio.rotation.registry import Registry
@@ -101,7 +101,7 @@ def rotate(context: click.Context, /, database: str | None, role: str | None, js
             machine = _machine(registry, administrator, given, terminal)
             _resume_all(terminal, machine, desk.unfinished(given["project"], "database.rotate"), json_=json_)
             return
-        found = desk.database(given["name"], given["project"])
+        found = desk.database(given["name"], given["project"], begun=given["resume"] or given["abandon"])
         if given["admin_db"] is not None:
             administrator = registry.registered(desk.database(given["admin_db"], found.project).id).string
         with _named(found):
@@ -113,6 +113,14 @@ def rotate(context: click.Context, /, database: str | None, role: str | None, js
             rotation = _done(machine, unfinished, found, given, keep_seconds)
     said = 0 if unfinished is None else len(unfinished.notes)
     _tell(terminal, rotation, found.project, rotation.notes[said:], json_=json_)
+
+
+class _Named(NamedTuple):
+    """Which database is meant."""
+
+    id: UUID
+    name: str
+    project: str | None
 
 
 class _Desk:
@@ -137,15 +145,25 @@ class _Desk:
         connection = self._session.connection
         return Registry(connection, keys, self.within, who.actor(self._context, connection))
 
-    def database(self, name: str, project: str | None) -> Database:
-        """The database of that name, if the actor may rotate it."""
+    def database(self, name: str, project: str | None, *, begun: bool = False) -> _Named:
+        """The database of that name, if the actor may rotate it.
+
+        With `begun` also one that was removed meanwhile, as long as a rotation of it is unfinished.
+        """
         from lancio.cli import acting as who
         from lancio.registry import databases
+        from lancio.registry.refusal import NotThere
 
-        with who.work(self._context, self._session) as work:
-            found = databases.one(work, name, project=project)
-            work.require("database.rotate", found.project_id)
-        return found
+        try:
+            with who.work(self._context, self._session) as work:
+                found = databases.one(work, name, project=project)
+                work.require("database.rotate", found.project_id)
+        except NotThere:
+            left = [each for each in self.unfinished(project, "database.rotate") if each.database_name == name]
+            if not begun or len(left) != 1:
+                raise
+            return _Named(left[0].database_id, name, project)
+        return _Named(found.id, found.name, found.project)
 
     def unfinished(self, project: str | None, action: str) -> tuple[Rotation, ...]:
         """What is unfinished, of the projects in which the actor may do this."""
@@ -186,7 +204,7 @@ def _keys(context: click.Context, session: Session) -> DataKeys:
 
 
 def _done(
-    machine: Machine, unfinished: Rotation | None, found: Database, given: dict[str, Any], keep_seconds: int | None
+    machine: Machine, unfinished: Rotation | None, found: _Named, given: dict[str, Any], keep_seconds: int | None
 ) -> Rotation:
     from lancio.rotation.model import CredentialRotationRefused
 
@@ -311,7 +329,7 @@ def _refuse_mixed(given: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _named(found: Database) -> Iterator[None]:
+def _named(found: _Named) -> Iterator[None]:
     """What a refusal proposes, with this database's name in it."""
     try:
         yield
@@ -349,7 +367,7 @@ def as_dict(rotation: Rotation) -> dict[str, object]:
     }
 
 
-def _would(terminal: Terminal, machine: Machine, found: Database, given: dict[str, Any], *, json_: bool) -> None:
+def _would(terminal: Terminal, machine: Machine, found: _Named, given: dict[str, Any], *, json_: bool) -> None:
     from lancio.render import json
 
     planned: Planned = machine.plan(found.id, way=given["way"], login=given["login"])
@@ -357,14 +375,14 @@ def _would(terminal: Terminal, machine: Machine, found: Database, given: dict[st
     if json_:
         terminal.data(json.document({"would": json.plain(outlook)}))
         return
-    lines = [f"{found.name} of {found.project}, {outlook.way}:"]
+    lines = [f"{found.name}, {outlook.way}:"]
     lines += [f"  {number}. {step}" for number, step in enumerate(outlook.steps, 1)]
     terminal.data("\n".join((*lines, "Nothing was changed.", "")))
     for note in outlook.notes:
         terminal.talk(note)
 
 
-def _tell(terminal: Terminal, rotation: Rotation, project: str, notes: tuple[str, ...], *, json_: bool) -> None:
+def _tell(terminal: Terminal, rotation: Rotation, project: str | None, notes: tuple[str, ...], *, json_: bool) -> None:
     from lancio.render import json
 
     if json_:
@@ -380,7 +398,7 @@ def _tell(terminal: Terminal, rotation: Rotation, project: str, notes: tuple[str
     else:
         terminal.data(f"{name} logs in with {login}; {same} works {_until(rotation)}.\n")
         drop = " --drop-old" if rotation.kept == float("inf") else ""
-        terminal.talk(f"Then: lancio db rotate {shlex.quote(name)} --project {shlex.quote(project)} --resume{drop}")
+        terminal.talk(f"Then: {_fill('lancio db rotate NAME', name, project)} --resume{drop}")
     for note in notes:
         terminal.talk(note)
 
