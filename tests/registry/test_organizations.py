@@ -303,7 +303,23 @@ def test_a_name_that_deceives_or_upsets_is_refused_in_a_line(given: str) -> None
 
 
 @pytest.mark.parametrize(
-    "given", ["", "-a", "a-", "A", "a b", "ä", "a_b", "a/b", "..", "x" * 64, "x" * 1_000_000, "a\n"]
+    "given",
+    [
+        "",
+        "-a",
+        "a-",
+        "A",
+        "a b",
+        "ä",
+        "a_b",
+        "a/b",
+        "..",
+        "x" * 64,
+        "x" * 1_000_000,
+        "a\n",
+        "0b5d2a64-6d8e-4f0b-9f3a-6a1f0f1c0a01",
+        "0b5d2a646d8e4f0b9f3a6a1f0f1c0a01",
+    ],
 )
 def test_a_slug_is_small_letters_digits_and_hyphens(given: str) -> None:
     with pytest.raises(NameRefused):

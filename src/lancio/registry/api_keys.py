@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from psycopg.rows import class_row, dict_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, names, organizations, pages, projects, rights, tokens
-from lancio.registry.acting import Actor, NotAllowed, close, shown, storable
+from lancio.registry.acting import Actor, NotAllowed, close, shown, storable, uuid_of
 from lancio.registry.refusal import NameRefused, RegistryRefused, Taken, not_there
 
 if TYPE_CHECKING:
@@ -139,6 +139,12 @@ def add(
     limited = None if found is None else found.id
     work.require("api_key.add", limited)
     name = names.name(name)
+    if uuid_of(name) is not None or name.lower().startswith("lnk_"):
+        raise NameRefused(
+            f"no API key is called {name}",
+            cause="It is written as an id or as the beginning of a key, by which keys are named too.",
+            remedy="Call it by what it is for.",
+        )
     wanted = tuple(dict.fromkeys(scopes))
     _refuse_scopes(work, wanted, limited)
     if lasts is not None and not timedelta(minutes=1) <= lasts <= LONGEST:
@@ -184,10 +190,10 @@ def revoke(work: Acting, name: str) -> ApiKey:
     before = one(work, name)
     work.require("api_key.revoke", before.project_id)
     row = work.connection.execute(_QUERIES["lock"], {"id": before.id}).fetchone()
-    if row is None or row[0] is not None:
+    if row is not None and row[0] is not None:
         raise RegistryRefused(
             f"the API key {before.name} was revoked before",
-            cause=f"Since {before.revoked_at or (row and row[0]):%Y-%m-%d %H:%M} UTC nobody gets in with it.",
+            cause=f"Since {row[0].astimezone(UTC):%Y-%m-%d %H:%M} UTC nobody gets in with it.",
             remedy="There is nothing left to do.",
         )
     work.connection.execute(_QUERIES["revoke"], {"id": before.id})

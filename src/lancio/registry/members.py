@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -323,7 +323,7 @@ def accept(connection: psycopg.Connection[Any], actor: Actor, token: Secret) -> 
     reason = (
         "it was accepted already" if row["accepted_at"] is not None
         else "it was revoked" if row["revoked_at"] is not None
-        else f"it has expired, on {row['expires_at']:%Y-%m-%d %H:%M} UTC" if row["expired"]
+        else f"it has expired, on {row['expires_at'].astimezone(UTC):%Y-%m-%d %H:%M} UTC" if row["expired"]
         else "the organization was removed" if row["removed"]
         else ""
     )  # fmt: skip

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from typing import Final
 
-from lancio.registry.acting import shown
+from lancio.registry.acting import shown, uuid_of
 from lancio.registry.refusal import NameRefused
 
 LONGEST: Final = 200
@@ -58,6 +58,12 @@ def slug(text: str, what: str = "slug") -> str:
     Raises:
         NameRefused: it is not one.
     """
+    if uuid_of(text) is not None:
+        raise NameRefused(
+            f"{shown(text)} is no {what}",
+            cause="It is written as an id is, and things may be named by their ids too.",
+            remedy="Give it a name that people know.",
+        )
     return _word(text, what, _SLUG, "small letters a to z, digits, and hyphens inside")
 
 
