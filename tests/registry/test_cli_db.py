@@ -235,6 +235,39 @@ def test_a_key_that_is_wrong_or_missing_is_told_before_anything_else(lancio: Lan
     assert lancio("list").status == 0  # which needs none
 
 
+HOSTILE_WORDS = (
+    "\udcff",
+    "x" * 5000,
+    "%s%(a)s",
+    "'; DROP",
+    "🙂" * 50,
+    "\u202e",
+    "\x1b[31m",
+    "",
+    "-",
+    " ",
+    "a\x00b",
+    "$(id)",
+    "\n",
+)
+
+
+def test_no_word_makes_it_fail_without_a_refusal(lancio: Lancio) -> None:
+    for word in HOSTILE_WORDS:
+        for words in (
+            ("show", word), ("remove", word, "--yes"), ("test", word), ("list", "--text", word),
+            ("list", "--name", word), ("list", "--host", word), ("list", "--project", word), ("list", "--after", word),
+            ("add", word, "--project", "shop", "--stdin"), ("add", "a", "--project", word, "--stdin"),
+            ("update", "a", "--rename", word), ("add", "b", "--project", "shop", "--stdin", "--meta", f"{word}={word}"),
+            ("add", "c", "--from-env", word, "--project", "shop"), ("add", "c", "--file", word, "--project", "shop"),
+            ("import", word, "--project", "shop"), ("list", "--org", word), ("list", "--as", word),
+        ):  # fmt: skip
+            said = lancio(*words, stdin="redis://:pw@h:1")
+            assert said.status in (0, 1, 2), words
+            assert "\x1b" not in said.out + said.err
+            assert "\u202e" not in said.out + said.err
+
+
 def test_pages_and_filters(lancio: Lancio) -> None:
     for number in range(7):
         kind = "redis" if number % 2 else "mongodb"

@@ -943,7 +943,7 @@ def _file(terminal: Terminal, named: str) -> str:
     if named == "-":
         content = sys.stdin.buffer.read(LARGEST_FILE + 1)
     else:
-        path = Path(named).expanduser()
+        path = secret_input.path_of(named)
         try:
             with path.open("rb") as opened:
                 mode = os.fstat(opened.fileno()).st_mode

@@ -119,7 +119,7 @@ def read(
                 commands=(f"lancio db add {name or 'NAME'} --from-env REDIS_URL",),
             )
         text = click.prompt(prompt, hide_input=True, err=True, default="", show_default=False)
-    text = text.removesuffix("\n").removesuffix("\r")
+    text = text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
     hide(terminal, text)
     return text
 
@@ -137,14 +137,33 @@ def variable(name: str) -> str:
     Raises:
         UsageError: it is not set, or empty.
     """
+    from lancio.registry.acting import shown, storable
+
     no_secret(click.get_current_context(), click.Option(["--from-env"]), name)
-    if not (found := os.environ.get(name, "")):
+    if not (found := os.environ.get(name, "") if storable(name) else ""):
         raise UsageError(
-            f"the variable {name} is not set" if name else "no variable is named",
+            f"the variable {shown(name)} is not set" if name else "no variable is named",
             cause="There is nothing of it in the environment of this command.",
             remedy="Set it, or run the command where it is: railway run lancio … has Railway's.",
         )
     return found
+
+
+def path_of(named: str) -> Path:
+    """The path of a file that somebody named.
+
+    Raises:
+        UsageError: no file can be called so.
+    """
+    try:
+        os.fsencode(named)
+    except UnicodeEncodeError:
+        named = "\0"
+    if "\0" in named:
+        raise UsageError(
+            "no file can be called so", cause="Its name has a zero byte, or is no text.", remedy="Name it."
+        )
+    return Path(named).expanduser()
 
 
 def read_file(named: str) -> str:
@@ -153,7 +172,7 @@ def read_file(named: str) -> str:
     Raises:
         UsageError: it cannot be read, others may read it, or it is too long.
     """
-    path = Path(named).expanduser()
+    path = path_of(named)
     try:
         with path.open("rb") as opened:
             # Of the opened file, not of the path: between two looks the path could become another file.

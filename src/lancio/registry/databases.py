@@ -24,7 +24,7 @@ from psycopg.types.json import Jsonb
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, limits, names, opening, pages, projects, secrets
 from lancio.registry import connection_strings as strings
-from lancio.registry.acting import shown
+from lancio.registry.acting import shown, storable
 from lancio.registry.context import BROKER
 from lancio.registry.refusal import LostRace, NameRefused, NotThere, RegistryRefused, Taken, not_there
 
@@ -236,7 +236,7 @@ def one(work: Acting, name: str, *, project: str | None = None) -> Database:
     refuse_unready(work)
     in_project = None if project is None else projects.one(work, project).id
     listing = f"lancio db list --org {work.slug}" + (f" --project {project}" if project is not None else "")
-    if "\0" in name or len(name) > 4 * names.LONGEST:
+    if not storable(name) or len(name) > 4 * names.LONGEST:
         not_there("database", name, organization=work.slug, list_=listing)
     given = unicodedata.normalize("NFC", name)
     found = [_database(row) for row in _rows(work, "named", **_reach(work), project=in_project, name=given)]
