@@ -272,6 +272,35 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
     assert "is not text" in lancio("user", "update", "admin@example.com", "--password-file", str(file))[2]
 
 
+def test_a_password_is_typed_twice_and_not_shown(url: str) -> None:
+    def types(*lines: str) -> tuple[int, str]:
+        leader, follower = pty.openpty()
+        running = subprocess.Popen(
+            [sys.executable, "-m", "lancio", "user", "update", "admin@example.com", "--password", "--database", url],
+            stdin=follower, stdout=subprocess.PIPE, stderr=follower, start_new_session=True,
+        )  # fmt: skip
+        os.close(follower)
+        shown = ""
+        for line in lines:
+            asked = shown.count(":")
+            while shown.count(":") == asked:
+                shown += os.read(leader, 1024).decode()
+            os.write(leader, f"{line}\n".encode())
+        out, _ = running.communicate(timeout=60)
+        os.close(leader)
+        assert all(line not in shown for line in lines)
+        return running.returncode, out.decode()
+
+    status, out = types("a long passphrase", "a long passphrase")
+    assert status == 0
+    assert out.startswith("Changed admin@example.com.")
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM platform.users WHERE password_hash LIKE '$argon2id$%'"
+        ).fetchone()
+        assert row == (1,)
+
+
 HOSTILE = (
     "", " ", "a\u202eb", "\x1b[31mred", "a\nb", "x" * 1_000_000, "'; DROP SCHEMA platform; --", "%s%(x)s", "\u200b",
     "\udcff",
