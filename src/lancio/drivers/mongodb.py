@@ -56,6 +56,8 @@ _FAREWELL_S: Final = 0.2
 """For telling the server which sessions are over."""
 _DATABASES: Final[dict[str, Any]] = {"listDatabases": 1, "nameOnly": True, "authorizedDatabases": True}
 """Needs a login, where the server has users, and no right at all."""
+_BLINK_S: Final = 0.5
+"""How long pymongo's threads look away while they wait for a server."""
 _VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 
 _ANYWHERE: Final[dict[int, Code]] = {
@@ -433,7 +435,8 @@ def client(target: MongoDB, limits: Limits = DEFAULT_LIMITS, *, local_files: boo
     try:
         failed: Failed | None = None
         try:
-            with pymongo.timeout(max(ends - time.monotonic(), 0.001)):
+            left = ends - time.monotonic()
+            with pymongo.timeout(max(left - _BLINK_S, left / 2, 0.001)):
                 made.admin.command(proof, read_preference=made.read_preference)
         except Exception as error:  # it tells what it is, or that it is not known
             failed = _told(error, layer, known, made)
