@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LIMITS = Limits(connect_s=0.5, total_s=2.0)
+PATIENT = Limits(connect_s=10.0, total_s=12.0)
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "probes.md"
 
 
@@ -68,7 +69,8 @@ def test_what_a_resolver_says(monkeypatch: pytest.MonkeyPatch, number: int, code
 
 
 def test_names_that_are_none_and_addresses() -> None:
-    assert failed(network.addresses(Host("nobody.invalid", 1), LIMITS)) == ("name", "name-unknown")
+    # What a resolver says of a name depends on whether there is a network.
+    assert failed(network.addresses(Host("nobody.invalid", 1), PATIENT))[1] in ("name-unknown", "name-failed")
     for text, expected in (("127.0.0.1",) * 2, ("::1",) * 2, ("fe80::1%lo", f"fe80::1%{socket.if_nametoindex('lo')}")):
         (found,) = asyncio.run(network.addresses(Host(text, 5), LIMITS))
         assert (found.shown, found.sockaddr[1]) == (expected, 5)
@@ -219,18 +221,20 @@ def test_sockets_of_this_machine(tmp_path: Path) -> None:
                 line.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody whose rights are known")
 def test_a_socket_that_is_not_for_us(tmp_path: Path) -> None:
     path = tmp_path / "s"
+    root = os.geteuid() == 0
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        path.chmod(0o600)
-        os.seteuid(65534)
+        path.chmod(0)
+        if root:  # who may do everything
+            os.seteuid(65534)
         try:
             found = failed(reached([network.socket_address(str(path))]))
         finally:
-            os.seteuid(0)
+            if root:
+                os.seteuid(0)
     assert found == ("reach", "socket-denied")
 
 
