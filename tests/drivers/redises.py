@@ -25,7 +25,7 @@ PASSWORD = "s3cret-Pa55word"
 @contextlib.contextmanager
 def running(folder: Path, *lines: str, port: int | None = None, ready: bool = True, sentinel: bool = False,
             save: bool = False) -> Iterator[int]:  # fmt: skip
-    """A redis-server with these lines in its configuration, and its port. Nothing is written to disk but with `save`."""
+    """A redis-server with these lines in its configuration, and its port. `save`: its data on disk."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed (make packages installs it)")
@@ -69,7 +69,7 @@ def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
 
 
 class StandIn:
-    """Says `greeting` to who comes, then to each command what `answers` has under its name (lists: one after the other).
+    """Says `greeting` to who comes, then to each command what `answers` has under its name (a list: in turn).
 
     What is not there is answered as Redis 7 would; None hangs up, "" is silence.
     """
@@ -78,7 +78,7 @@ class StandIn:
         "PING": b"+PONG\r\n",
         "AUTH": b"+OK\r\n",
         "SELECT": b"+OK\r\n",
-        "HELLO": b"*6\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n",
+        "HELLO": b"*6\r\n+version\r\n$6\r\n7.0.15\r\n+mode\r\n+standalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n",
     }
 
     def __init__(self, answers: dict[str, list[bytes | None] | bytes | None] | None = None,

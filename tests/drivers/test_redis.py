@@ -386,9 +386,9 @@ def test_a_replica_and_one_that_lost_its_primary(tmp_path: Path) -> None:
 
 def test_a_server_that_loads_its_data(tmp_path: Path) -> None:
     with running(tmp_path, save=True) as port, redis_py.Redis(port=port) as filling:
-        filling.mset({f"key{n}": "x" * 100 for n in range(300)})
+        filling.mset({f"key{n}": random.randbytes(1000) for n in range(1000)})
         filling.save()
-    slow = ("key-load-delay 100000", "loading-process-events-interval-bytes 1024")
+    slow = ("key-load-delay 20000", "loading-process-events-interval-bytes 1024")  # microseconds; for 20 seconds
     for lines, value in (((), ""), ((f"requirepass {PASSWORD}",), f":{PASSWORD}@")):
         with running(tmp_path, *slow, *lines, save=True) as port:
             found = ask(url(port, login=value))
@@ -399,9 +399,15 @@ def test_a_server_that_loads_its_data(tmp_path: Path) -> None:
 
 def test_a_server_that_takes_no_more_clients(tmp_path: Path) -> None:
     with running(tmp_path, "maxclients 4") as port:
-        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(4)]
+        held: list[socket.socket] = []
+
+        def is_full() -> bool:
+            held.append(socket.create_connection(("127.0.0.1", port)))
+            found = ask(url(port, login=""))
+            return found.finding is not None and told(found) == ("hello", "too-many-connections")
+
         try:
-            until(lambda: told_or_none(url(port, login="")) == ("hello", "too-many-connections"))
+            until(is_full)
             for _ in range(20):  # its words and our question may cross
                 assert told(ask(url(port, login=""))) == ("hello", "too-many-connections")
             assert refused(url(port, login="")).finding.code == "too-many-connections"
@@ -409,11 +415,6 @@ def test_a_server_that_takes_no_more_clients(tmp_path: Path) -> None:
             for each in held:
                 each.close()
         until(lambda: ask(url(port, login="")).finding is None)
-
-
-def told_or_none(value: Redis) -> tuple[str, str] | None:
-    found = ask(value)
-    return told(found) if found.finding else None
 
 
 def outside() -> str | None:
