@@ -294,6 +294,10 @@ def test_what_the_environment_says_to_libpq_is_not_sent_to_a_registered_server(
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "1")
     monkeypatch.setenv("PGSSLMODE", "disable")
     monkeypatch.setenv("PGDATABASE", "postgres")
+    services = tmp_path / "services"
+    services.write_text(f"[canary]\nhost=127.0.0.9\npassword={PASSWORD}\noptions=-c work_mem=999kB\nsslmode=disable\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    monkeypatch.setenv("PGSERVICE", "canary")
     for user, code in (("scram_user", "login-required"), ("cert_user", "client-certificate")):
         target = pg(newest.url(user, None))
         assert told(ask(target))[1] == code
@@ -451,7 +455,8 @@ def test_a_server_without_tls(secured: Secured) -> None:
     secured.settings(ssl="off")
     try:
         assert told(ask(secured.url())) == ("tls", "tls-unsupported")
-        assert ask(secured.url(sslmode="prefer", sslrootcert=None)).finding is None
+        probe = ask(secured.url(sslmode="prefer", sslrootcert=None))
+        assert (probe.finding, "tls" in probe.passed) == (None, False)
     finally:
         secured.settings(ssl="on")
 
@@ -633,6 +638,13 @@ WIRE: dict[str, tuple[Callable[[socket.socket], None], Layer, Code]] = {
     "an error without a state": (after_start(message(b"E", b"Mcanary\0\0")), "hello", "other-kind"),
     "starting": (after_start(refusal("57P03")), "hello", "starting"),
     "stopping": (after_start(refusal("57P01")), "hello", "stopping"),
+    "starting, in German": (after_start(refusal("57P03", text="das Datenbanksystem startet")), "hello", "starting"),
+    "stopping, in German": (
+        after_start(refusal("57P03", text="das Datenbanksystem fährt herunter")), "hello", "stopping"
+    ),
+    "stopping, in Japanese": (
+        after_start(refusal("57P03", text="データベースシステムはシャットダウンしています")), "hello", "stopping"
+    ),
     "too many": (after_start(refusal("53300")), "hello", "too-many-connections"),
     "an unknown state": (after_start(refusal("XX000", text="Tenant canary not found")), "hello", "unexpected"),
     **{

@@ -53,7 +53,7 @@ class Refusal:
     names_pg_hba: bool
     """Whether the text names pg_hba.conf, as it does in all languages."""
     stopping: bool
-    """Whether it says, in English, that it is shutting down: 57P03 is that too, and starting up."""
+    """Whether it says that it is shutting down: 57P03 is that, and starting up."""
     pooler: Code | None = None
     """What a pooler in between means, which has one SQLSTATE for all."""
 
@@ -350,7 +350,7 @@ class Line:
             state.decode("ascii"),
             fields.get(b"R", b"").decode("ascii", "replace"),
             b"pg_hba.conf" in text,
-            b"shutting down" in text,
+            any(word in text for word in _SHUTTING_DOWN),
             # A server tells the place in its source.
             None if b"R" in fields else next((code for word, code in _POOLERS if word in text), None),
         )
@@ -397,6 +397,15 @@ _BY_STATE: Final[dict[str, Code]] = {
     "55P02": "option",
 }
 
+
+_SHUTTING_DOWN: Final = tuple(
+    word.encode()
+    for word in (
+        "shutting down", "fährt herunter", "apagándose", "s'arrête", "spegnendo", "シャットダウン", "ითიშება",
+        "중지 중", "останавливается", "stänger ner", "завершує роботу", "正在关闭", "正在關閉",
+    )
+)  # fmt: skip
+"""In the languages that PostgreSQL 15's server speaks (in the others it speaks English)."""
 
 _POOLERS: Final[tuple[tuple[bytes, Code], ...]] = (
     (b"authentication failed", "login-failed"),
