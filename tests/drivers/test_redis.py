@@ -159,6 +159,16 @@ def test_a_probe_needs_one_right_and_still_tells_version_and_role(secured: int, 
     assert found.version
 
 
+def test_the_rights_of_the_page_are_enough(secured: int) -> None:
+    with redis_py.Redis(port=secured, password=PASSWORD) as administrator:
+        for rules, more in (("+ping", ""), ("+ping +select", "/3")):
+            rights = ("reset", "on", f">{PASSWORD}", *rules.split())
+            administrator.execute_command("ACL", "SETUSER", "probe", *rights)
+            administrator.acl_log_reset()
+            assert ask(url(secured, more, login=f"probe:{PASSWORD}@")).passed == ALL
+            assert administrator.acl_log() == []
+
+
 @pytest.mark.parametrize("login", ["", "anybody@", "free@"])
 def test_a_server_or_a_user_without_a_password_lets_in(bare: int, secured: int, login: str) -> None:
     found = ask(url(secured if login == "free@" else bare, "/3", login="" if login == "anybody@" else login))
@@ -415,6 +425,23 @@ def test_a_server_that_takes_no_more_clients(tmp_path: Path) -> None:
             for each in held:
                 each.close()
         until(lambda: ask(url(port, login="")).finding is None)
+
+
+def test_a_full_server_hangs_up_under_tls(certified: Certified) -> None:
+    port = free_port()
+    with running(certified.folder / "full", *certified.lines(port), "maxclients 4", port=free_port()) as plain:
+        held: list[socket.socket] = []
+
+        def is_full() -> bool:
+            held.append(socket.create_connection(("127.0.0.1", plain)))
+            found = ask(certified.url(port), local_files=True)
+            return found.finding is not None and told(found) == ("tls", "tls-failed")
+
+        try:
+            until(is_full)
+        finally:
+            for each in held:
+                each.close()
 
 
 def outside() -> str | None:

@@ -319,6 +319,12 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
         "Connect to the server's tls-port. Only where the network between is trusted, write redis:// instead of "
         "rediss://.",
     ),
+    ("redis", "tls-failed"): Words(
+        WORDS["tls-failed"].message,
+        "Look whether this is the TLS port, whether the server has TLS 1.2 or newer with a cipher that is still thought "
+        "safe (versions below 1.2 are not spoken), and whether it is full (maxclients): under TLS it hangs up without a "
+        "word then.",
+    ),
     ("redis", "certificate-untrusted"): Words(
         WORDS["certificate-untrusted"].message,
         "Name the authority's own certificate by ssl_ca_certs or ssl_ca_data. If it was trusted before, find out why "
