@@ -159,15 +159,15 @@ def test_each_way_to_log_in_is_gone_by_the_probe_and_by_the_client(secured: Secu
     url = way.url(secured)
     probe = ask(url)
     assert probe.finding is None
-    assert probe.passed == tuple(
-        layer for layer in drivers.LAYERS if layer != "tls" or dict(way.options).get("sslmode") != "disable"
-    )
+    encrypted = way.user != "clear_user"
+    assert probe.passed == tuple(layer for layer in drivers.LAYERS if layer != "tls" or encrypted)
     assert probe.version is not None
     assert probe.version.split(".")[0] == str(secured.server.version)
     assert (probe.role, probe.address) == ("primary", "127.0.0.1")
     with drivers.client(pg(url), PATIENT, local_files=True) as connection:
         assert isinstance(connection, psycopg.Connection)
         assert connection.execute("SELECT current_user::text").fetchone() == (way.user,)
+        assert bool(connection.pgconn.ssl_in_use) is encrypted
     assert connection.closed
 
 
