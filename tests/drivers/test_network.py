@@ -263,7 +263,7 @@ def serving(made: ssl.SSLContext) -> Callable[[socket.socket], None]:
 
 def test_how_a_handshake_breaks_off(tmp_path: Path) -> None:
     ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs", "Theirs")
-    good = ours.issue("good", "localhost")
+    good = ours.issue("first", "localhost")
 
     def server(label: str = "good", *names: str, authority: Authority = ours, **span: int) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -282,6 +282,15 @@ def test_how_a_handshake_breaks_off(tmp_path: Path) -> None:
     assert handshake(serving(server()), data) is None
     only_ca = tls.context(tls.TlsParts("ca", ca_file=str(ours.file)))
     assert handshake(serving(server("other", "example.com")), only_ca) is None
+
+    for path, code in (
+        (ours.revoked(good), "certificate-expired"), (ours.revoked(), None), (ours.revoked(valid_to=-1), "tls-files"),
+        (theirs.revoked(), "tls-files"),
+    ):  # fmt: skip
+        listed = tls.context(tls.TlsParts(ca_file=str(ours.file), revoked=str(path)))
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(good.certificate, good.key)
+        assert handshake(serving(made), listed) == code
 
     wanting = server()
     wanting.verify_mode = ssl.CERT_REQUIRED
@@ -303,7 +312,6 @@ def test_how_a_handshake_breaks_off(tmp_path: Path) -> None:
     until12 = tls.context(tls.TlsParts(ca_file=str(ours.file), highest=ssl.TLSVersion.TLSv1_2))
     assert handshake(serving(tls13), until12) == "tls-failed"
     assert handshake(lambda line: line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), trusting) == "tls-failed"
-    assert good.certificate.exists()
 
 
 def test_a_context_verifies_and_speaks_nothing_old() -> None:

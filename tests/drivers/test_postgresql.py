@@ -382,6 +382,7 @@ FAULTS: dict[str, tuple[Callable[[Secured], str], Layer, Code]] = {
         lambda s: s.url("cert_user", sslcert=strange(s).certificate, sslkey=strange(s).key,
                         ssl_max_protocol_version="TLSv1.2"), "tls", "client-certificate",
     ),
+    "a revoked certificate": (lambda s: s.url(sslcrl=s.authority.revoked(s.own)), "tls", "certificate-expired"),
     "a file that is not there": (lambda s: s.url(sslrootcert="/none/canary"), "tls", "tls-files"),
     "a device for a file": (lambda s: s.url(sslrootcert="/dev/zero"), "tls", "tls-files"),
     "a file that holds something else": (lambda s: s.url(sslrootcert=s.client.key), "tls", "tls-files"),
@@ -449,6 +450,17 @@ def test_certificates_that_are_not_valid_now(secured: Secured) -> None:
             assert told(ask(secured.url())) == ("tls", "certificate-expired")
             assert ask(secured.url(sslmode="require", sslrootcert=None)).finding is None
     assert ask(secured.url()).finding is None
+
+
+def test_no_version_of_tls_in_common(secured: Secured) -> None:
+    if secured.server.version < 12:
+        return  # its lowest cannot be set
+    secured.settings(ssl_min_protocol_version="TLSv1.3")
+    try:
+        assert told(ask(secured.url(ssl_max_protocol_version="TLSv1.2"))) == ("tls", "tls-failed")
+        assert ask(secured.url()).finding is None
+    finally:
+        secured.settings(ssl_min_protocol_version="TLSv1.2")
 
 
 def test_a_server_without_tls(secured: Secured) -> None:

@@ -136,7 +136,7 @@ WORDS: Final[dict[Code, Words]] = {
         "certificate is another one before going on: somebody may stand in between.",
     ),
     "certificate-expired": Words(
-        "{place}: the server's certificate is not valid at this time",
+        "{place}: the server's certificate is not valid at this time, or was revoked",
         "Renew the server's certificate. If it is new, look whether the clock of this machine is right.",
     ),
     "certificate-name": Words(
@@ -321,9 +321,9 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
     ),
     ("redis", "tls-failed"): Words(
         WORDS["tls-failed"].message,
-        "Look whether this is the TLS port, whether the server has TLS 1.2 or newer with a cipher that is still thought "
-        "safe (versions below 1.2 are not spoken), and whether it is full (maxclients): under TLS it hangs up without a "
-        "word then.",
+        "Look whether this is the TLS port, whether the server has TLS 1.2 or newer with a cipher that is still "
+        "thought safe (versions below 1.2 are not spoken), and whether it is full (maxclients): under TLS it hangs up "
+        "without a word then.",
     ),
     ("redis", "certificate-untrusted"): Words(
         WORDS["certificate-untrusted"].message,
