@@ -716,6 +716,61 @@ def test_each_fault_on_the_wire_is_told_in_time(fault: tuple[Callable[[socket.so
             assert not CANARIES.search(json.dumps(refused.value.as_dict()) + repr(refused.value))
 
 
+ROW = b"\0\3" + b"".join(len(value).to_bytes(4, "big") + value for value in (b"false", b"off", b"16.4"))
+TALK = (
+    request(0)
+    + message(b"N", b"SNOTICE\0C00000\0Mcanary\0\0")
+    + IN.removeprefix(request(0))
+    + message(b"T", b"\0\0")
+    + message(b"D", ROW)
+    + message(b"C", b"SELECT 1\0")
+    + message(b"Z", b"I")
+)
+OURS = {"Protocol", "Authentication", "SASL", "SCRAM", "other", "sasl", "gss", "sspi", "krb5", "scm", "oauth", ""}
+
+
+def bent(talk: bytes, seed: int) -> bytes:
+    """What a server says, with something wrong in it."""
+    chance = random.Random(seed)
+    said = bytearray(talk)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(said))
+        match chance.randrange(4):
+            case 0:
+                said[at] = chance.randrange(256)
+            case 1:
+                said[at] ^= 1 << chance.randrange(8)
+            case 2:
+                del said[at : at + chance.randint(1, 9)]
+            case _:
+                said[at:at] = chance.randbytes(chance.randint(1, 9))
+    return bytes(said)
+
+
+@pytest.mark.parametrize(
+    "talk", [TALK, TALK.replace(request(0), refusal("28P01", "auth_failed"), 1)], ids=["in", "out"]
+)
+def test_whatever_a_server_says_there_is_an_answer_of_ours(talk: bytes) -> None:
+    found = set()
+    for seed in range(3000 if PROOF else 60):
+
+        def script(line: socket.socket, said: bytes = bent(talk, seed)) -> None:
+            started(line)
+            line.sendall(said)
+            line.shutdown(socket.SHUT_WR)
+            silent(line)
+
+        with answering(script) as port:
+            probe = ask(f"postgresql://canary_user:{PASSWORD}@127.0.0.1:{port}/canary", Limits(2.0, 3.0))
+        found.add(told(probe)[1])
+        if probe.finding is not None:
+            assert probe.finding.code != "timeout", seed
+            detail = probe.finding.message.rpartition(" (")[2].removesuffix(")") if "(" in probe.finding.message else ""
+            assert detail in OURS or re.fullmatch("[0-9A-Z]{5}", detail), (seed, probe.finding)
+        assert probe.version is None or re.fullmatch(r"[0-9]+(\.[0-9]+)*((alpha|beta|devel|rc)[0-9]*)?", probe.version)
+    assert len(found) >= 3
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

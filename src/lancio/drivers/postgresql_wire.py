@@ -13,6 +13,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import re
 import secrets
 import struct
 from dataclasses import dataclass
@@ -343,7 +344,7 @@ class Line:
     def _refusal(self, body: bytes) -> Refusal:
         fields = {part[:1]: part[1:] for part in body.split(b"\0") if part}
         state = fields.get(b"C", b"")
-        if len(state) != 5 or not state.isalnum():
+        if not re.fullmatch(rb"[0-9A-Z]{5}", state):
             raise self._strange()
         text = fields.get(b"M", b"")
         return Refusal(
