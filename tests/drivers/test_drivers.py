@@ -130,9 +130,12 @@ def test_a_call_inside_of_an_event_loop_waits_too(kind: str) -> None:
 
 
 def test_a_driver_is_loaded_when_it_is_needed() -> None:
-    program = "import sys; import lancio.drivers; print(sorted({'psycopg', 'redis', 'pymongo'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert done.stdout == "[]\n"
+    for kind, expected in (("", []), (".postgresql", ["psycopg"]), (".redis", ["redis"]), (".mongodb", ["pymongo"])):
+        program = (
+            f"import sys, lancio.drivers{kind}; print(sorted({{'psycopg', 'redis', 'pymongo'}} & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        assert done.stdout == f"{expected}\n"
 
 
 def test_limits_of_nothing_end_at_once() -> None:

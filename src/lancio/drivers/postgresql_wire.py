@@ -16,10 +16,8 @@ import hmac
 import re
 import secrets
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
-
-from pymongo.saslprep import saslprep
 
 from lancio.drivers import network, tls
 from lancio.drivers.findings import Failed
@@ -75,7 +73,7 @@ class Login:
     user: str
     password: Secret | None
     database: str
-    options: str | None = None
+    options: str | None = field(default=None, repr=False)
     channel_binding: str = "prefer"
     require_auth: str = ""
 
@@ -466,6 +464,10 @@ def _plain_answer(asked: Asked, login: Login) -> bytes:
 
 def _prepared(password: bytes) -> bytes:
     """SASLprep, or the bytes as they are where it does not take them, as the server does it too."""
+    if password.isascii():  # in which it changes nothing
+        return password
+    from pymongo.saslprep import saslprep
+
     try:
         return str(saslprep(password.decode(), prohibit_unassigned_code_points=True)).encode() or password
     except ValueError:
