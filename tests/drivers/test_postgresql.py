@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from lancio.drivers import Code
 
 PROOF = os.environ.get("LANCIO_PROOF") == "1"
-VERSIONS = tuple(range(18, 9, -1)) if PROOF else (18, 15, 10)
+VERSIONS = tuple(range(18, 9, -1)) if PROOF else (18, 10)
 SOME = VERSIONS if PROOF else (servers.EMBEDDED,)
-PASSWORDS = 1000 if PROOF else 40
+PASSWORDS = 1000 if PROOF else 25
 PATIENT = Limits(connect_s=5.0, total_s=10.0)
 SHORT = Limits(connect_s=0.4, total_s=0.5)
 LATE_S = 0.4
@@ -252,7 +252,7 @@ def test_all_hosts_are_probed_side_by_side_and_the_client_takes_the_first_that_g
             f"postgresql://scram_user:{PASSWORD}@127.0.0.1:{dead},127.0.0.1:{free_port()},127.0.0.1:{port}/app_canary"
             f"?connect_timeout=3"
         )
-        limits = Limits(connect_s=0.5, total_s=3.0)
+        limits = Limits(connect_s=0.4, total_s=1.5)
         start = time.monotonic()
         probes = drivers.probe(pg(url), limits)
         assert time.monotonic() - start < limits.total_s + LATE_S
