@@ -501,9 +501,15 @@ def test_a_sentinel_and_the_primary_behind_it(tmp_path: Path) -> None:
                 found = refused(at(text)).finding
                 assert (found.layer, found.code) == (layer, code), text
 
+            with redis_py.Redis(port=primary, password=PASSWORD) as administrator:
+                administrator.shutdown(nosave=True)
+            found = refused(value).finding
+            assert (found.layer, found.code) == ("reach", "refused")
+            assert f"127.0.0.1:{primary}" in found.message
+
 
 def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:
-    lines = ("cluster-enabled yes", f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", "cluster-node-timeout 2000")
+    lines = ("cluster-enabled yes", f"requirepass {PASSWORD}", f"masterauth {PASSWORD}", "cluster-node-timeout 60000")
     buses = [free_port() for _ in range(3)]
     with (
         running(tmp_path / "0", *lines, f"cluster-port {buses[0]}") as first,
@@ -529,14 +535,18 @@ def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:
             for n in range(50):
                 made.set(f"key{n}", n)
             assert sum(node.dbsize() for node in nodes) == 50
-        for node in nodes:
-            node.close()
-
         assert told(ask(url(first, "/1"))) == ("login", "database-missing")
         assert ask(url(first)).finding is None
         assert refused(at(f"redis+cluster://:Wr0ng-Pa55@{places}")).finding.code == "login-failed"
         tightened = at(f"rediss+cluster://:{PASSWORD}@{places}?ssl_min_version=772")
         assert refused(tightened).finding.code == "option"
+
+        nodes[2].shutdown(nosave=True)  # the others do not know it yet
+        found = refused(value).finding
+        assert (found.layer, found.code) == ("reach", "refused")
+        assert f"127.0.0.1:{third}" in found.message
+        for node in nodes:
+            node.close()
 
 
 def test_one_server_is_no_cluster(secured: int) -> None:
