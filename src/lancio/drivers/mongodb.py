@@ -429,7 +429,8 @@ def client(target: MongoDB, limits: Limits = DEFAULT_LIMITS, *, local_files: boo
     """
     ends = time.monotonic() + limits.total_s
     known = network.waited(_proved(target, limits, local_files=local_files))
-    made: Client = MongoClient(known.build(), **_patience(known, limits))
+    with _making(target):
+        made: Client = MongoClient(known.build(), **_patience(known, limits))
     layer, proof = _proof(known)
     try:
         failed: Failed | None = None
@@ -454,7 +455,8 @@ async def async_client(
     """The same of pymongo's asynchronous client."""
     ends = time.monotonic() + limits.total_s
     known = await _proved(target, limits, local_files=local_files)
-    made: AsyncClient = AsyncMongoClient(known.build(), **_patience(known, limits))
+    with _making(target):
+        made: AsyncClient = AsyncMongoClient(known.build(), **_patience(known, limits))
     layer, proof = _proof(known)
     try:
         failed: Failed | None = None
@@ -488,6 +490,18 @@ async def _proved(target: MongoDB, limits: Limits, *, local_files: bool) -> Mong
     if all(each.finding for each in found) and found[0].finding:
         raise DatabaseRefused(found[0].finding)
     return known
+
+
+@contextmanager
+def _making(target: MongoDB) -> Iterator[None]:
+    """What pymongo takes for no way to log in before it has connected."""
+    failed = False
+    try:
+        yield
+    except errors.ConfigurationError:
+        failed = True
+    if failed:
+        raise DatabaseRefused(finding("mongodb", target.hosts[0], Failed("login", "login-method")))
 
 
 def _proof(target: MongoDB) -> tuple[Layer, dict[str, Any]]:
