@@ -112,6 +112,19 @@ class Authority:
                 os.chown(path, owner.uid, owner.gid)
         return found
 
+    def revoked(self, *issued: Issued, valid_to: int = 1) -> Path:
+        """A list of these certificates as revoked."""
+        now = dt.datetime.now(dt.UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - 3 * _DAY).next_update(now + valid_to * _DAY)
+        for each in issued:
+            serial = x509.load_pem_x509_certificate(each.certificate.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - _DAY).build()
+            builder = builder.add_revoked_certificate(entry)
+        path = self.folder / f"revoked{len(issued)}{valid_to}.crl"
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return path
+
 
 def _general(name: str) -> x509.GeneralName:
     try:

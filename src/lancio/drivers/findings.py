@@ -136,7 +136,7 @@ WORDS: Final[dict[Code, Words]] = {
         "certificate is another one before going on: somebody may stand in between.",
     ),
     "certificate-expired": Words(
-        "{place}: the server's certificate is not valid at this time",
+        "{place}: the server's certificate is not valid at this time, or was revoked",
         "Renew the server's certificate. If it is new, look whether the clock of this machine is right.",
     ),
     "certificate-name": Words(
@@ -318,6 +318,12 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
         "{place}: the server has no TLS at this port, and the connection string asks for it",
         "Connect to the server's tls-port. Only where the network between is trusted, write redis:// instead of "
         "rediss://.",
+    ),
+    ("redis", "tls-failed"): Words(
+        WORDS["tls-failed"].message,
+        "Look whether this is the TLS port, whether the server has TLS 1.2 or newer with a cipher that is still "
+        "thought safe (versions below 1.2 are not spoken), and whether it is full (maxclients): under TLS it hangs up "
+        "without a word then.",
     ),
     ("redis", "certificate-untrusted"): Words(
         WORDS["certificate-untrusted"].message,

@@ -40,7 +40,7 @@ Code = Literal[
     "tls-failed",  # the handshake broke off: no common version or cipher, or no TLS at that port
     "tls-files",  # a certificate or key that the options name cannot be read or does not fit
     "certificate-untrusted",
-    "certificate-expired",  # or not valid yet
+    "certificate-expired",  # or not valid yet, or revoked
     "certificate-name",  # it is another host's
     "client-certificate",  # the server wants one, or refuses ours
     # hello

@@ -1,7 +1,6 @@
 """MongoDB: a probe of one server, and pymongo's own client for a deployment.
 
-The first layers, up to the server's hello, are gone on a line of our own: pymongo's client tries them again in the
-background until its time is over, and then tells only that no server was found. Logging in and reading are pymongo's.
+The probe is a line of our own (mongodb_wire); the client is pymongo's, and is given after a probe was let in.
 
 What pymongo or the server say in words is never looked at: numbers and classes decide. Numbers are those of MongoDB's
 error_codes.yml; Atlas has 8000 of its own.
@@ -23,11 +22,19 @@ from dns import resolver as dns
 from dns.exception import Timeout as DnsTimeout
 from pymongo import AsyncMongoClient, MongoClient, errors
 from pymongo.asynchronous.uri_parser import parse_uri
-from pymongo.saslprep import saslprep
 
-from lancio.drivers import mongodb_hello, network, tls
+from lancio.drivers import network, tls
 from lancio.drivers.findings import DatabaseRefused, Failed, finding
 from lancio.drivers.model import DEFAULT_LIMITS
+from lancio.drivers.mongodb_wire import (
+    Hello,
+    Line,
+    NotMongoDB,
+    Refusal,
+    log_in_by_certificate,
+    log_in_by_scram,
+    log_in_in_clear,
+)
 from lancio.drivers.walk import walked
 from lancio.registry.connection_strings import ConnectionStringRefused, Host
 
@@ -47,15 +54,12 @@ _SWITCHES: Final = (
 )  # fmt: skip
 _AMBIENT: Final = frozenset({"GSSAPI", "MONGODB-AWS", "MONGODB-OIDC"})
 """Ways to log in that take, where no password is given, who this machine or its user is."""
-_FOR_A_PROBE: Final = frozenset(
-    {"appName", "authMechanism", "authMechanismProperties", "authSource", "directConnection", "tls",
-     "tlsCertificateKeyFilePassword", *_FILES, *_SWITCHES}
-)  # fmt: skip
-"""Who we are and how the line is secured; the rest shapes work that a probe does not do."""
 _FAREWELL_S: Final = 0.2
 """For telling the server which sessions are over."""
 _DATABASES: Final[dict[str, Any]] = {"listDatabases": 1, "nameOnly": True, "authorizedDatabases": True}
 """Needs a login, where the server has users, and no right at all."""
+_BLINK_S: Final = 0.5
+"""How long pymongo's threads look away while they wait for a server."""
 _VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 
 _ANYWHERE: Final[dict[int, Code]] = {
@@ -87,25 +91,21 @@ async def probe(
     async def way(walk: Walk) -> None:
         usable = _usable(target, local_files=local_files)
         known, member, reached = await _reached(walk, usable, host, limits)
+        line: Line | None = None
         try:
-            await _greeted(walk, known, member, reached)
-        finally:
-            reached.socket.close()
-        with walk.layer("login"):
-            if walk.role == "arbiter":
-                raise Failed("login", "login-forbidden", "arbiter")
-            single = known.single(member)
-            made = _prober(single, limits)
-        told = False
-        try:
+            line = await _line(walk, known, member, reached)
+            hello = await _greeted(walk, known, line, reached.address)
             with walk.layer("login"):
-                await _asked(made, "admin", {"ping": 1}, "login", single)
+                if walk.role == "arbiter":
+                    raise Failed("login", "login-forbidden", "arbiter")
+                await _logged_in(line, known, hello)
             with walk.layer("read"):
-                walk.version = await _read(made, single)
-            told = True
+                walk.version = await _read(line, known)
         finally:
-            with pymongo.timeout(_FAREWELL_S if told else 0.001):
-                await made.close()
+            if line:
+                line.close()
+                await asyncio.sleep(0)  # so that it is closed
+            reached.socket.close()
 
     return await walked("mongodb", host, limits, upto, way)
 
@@ -130,31 +130,31 @@ async def _reached(walk: Walk, target: MongoDB, host: Host, limits: Limits) -> t
     raise Failed("name", "name-unknown")
 
 
-async def _greeted(walk: Walk, known: MongoDB, member: Host, reached: network.Reached) -> None:
-    """Layers tls and hello."""
-    encrypted = known.tls != "off"
-    if encrypted:
-        with walk.layer("tls"):
-            try:
-                reader, writer = await _encrypted(reached.socket, _context(known), member)
-            except (OSError, EOFError, ssl.CertificateError) as broken:
-                raise await _why_not_encrypted(broken, reached.address) from None
-    else:
-        reader, writer = await asyncio.open_connection(sock=reached.socket)
-    try:
-        with walk.layer("hello"):
-            try:
-                hello = await mongodb_hello.ask(reader, writer)
-            except (mongodb_hello.NotMongoDB, OSError, EOFError) as broken:
-                raise await _why_no_hello(broken, reached.address, encrypted=encrypted) from None
-            walk.role = hello.role
-            _check(hello, known)
-    finally:
-        writer.transport.abort()
-        await asyncio.sleep(0)  # so that it is closed
+async def _line(walk: Walk, known: MongoDB, member: Host, reached: network.Reached) -> Line:
+    """Layer tls."""
+    if known.tls == "off":
+        return Line(*await asyncio.open_connection(sock=reached.socket))
+    with walk.layer("tls"):
+        try:
+            return Line(*await _encrypted(reached.socket, _context(known), member))
+        except (OSError, EOFError, ssl.CertificateError) as broken:
+            raise await _why_not_encrypted(broken, reached.address) from None
 
 
-def _check(hello: mongodb_hello.Hello, known: MongoDB) -> None:
+async def _greeted(walk: Walk, known: MongoDB, line: Line, address: network.Address) -> Hello:
+    """Layer hello."""
+    with walk.layer("hello"):
+        by_password = known.user and known.option("authMechanism") in (None, "DEFAULT")
+        try:
+            hello = await line.hello(f"{_source(known)}.{known.user}" if by_password else None)
+        except (NotMongoDB, OSError, EOFError) as broken:
+            raise await _why_no_hello(broken, address, encrypted=known.tls != "off") from None
+        walk.role = hello.role
+        _check(hello, known)
+    return hello
+
+
+def _check(hello: Hello, known: MongoDB) -> None:
     """Whether it is a server that can be logged in to, and the one that the string means."""
     if hello.code is not None:
         raise Failed("hello", _ANYWHERE.get(hello.code, "other-kind" if hello.code == 59 else "unexpected"))
@@ -174,13 +174,14 @@ async def _why_not_encrypted(broken: BaseException, address: network.Address) ->
         return Failed("tls", code)
     try:
         reached = await network.connected((address,), DEFAULT_LIMITS)
-        reader, writer = await asyncio.open_connection(sock=reached.socket)
+        line = Line(*await asyncio.open_connection(sock=reached.socket))
         try:
-            await mongodb_hello.ask(reader, writer)
+            await line.hello()
         finally:
-            writer.transport.abort()
+            line.close()
+            await asyncio.sleep(0)
         return Failed("tls", "tls-unsupported")
-    except (Failed, mongodb_hello.NotMongoDB, OSError, EOFError):
+    except (Failed, NotMongoDB, OSError, EOFError):
         return Failed("tls", "tls-failed", tls.reason_of(broken))
 
 
@@ -188,9 +189,7 @@ async def _why_no_hello(broken: Exception, address: network.Address, *, encrypte
     """What no answer to a hello means: a server that takes TLS only hangs up on it, and answers a handshake."""
     if code := tls.code_of(broken):
         return Failed("tls", code, tls.reason_of(broken))
-    if isinstance(broken, mongodb_hello.NotMongoDB) or (
-        isinstance(broken, asyncio.IncompleteReadError) and broken.partial
-    ):
+    if isinstance(broken, NotMongoDB) or (isinstance(broken, asyncio.IncompleteReadError) and broken.partial):
         return Failed("hello", "other-kind")
     if not encrypted:
         context = tls.context(tls.TlsParts("unverified"))
@@ -218,52 +217,69 @@ async def _encrypted(
 # --- logging in and reading -------------------------------------------------------------------------------------------
 
 
-def _prober(single: MongoDB, limits: Limits) -> AsyncClient:
-    """pymongo's client for one server, in whatever role it is; it does nothing of its own accord but look for it."""
-    options = tuple(option for option in single.options if option[0] in _FOR_A_PROBE)
-    whole = int(limits.total_s * 1000)
-    try:
-        return AsyncMongoClient(
-            replace(single, options=options).build(),
-            appname=single.option("appName") or "lancio",
-            connectTimeoutMS=int(limits.connect_s * 1000),
-            heartbeatFrequencyMS=max(whole, 500),
-            maxPoolSize=1,
-            retryReads=False,
-            serverMonitoringMode="poll",
-            serverSelectionTimeoutMS=whole,
-            socketTimeoutMS=whole,
-        )
-    except errors.ConfigurationError:
-        raise Failed("login", "login-method") from None
+async def _logged_in(line: Line, known: MongoDB, hello: Hello) -> None:
+    """Layer login."""
+    mechanism = known.option("authMechanism") or "DEFAULT"
+    user, password = known.user or "", known.password.reveal() if known.password else ""
+    if mechanism == "DEFAULT":
+        if not known.user:
+            return
+        told = hello.mechanisms
+        mechanism = "SCRAM-SHA-1" if told and "SCRAM-SHA-256" not in told else "SCRAM-SHA-256"
+    with _telling("login", known):
+        if mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-1"):
+            await log_in_by_scram(line, mechanism, _source(known), user, password)
+        elif mechanism == "MONGODB-X509":
+            await log_in_by_certificate(line, known.user)
+        elif mechanism == "PLAIN":
+            await log_in_in_clear(line, known.option("authSource") or known.database or "$external", user, password)
+        else:
+            raise Failed("login", "login-method", mechanism)
 
 
-async def _asked(
-    made: AsyncClient, database: str, command: dict[str, Any], layer: Layer, single: MongoDB
-) -> dict[str, Any]:
-    failed: Failed
-    try:
-        return await made[database].command(command)
-    except Exception as error:  # it tells what it is, or that it is not known
-        failed = _told(error, layer, single, made)
-    raise failed
-
-
-async def _read(made: AsyncClient, single: MongoDB) -> str | None:
-    """What may be seen, and the server's version."""
-    if single.database:
+async def _read(line: Line, known: MongoDB) -> str | None:
+    """Layer read: what may be seen, and the server's version."""
+    direct = {"$readPreference": {"mode": "primaryPreferred"}}  # as it is, primary or not
+    if known.database:
         # With both flags any right in the database is enough; of one name, the answer is short.
         seen: dict[str, Any] = {
-            "listCollections": 1,
-            "nameOnly": True,
-            "authorizedCollections": True,
-            "filter": {"name": ""},
-        }
+            "listCollections": 1, "nameOnly": True, "authorizedCollections": True, "filter": {"name": "lancio_probe"}
+        }  # fmt: skip
     else:
         seen = _DATABASES
-    await _asked(made, single.database or "admin", seen, "read", single)
-    version = (await _asked(made, "admin", {"buildInfo": 1}, "read", single)).get("version")
+    with _telling("read", known):
+        await line.ask(known.database or "admin", seen | direct)
+        version = (await line.ask("admin", {"buildInfo": 1} | direct)).get("version")
     return version if isinstance(version, str) and _VERSION.fullmatch(version) else None
+
+
+@contextmanager
+def _telling(layer: Layer, known: MongoDB) -> Iterator[None]:
+    """What goes wrong on a line that was greeted, as a failure of that layer."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise _refused(refusal.number, layer, known) from None
+    except NotMongoDB:
+        raise Failed(layer, "unexpected", "Protocol") from None
+    except (OSError, EOFError) as broken:
+        raise _broken_line(broken, layer) from None
+
+
+def _source(known: MongoDB) -> str:
+    """The database that the user was made in."""
+    return known.option("authSource") or known.database or "admin"
+
+
+def _refused(number: int, layer: Layer, target: MongoDB) -> Failed:
+    """The failure that an error of the server's is, by its number."""
+    if number in _ANYWHERE:
+        return Failed(layer, _ANYWHERE[number])
+    if layer == "login":
+        return Failed(layer, _AT_LOGIN.get(number, "unexpected"))
+    if number == 13:
+        return Failed(layer, "read-denied" if _logs_in(target) else "login-required")
+    return Failed(layer, "read-failed", f"{number}" if number else "")
 
 
 def _told(error: BaseException, layer: Layer, target: MongoDB, made: AsyncClient | Client | None = None) -> Failed:
@@ -277,23 +293,16 @@ def _told(error: BaseException, layer: Layer, target: MongoDB, made: AsyncClient
             Failed(layer, "timeout"),
         )
     number = _number(error)
-    if number is not None and number in _ANYWHERE:
-        return Failed(layer, _ANYWHERE[number])
+    if number is not None:
+        return _refused(number, layer, target)
     if getattr(error, "timeout", False) is True:
         return Failed(layer, "timeout")
-    if isinstance(error, errors.OperationFailure):
-        if layer == "login":
-            # pymongo's own, without a number: the server did not prove that it knows the password too.
-            return Failed(layer, "login-failed" if number is None else _AT_LOGIN.get(number, "unexpected"))
-        if number == 13:
-            return Failed(layer, "read-denied" if _logs_in(target) else "login-required")
-        return Failed(layer, "read-failed", f"{number}" if number else "")
+    if isinstance(error, errors.OperationFailure) and layer == "login":
+        return Failed(layer, "unexpected", "SCRAM")  # pymongo's own: the server's part is not as it should be
     if isinstance(error, errors.ConfigurationError):
         return Failed(layer, "login-method" if layer == "login" else "option")
     if isinstance(error, errors.ConnectionFailure):
         return _broken_line(error, layer)
-    if layer == "login" and not _can_be_sent(target):
-        return Failed(layer, "login-failed")
     return Failed(layer, "unexpected", type(error).__name__)
 
 
@@ -322,14 +331,6 @@ def _number(error: BaseException) -> int | None:
 
 def _logs_in(target: MongoDB) -> bool:
     return bool(target.user or target.option("authMechanism"))
-
-
-def _can_be_sent(target: MongoDB) -> bool:
-    """Whether SCRAM-SHA-256 has a form of the password; no user can have another one."""
-    try:
-        return not target.password or bool(saslprep(target.password.reveal()))
-    except (ValueError, IndexError):
-        return False
 
 
 # --- what the string means --------------------------------------------------------------------------------------------
@@ -428,12 +429,14 @@ def client(target: MongoDB, limits: Limits = DEFAULT_LIMITS, *, local_files: boo
     """
     ends = time.monotonic() + limits.total_s
     known = network.waited(_proved(target, limits, local_files=local_files))
-    made: Client = MongoClient(known.build(), **_patience(known, limits))
+    with _making(target):
+        made: Client = MongoClient(known.build(), **_patience(known, limits))
     layer, proof = _proof(known)
     try:
         failed: Failed | None = None
         try:
-            with pymongo.timeout(max(ends - time.monotonic(), 0.001)):
+            left = ends - time.monotonic()
+            with pymongo.timeout(max(left - _BLINK_S, left / 2, 0.001)):
                 made.admin.command(proof, read_preference=made.read_preference)
         except Exception as error:  # it tells what it is, or that it is not known
             failed = _told(error, layer, known, made)
@@ -452,7 +455,8 @@ async def async_client(
     """The same of pymongo's asynchronous client."""
     ends = time.monotonic() + limits.total_s
     known = await _proved(target, limits, local_files=local_files)
-    made: AsyncClient = AsyncMongoClient(known.build(), **_patience(known, limits))
+    with _making(target):
+        made: AsyncClient = AsyncMongoClient(known.build(), **_patience(known, limits))
     layer, proof = _proof(known)
     try:
         failed: Failed | None = None
@@ -472,7 +476,7 @@ async def async_client(
 
 
 async def _proved(target: MongoDB, limits: Limits, *, local_files: bool) -> MongoDB:
-    """The string without SRV, one of whose servers is there.
+    """The string without SRV, one of whose servers lets its user in.
 
     Raises:
         DatabaseRefused: none is; the finding is the first one's.
@@ -481,12 +485,23 @@ async def _proved(target: MongoDB, limits: Limits, *, local_files: bool) -> Mong
         known = await _listed(_usable(target, local_files=local_files), limits)
     except Failed as failed:
         raise DatabaseRefused(finding("mongodb", target.hosts[0], failed)) from None
-    found = await asyncio.gather(
-        *(probe(known, host, limits, "hello", local_files=local_files) for host in known.hosts)
-    )
+    upto: Layer = "hello" if known.option("authMechanism") in _AMBIENT else "login"
+    found = await asyncio.gather(*(probe(known, host, limits, upto, local_files=local_files) for host in known.hosts))
     if all(each.finding for each in found) and found[0].finding:
         raise DatabaseRefused(found[0].finding)
     return known
+
+
+@contextmanager
+def _making(target: MongoDB) -> Iterator[None]:
+    """What pymongo takes for no way to log in before it has connected."""
+    failed = False
+    try:
+        yield
+    except errors.ConfigurationError:
+        failed = True
+    if failed:
+        raise DatabaseRefused(finding("mongodb", target.hosts[0], Failed("login", "login-method")))
 
 
 def _proof(target: MongoDB) -> tuple[Layer, dict[str, Any]]:

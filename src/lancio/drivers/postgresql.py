@@ -123,6 +123,8 @@ async def _through(walk: Walk, target: PostgreSQL, host: Host, reached: network.
     else:
         line, secured = await Line.over(reached), False
     async with line:
+        if not secured:
+            walk.without("tls")
         line.layer = "hello"
         with walk.layer("hello"):
             asked = await line.start(login)

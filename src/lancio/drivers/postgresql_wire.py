@@ -13,12 +13,11 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import re
 import secrets
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
-
-from pymongo.saslprep import saslprep
 
 from lancio.drivers import network, tls
 from lancio.drivers.findings import Failed
@@ -53,7 +52,7 @@ class Refusal:
     names_pg_hba: bool
     """Whether the text names pg_hba.conf, as it does in all languages."""
     stopping: bool
-    """Whether it says, in English, that it is shutting down: 57P03 is that too, and starting up."""
+    """Whether it says that it is shutting down: 57P03 is that, and starting up."""
     pooler: Code | None = None
     """What a pooler in between means, which has one SQLSTATE for all."""
 
@@ -74,7 +73,7 @@ class Login:
     user: str
     password: Secret | None
     database: str
-    options: str | None = None
+    options: str | None = field(default=None, repr=False)
     channel_binding: str = "prefer"
     require_auth: str = ""
 
@@ -343,14 +342,14 @@ class Line:
     def _refusal(self, body: bytes) -> Refusal:
         fields = {part[:1]: part[1:] for part in body.split(b"\0") if part}
         state = fields.get(b"C", b"")
-        if len(state) != 5 or not state.isalnum():
+        if not re.fullmatch(rb"[0-9A-Z]{5}", state):
             raise self._strange()
         text = fields.get(b"M", b"")
         return Refusal(
             state.decode("ascii"),
             fields.get(b"R", b"").decode("ascii", "replace"),
             b"pg_hba.conf" in text,
-            b"shutting down" in text,
+            any(word in text for word in _SHUTTING_DOWN),
             # A server tells the place in its source.
             None if b"R" in fields else next((code for word, code in _POOLERS if word in text), None),
         )
@@ -397,6 +396,15 @@ _BY_STATE: Final[dict[str, Code]] = {
     "55P02": "option",
 }
 
+
+_SHUTTING_DOWN: Final = tuple(
+    word.encode()
+    for word in (
+        "shutting down", "fährt herunter", "apagándose", "s'arrête", "spegnendo", "シャットダウン", "ითიშება",
+        "중지 중", "останавливается", "stänger ner", "завершує роботу", "正在关闭", "正在關閉",
+    )
+)  # fmt: skip
+"""In the languages that PostgreSQL 15's server speaks (in the others it speaks English)."""
 
 _POOLERS: Final[tuple[tuple[bytes, Code], ...]] = (
     (b"authentication failed", "login-failed"),
@@ -456,6 +464,10 @@ def _plain_answer(asked: Asked, login: Login) -> bytes:
 
 def _prepared(password: bytes) -> bytes:
     """SASLprep, or the bytes as they are where it does not take them, as the server does it too."""
+    if password.isascii():  # in which it changes nothing
+        return password
+    from pymongo.saslprep import saslprep
+
     try:
         return str(saslprep(password.decode(), prohibit_unassigned_code_points=True)).encode() or password
     except ValueError:

@@ -20,7 +20,9 @@ _LARGEST_FILE: Final = 4 << 20
 """Bytes of the largest certificate file that is read: all public authorities together are some 300 kB."""
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h, as SSLCertVerificationError.verify_code has them.
-_EXPIRED: Final = frozenset({9, 10, 11, 12, 13, 14, 15, 16})
+_EXPIRED: Final = frozenset({9, 10, 13, 14, 23})  # 23: revoked
+_REVOCATIONS: Final = frozenset({3, 8, 11, 12, 15, 16})
+"""The list of revoked certificates is none of this authority's, or too old."""
 _NAME: Final = frozenset({62, 63, 64})
 
 _REASONS: Final[dict[str, Code]] = {
@@ -100,6 +102,8 @@ def code_of(error: BaseException) -> Code | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in _EXPIRED:
             return "certificate-expired"
+        if error.verify_code in _REVOCATIONS:
+            return "tls-files"
         return "certificate-name" if error.verify_code in _NAME else "certificate-untrusted"
     if isinstance(error, ssl.CertificateError):
         return "certificate-name"

@@ -45,6 +45,10 @@ class Walk:
         yield
         self._took[layer] = self._took.get(layer, 0.0) + (time.perf_counter() - start) * 1000
 
+    def without(self, layer: Layer) -> None:
+        """Take back a layer: it was gone through and does not hold, and nothing asks for it."""
+        self._took.pop(layer, None)
+
     def probe(self, kind: Kind, host: Host, failed: Failed | None) -> Probe:
         """What was found, as a value. A layer that failed after all is not among those that were passed."""
         end = LAYERS.index(failed.layer) if failed else len(LAYERS)
