@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import outside
 import pytest
 from outside import (
+    CHAIN,
     AUDIT,
     BILLING,
     FOUNDATION,
@@ -59,10 +60,21 @@ V8 = (
         " AND policy_count >= 3; returns 1"
     ),
 )
+M10 = f"Migration 010: {CHAIN}"
+V10 = (
+    (
+        "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE table_name IN ('audit_seals', 'audit_rounds')"
+        " AND rls_enabled AND policy_count >= 3; returns 2"
+    ),
+    (
+        "Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()');"
+        " returns 69+"
+    ),
+)
 UPDATE = "Update connection strings with actual Railway values"
 PHASES = {
     "Phase 1: Verify Prerequisites": [BACKUP, M1, M2, M3, M4, M5],
-    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8],
+    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8, M10, *V10],
     "Phase 3: Post-Migration": [UPDATE, "Test application endpoints", "Monitor for errors"],
 }
 BLOCKING = [
@@ -172,6 +184,7 @@ STATES = {
     ),
     "007": Made((*SIX, ISOLATION), (*READY, M7, *V7)),
     "008": Made((*SIX, ISOLATION, KEYS), (*READY, M7, *V7, M8, *V8)),
+    "010": Made((*SIX, ISOLATION, KEYS, CHAIN), (*READY, M7, *V7, M8, *V8, M10, *V10)),
     "actual values": Made(SIX, (*READY, UPDATE), (REAL,)),
     "the schema of another program": Made(
         (), (), ("CREATE SCHEMA platform", "CREATE TABLE platform.notes (id int)"),

@@ -1,4 +1,4 @@
-"""Under names that say nothing of an order the ten files are put into a right one, from what is in them alone."""
+"""Under names that say nothing of an order the eleven files are put into a right one, from what is in them alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from outside import (
     ALL,
     AUDIT,
     BILLING,
+    CHAIN,
     FOLDER,
     ISOLATION,
     KEYS,
@@ -46,6 +47,7 @@ BEFORE = {
     STEP_3: {STEP_1, LANCIO},
     ISOLATION: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, STEP_2},
     KEYS: {PLATFORM, USERS, AUDIT, STEP_1, ISOLATION},
+    CHAIN: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, ISOLATION, KEYS},
 }
 """What the specification wants before each file; 003 alters tables of 002, and step 2 covers the table of step 1."""
 
@@ -65,18 +67,18 @@ def random_names(seed: int) -> list[str]:
 
 
 ADVERSARIAL = {
-    "reversed": list("jihgfedcba"),
+    "reversed": list("kjihgfedcba"),
     "telling the wrong story": [
         "zz_last", "register", "after_everything", "final", "enable_rls", "first", "a_foundation", "aa_create_schema",
-        "b_isolate", "c_keys",
+        "b_isolate", "c_keys", "d_before_all",
     ],
-    "one number for all": [f"001_{letter}" for letter in "jihgfedcba"],
-    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q"],
+    "one number for all": [f"001_{letter}" for letter in "kjihgfedcba"],
+    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q", "p p"],
 }  # fmt: skip
 
 
 def copied(folder: Path, stems: list[str], *, directives: bool) -> dict[str, str]:
-    """The ten files under these names; the names they had, by the new ones."""
+    """The eleven files under these names; the names they had, by the new ones."""
     folder.mkdir()
     names: dict[str, str] = {}
     for name, stem in zip(ALL, stems, strict=True):

@@ -225,7 +225,7 @@ def test_all_platform_files_are_taken_back_to_the_empty_database_with_their_rows
     assert lancio(database, "apply", "--platform", "--yes", "--no-backup")[0] == 0
     document = json.loads(lancio(database, "rollback", "--platform", "--all", "--dry-run", "--json")[1])
     counted = {row["table"]: row["rows"] for row in document["data_loss"]}
-    assert len(document["steps"]) == 10
+    assert len(document["steps"]) == 11
     assert counted["platform.databases"] == 2
     assert counted["platform.organizations"] == counted["platform.projects"] == 1
     status, _, err = lancio(database, "rollback", "--platform", "--all", "--yes")

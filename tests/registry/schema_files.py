@@ -37,6 +37,8 @@ NINE = (*ALL, ISOLATION)
 KEYS = "008_seal_with_organization_keys.sql"
 KEYS_BACK = "008_seal_with_organization_keys.rollback.sql"
 TEN = (*NINE, KEYS)
+CHAIN = "010_chain_audit_logs.sql"
+CHAIN_BACK = "010_chain_audit_logs.rollback.sql"
 
 LISTED = [
     "organizations",

@@ -48,6 +48,7 @@ COMMANDS = {
     ),
     "shadow": ("lancio.cli.shadow:shadow", "Note what migration 007 would deny, while every row still passes."),
     "keys": ("lancio.cli.keys:keys", "Make, rotate, back up and destroy the keys that secrets are sealed with."),
+    "audit": ("lancio.cli.audit:audit", "Read, seal, verify, hand on and prune the entries of what was done."),
     "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),

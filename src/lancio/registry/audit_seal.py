@@ -288,6 +288,12 @@ def seal(
             yield Sealed(head.number, done)
 
 
+def unsealed(connection: psycopg.Connection[Any]) -> int:
+    """How many entries are younger than the last round."""
+    head = _head(connection)
+    return int(_one(connection, "unsealed", after=0 if head is None else head.upto_seq))
+
+
 def _settled(connection: psycopg.Connection[Any], wait_s: float) -> int | None:
     """The number up to which no entry can appear any more; None if that is not known yet.
 
@@ -622,15 +628,17 @@ def _compared(
         else:
             found.entries += 1
     if hashes:
-        there = dict(_rows(connection, "elsewhere", ids=list(hashes)))
-        for id_, (organization, _) in hashes.items():
+        there = {id_: (seq, leaf(record)) for id_, seq, record in _rows(connection, "elsewhere", ids=list(hashes))}
+        for id_, (organization, hash_) in hashes.items():
             where = f"round {number}" if number is not None else _said(organization)
-            if id_ in there:
-                says = f"entry {id_} of {where} was changed: its number is {there[id_]} now"
-                yield Finding("changed", says, id_, _named(organization), number)
-            else:
+            if id_ not in there:
                 said = f" ({_said(organization)})" if number is not None else ""
                 yield Finding("removed", f"entry {id_} of {where}{said} was removed", id_, _named(organization), number)
+            elif there[id_][1] != hash_:
+                says = f"entry {id_} of {where} was changed: its number is {there[id_][0]} now"
+                yield Finding("changed", says, id_, _named(organization), number)
+            else:
+                found.entries += 1  # it is as it was; the numbers of its round are not
 
 
 def verify_trail(

@@ -75,7 +75,11 @@ FROM platform.audit_logs a
 WHERE a.organization_id = %(organization)s AND a.seq > %(after)s AND a.seq <= %(upto)s ORDER BY a.seq;
 
 -- name: elsewhere
-SELECT a.id, a.seq FROM platform.audit_logs a WHERE a.id = ANY (%(ids)s);
+SELECT a.id, a.seq,
+       record_send(ROW(a.id, a.seq, a.organization_id, a.project_id, a.occurred_at, a.actor_type, a.actor_id, a.actor_email,
+                       a.action, a.method, a.status, a.target_type, a.target_id, a.ip, a.user_agent, a.request_id, a.before,
+                       a.after, a.prev_hash, a.row_hash, a.created_at))
+FROM platform.audit_logs a WHERE a.id = ANY (%(ids)s);
 
 -- name: unsealed
 SELECT count(*), min(a.created_at) FILTER (WHERE isfinite(a.created_at)) FROM platform.audit_logs a WHERE a.seq > %(after)s;

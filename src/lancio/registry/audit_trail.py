@@ -10,11 +10,14 @@ the last one costs what the first one does.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import class_row, tuple_row
@@ -25,7 +28,6 @@ from lancio.postgres import named_queries
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from uuid import UUID
 
     import psycopg
 
@@ -107,9 +109,6 @@ class Query:
 
     def where(self) -> tuple[sql.Composed, dict[str, Any]]:
         """The conditions, and the values they name."""
-        import re
-        from uuid import UUID
-
         found: list[sql.SQL] = []
         values: dict[str, Any] = {}
 
@@ -165,6 +164,39 @@ def refuse_unready(connection: psycopg.Connection[Any]) -> None:
             remedy="Apply it.",
             commands=("lancio apply --platform",),
         )
+
+
+def all_rows(connection: psycopg.Connection[Any]) -> None:
+    """Make an error of rows that a policy would hide, in this session: for who works for the platform."""
+    refuse_unready(connection)
+    connection.execute(_QUERIES["all_rows"])
+
+
+def named(connection: psycopg.Connection[Any], kind: Literal["organization", "project"], said: str) -> UUID:
+    """The id of an organization or a project by its slug. An id is taken as it is: entries outlive what they speak of.
+
+    Raises:
+        AuditRefused: there is none of this slug.
+    """
+    with contextlib.suppress(ValueError):
+        return UUID(said)
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        # What is no text is no name either.
+        asked = {"named": said.encode("utf-8", "replace").decode().replace("\0", "\ufffd")}
+        found = cursor.execute(_QUERIES[kind], asked).fetchone()
+    if found is None:
+        raise AuditRefused(
+            f"there is no {kind} {said}",
+            cause="No slug is so. One that was removed has its entries under its id.",
+            remedy="Give its slug or its id.",
+        )
+    return UUID(str(found[0]))
+
+
+def slugs(connection: psycopg.Connection[Any], organizations: set[UUID]) -> dict[UUID, str]:
+    """The slugs of those organizations that are still there."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return dict(cursor.execute(_QUERIES["organization_names"], {"ids": list(organizations)}).fetchall())
 
 
 def entries(connection: psycopg.Connection[Any], query: Query, *, limit: int = 50) -> list[Entry]:

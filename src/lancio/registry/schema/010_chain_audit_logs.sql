@@ -4,7 +4,7 @@
 -- lancio: requires policy organization_audit_logs on platform.audit_logs
 -- lancio: requires table platform.data_keys
 -- lancio: verify SELECT count(*) = 2 FROM platform.verify_rls_enabled() WHERE table_name IN ('audit_seals', 'audit_rounds') AND rls_enabled AND policy_count >= 3
--- lancio: verify SELECT count(*) >= 44 FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()')
+-- lancio: verify SELECT count(*) >= 69 FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()')
 --
 -- 010: every change leaves an entry, and an entry that is changed, removed or slipped in is named.
 --
