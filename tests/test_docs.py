@@ -15,6 +15,7 @@ from lancio.errors import LancioError
 from lancio.executor import planfile
 from lancio.proof import leaks, programs, restore
 from lancio.registry import (
+    audit_trail,
     connection_strings,
     context,
     key_backup,
@@ -80,6 +81,7 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         key_rotation.RotationRefused,
         key_backup.BackupRefused,
         connection_strings.ConnectionStringRefused,
+        audit_trail.AuditRefused,
     ):
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))

@@ -89,7 +89,7 @@ NON_BLOCKING = [
     ("MongoDB client implementation", "Separate task"),
     ("Health check automation", "Future enhancement"),
 ]
-BOTTLENECK = "None (total execution ~6 seconds, without 2 steps of unknown duration)"
+BOTTLENECK = "None (total execution ~6 seconds, without 3 steps of unknown duration)"
 FIRST = (M1, M2, M3, M4, M5)
 UP_TO_1 = (*FIRST, S1, V1)
 UP_TO_2 = (*UP_TO_1, S2, V2)

@@ -89,7 +89,7 @@ class Commands(click.Group):
 
 EPILOG = """\b
 Examples:
-  lancio demo                       the platform's ten files, launched on the embedded PostgreSQL
+  lancio demo                       the platform's eleven files, launched on the embedded PostgreSQL
   lancio graph migrations           what needs what in ./migrations
   lancio preflight migrations       go or no-go against DATABASE_URL
   lancio apply migrations           run what is left to run
