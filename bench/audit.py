@@ -2,10 +2,10 @@
 
     python bench/audit.py [--entries 1000000] [--calls 2000] [--rounds 9] [--database URL]
 
-Side by side, in one run: a database with the files up to 008, and one with 010 besides. Each operation is done `calls` times
-in one transaction, in turns on both, `rounds` times; shown are the medians of a call and their ratio. Then the other way to
-chain entries, one tail for each organization that a trigger locks, against ours: writers whose transactions take 5 ms more.
-At last a trail of so many entries is sealed, verified and asked.
+Side by side, in one run: a database with the files up to 008, and one with 010 besides. Each operation is done `calls`
+times in one transaction, in turns on both, `rounds` times; shown are the medians of a call and their ratio. Then the
+other way to chain entries, one tail for each organization that a trigger locks, against ours: writers whose
+transactions take 5 ms more. At last a trail of so many entries is sealed, verified and asked.
 
 Without --database a throw-away server of the embedded PostgreSQL is started; its fsync is off.
 """
@@ -20,7 +20,7 @@ import time
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -32,12 +32,16 @@ from lancio.registry.audit_trail import Query
 from lancio.registry.data_keys import DataKeys
 from lancio.registry.key_encryption_key import KeyEncryptionKey, Ring
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 RING = Ring(KeyEncryptionKey(bytes(range(32))))
 WRITERS, SECONDS = 8, 4.0
 
 LOOP = "DO $do$ DECLARE v text; BEGIN FOR i IN 1..{calls} LOOP {call}; END LOOP; END $do$"
 CALLS = {
-    "entry written": "INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type, target_id, after)"
+    "entry written": "INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type,"
+    " target_id, after)"
     " VALUES ('{organization}', 'system', 'secret.open', 'database', '{database}', '{{\"key_id\": 1000}}')",
     "connection string opened": "v := platform.decrypt_database_connection_string('{database}')",
     "database renamed": "UPDATE platform.databases SET name = 'n' || i WHERE id = '{database}'",
@@ -58,7 +62,8 @@ BEGIN
     RETURN NEW;
 END
 $body$;
-CREATE TRIGGER z_chain_entry BEFORE INSERT ON platform.audit_logs FOR EACH ROW EXECUTE FUNCTION platform_private.chain_entry();
+CREATE TRIGGER z_chain_entry BEFORE INSERT ON platform.audit_logs FOR EACH ROW EXECUTE FUNCTION
+platform_private.chain_entry();
 """
 
 
@@ -75,7 +80,9 @@ def main() -> int:
         else:
             server = servers.start(servers.EMBEDDED)
             stack.callback(server.stop)
-        urls = {name: prepared(server.create_database(), chained=name == "with 010") for name in ("up to 008", "with 010")}
+        urls = {
+            name: prepared(server.create_database(), chained=name == "with 010") for name in ("up to 008", "with 010")
+        }
         costs(urls, asked.calls, asked.rounds)
         tails(server)
         trail(urls["with 010"], asked.entries)
@@ -85,18 +92,22 @@ def main() -> int:
 def prepared(url: str, *, chained: bool) -> str:
     schema = resources.files("lancio.registry") / "schema"
     with psycopg.connect(url, autocommit=True) as connection:
-        for file in sorted(each.name for each in schema.iterdir() if each.name.endswith(".sql") and ".rollback." not in each.name):
+        for file in sorted(
+            each.name for each in schema.iterdir() if each.name.endswith(".sql") and ".rollback." not in each.name
+        ):
             if chained or not file.startswith("010"):
                 connection.execute((schema / file).read_bytes())
         connection.execute("INSERT INTO platform.users (id, primary_email, username)"
-                           " SELECT gen_random_uuid(), 'u' || i || '@bench.dev', 'u' || i FROM generate_series(1, 10000) i")  # fmt: skip
+                           " SELECT gen_random_uuid(), 'u' || i || '@bench.dev', 'u' || i FROM"
+                           " generate_series(1, 10000) i")  # fmt: skip
         keys = DataKeys(RING)
         with connection.transaction():
             organization, project = one(connection, "SELECT organization_id, id FROM platform.projects LIMIT 1")
             keys.give(connection, organization)
             connection.execute(
                 "INSERT INTO platform.databases (project_id, name, type, host, port, connection_string)"
-                " VALUES (%s, 'bench', 'redis', 'cache.bench', 6379, 'redis://default:secret@cache.bench:6379/0')", (project,),
+                " VALUES (%s, 'bench', 'redis', 'cache.bench', 6379,"
+                " 'redis://default:secret@cache.bench:6379/0')", (project,),
             )  # fmt: skip
     return url
 
@@ -126,7 +137,10 @@ def costs(urls: dict[str, str], calls: int, rounds: int) -> None:
                         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what would run at the end
                         took[name].append((time.perf_counter() - begun) / calls * 1e6)
             without, with_ = (statistics.median(took[name]) for name in sessions)
-            print(f"{what:<32} {without:>10.1f} {with_:>10.1f} {with_ / without:>7.2f} {with_ - without:>7.1f}", flush=True)
+            print(
+                f"{what:<32} {without:>10.1f} {with_:>10.1f} {with_ / without:>7.2f} {with_ - without:>7.1f}",
+                flush=True,
+            )
 
 
 def tails(server: servers.TestServer) -> None:
@@ -141,12 +155,18 @@ def tails(server: servers.TestServer) -> None:
         done, stop = [0] * WRITERS, threading.Event()
 
         def writes(
-            at: int, url: str = url, organization: UUID = organization, done: list[int] = done, stop: threading.Event = stop
+            at: int,
+            url: str = url,
+            organization: UUID = organization,
+            done: list[int] = done,
+            stop: threading.Event = stop,
         ) -> None:
             with psycopg.connect(url) as mine:
                 while not stop.is_set():
                     mine.execute(
-                        "INSERT INTO platform.audit_logs (organization_id, actor_type, action) VALUES (%s, 'system', 'x')", (organization,)
+                        "INSERT INTO platform.audit_logs (organization_id, actor_type, action) VALUES (%s,"
+                        " 'system', 'x')",
+                        (organization,),
                     )
                     mine.execute("SELECT pg_sleep(0.005)")
                     mine.commit()
@@ -165,17 +185,21 @@ def tails(server: servers.TestServer) -> None:
         stop.set()
         for each in threads:
             each.join()
-        print(f"{WRITERS} writers of one organization, {name:<24} {sum(done) / SECONDS:>8.0f} transactions/s", flush=True)
+        print(
+            f"{WRITERS} writers of one organization, {name:<24} {sum(done) / SECONDS:>8.0f} transactions/s", flush=True
+        )
 
 
 def trail(url: str, entries: int) -> None:
     print()
     with psycopg.connect(url, autocommit=True) as connection:
-        _, database = one(connection, "SELECT organization_id, id FROM platform.databases WHERE host = 'cache.bench'")
         connection.execute(
-            "INSERT INTO platform.audit_logs (organization_id, actor_type, actor_id, action, target_type, target_id, after, occurred_at)"
-            " SELECT md5((i %% 1000)::text)::uuid, 'user', md5((i %% 5000)::text)::uuid, CASE i %% 50 WHEN 0 THEN 'database.update'"
-            " ELSE 'secret.open' END, 'database', (i %% 20000)::text, '{\"key_id\": 1000}', now() - (%(count)s - i) * interval '1 second'"
+            "INSERT INTO platform.audit_logs (organization_id, actor_type, actor_id, action, target_type,"
+            " target_id, after, occurred_at)"
+            " SELECT md5((i %% 1000)::text)::uuid, 'user', md5((i %% 5000)::text)::uuid, CASE i %% 50 WHEN 0"
+            " THEN 'database.update'"
+            " ELSE 'secret.open' END, 'database', (i %% 20000)::text, '{\"key_id\": 1000}', now() - (%(count)s"
+            " - i) * interval '1 second'"
             " FROM generate_series(1, %(count)s) i",
             {"count": entries},
         )
@@ -205,7 +229,8 @@ def trail(url: str, entries: int) -> None:
                 took.append(time.perf_counter() - begun)
             print(f"page of 50 {what:<36} {statistics.median(took) * 1000:>9.2f} ms", flush=True)
         size = connection.execute(
-            "SELECT pg_total_relation_size('platform.audit_logs') / %(n)s, pg_total_relation_size('platform.audit_seals') / %(n)s",
+            "SELECT pg_total_relation_size('platform.audit_logs') / %(n)s,"
+            " pg_total_relation_size('platform.audit_seals') / %(n)s",
             {"n": sealed.entries},
         ).fetchone()
         assert size is not None

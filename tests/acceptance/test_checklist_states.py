@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import outside
 import pytest
 from outside import (
-    CHAIN,
     AUDIT,
     BILLING,
+    CHAIN,
     FOUNDATION,
     ISOLATION,
     KEYS,

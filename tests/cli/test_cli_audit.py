@@ -87,7 +87,8 @@ def write(connection: psycopg.Connection, count: int = 1, **columns: Any) -> Non
     values = {"organization_id": ACME, "actor_type": "user", "action": "test.write"} | columns
     for _ in range(count):
         connection.execute(
-            f"INSERT INTO platform.audit_logs ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})", list(values.values())
+            f"INSERT INTO platform.audit_logs ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))})",
+            list(values.values()),
         )
 
 
@@ -97,7 +98,9 @@ def spoil(connection: psycopg.Connection, statement: str) -> None:
         connection.execute(statement)
 
 
-def test_from_the_first_seal_to_a_prune(connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path) -> None:
+def test_from_the_first_seal_to_a_prune(
+    connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
+) -> None:
     write(connection, 5)
     assert lancio("verify")[0] == 0
     assert "Nothing is sealed here yet." in lancio("verify")[1]
@@ -132,7 +135,10 @@ def test_from_the_first_seal_to_a_prune(connection: psycopg.Connection, lancio: 
 def test_what_was_changed_is_named_with_status_one(connection: psycopg.Connection, lancio: Lancio, kek: str) -> None:
     write(connection, 8)
     lancio("seal", "--kek-file", kek)
-    ids = [each for (each,) in connection.execute("SELECT id FROM platform.audit_logs WHERE action = 'test.write' ORDER BY seq")]
+    ids = [
+        each
+        for (each,) in connection.execute("SELECT id FROM platform.audit_logs WHERE action = 'test.write' ORDER BY seq")
+    ]
     spoil(connection, f"UPDATE platform.audit_logs SET action = 'x' WHERE id = '{ids[2]}'")
     spoil(connection, f"DELETE FROM platform.audit_logs WHERE id = '{ids[4]}'")
     for words in ((), ("--kek-file", kek), ("--org", "acme"), ("--org", str(ACME), "--kek-file", kek)):
@@ -150,7 +156,9 @@ def test_what_was_changed_is_named_with_status_one(connection: psycopg.Connectio
     assert (status, "nothing was pruned" in err, str(ids[2]) in err) == (1, True, True)
 
 
-def test_another_key_proves_nothing_and_says_so(connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path) -> None:
+def test_another_key_proves_nothing_and_says_so(
+    connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
+) -> None:
     write(connection)
     lancio("seal", "--kek-file", kek)
     other = tmp_path / "other.kek"
@@ -182,10 +190,27 @@ def test_pages_filters_and_one_entry(connection: psycopg.Connection, lancio: Lan
     assert max(map(len, out.splitlines())) <= 80
     assert "database 0b5d2a64" in out
     assert " acme" in out
-    found = json.loads(lancio("list", "--json", "--actor", "ann@acme.dev", "--org", "acme", "--target", f"database:{ACME}", "--since", "1h")[1])
+    found = json.loads(
+        lancio(
+            "list",
+            "--json",
+            "--actor",
+            "ann@acme.dev",
+            "--org",
+            "acme",
+            "--target",
+            f"database:{ACME}",
+            "--since",
+            "1h",
+        )[1]
+    )
     assert (len(found["entries"]), found["before"]) == (5, None)
     first = found["entries"][0]
-    assert json.loads(lancio("show", str(first["seq"]), "--json")[1]) == json.loads(lancio("show", first["id"], "--json")[1]) == first
+    assert (
+        json.loads(lancio("show", str(first["seq"]), "--json")[1])
+        == json.loads(lancio("show", first["id"], "--json")[1])
+        == first
+    )
     assert "secret.open" in lancio("show", first["id"])[1]
     assert lancio("list", "--until", "2001-01-01")[1] == "There are no such entries.\n"
     assert "ACTION" in lancio("list", "--platform-only")[1]
@@ -217,7 +242,9 @@ def test_what_cannot_be_right_is_refused(lancio: Lancio, words: tuple[str, ...],
     assert (found, said in out + err) == (status, True), err
 
 
-def test_an_anchor_of_an_organization_says_nothing_of_the_whole(connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path) -> None:
+def test_an_anchor_of_an_organization_says_nothing_of_the_whole(
+    connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
+) -> None:
     write(connection)
     lancio("seal", "--kek-file", kek)
     file = tmp_path / "acme.jsonl"
@@ -233,7 +260,9 @@ def test_an_export_is_json_lines_or_csv_and_no_formula(connection: psycopg.Conne
         write(connection, 1, user_agent=text)
     lines = lancio("export", "--org", "acme", "--action", "test.write")[1].splitlines()
     assert [json.loads(each)["user_agent"] for each in lines] == ["=HYPERLINK(1)", "plain", "two\nlines"]
-    rows = list(csv.DictReader(io.StringIO(lancio("export", "--format", "csv", "--action", "test.write")[1], newline="")))
+    rows = list(
+        csv.DictReader(io.StringIO(lancio("export", "--format", "csv", "--action", "test.write")[1], newline=""))
+    )
     assert [each["user_agent"] for each in rows] == ["'=HYPERLINK(1)", "plain", "two\nlines"]
 
 
@@ -262,7 +291,8 @@ def test_following_shows_what_comes_and_what_commits_late(connection: psycopg.Co
 def test_a_sealer_that_runs_on_seals_again_and_again(connection: psycopg.Connection, url: str, kek: str) -> None:
     write(connection)
     process = subprocess.Popen(
-        [sys.executable, "-m", "lancio", "audit", "seal", "--every", "1", "--kek-file", kek, "--json", "--database", url],
+        [sys.executable, "-m", "lancio", "audit", "seal", "--every", "1", "--kek-file", kek, "--json",
+         "--database", url],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -280,7 +310,15 @@ def test_a_sealer_that_runs_on_seals_again_and_again(connection: psycopg.Connect
 
 def test_a_database_without_010_says_what_to_do(server: TestServer, kek: str) -> None:
     url = server.create_database()
-    for words in (["list"], ["verify"], ["seal", "--kek-file", kek], ["prune", "--before", "1d"], ["anchor"], ["export"], ["show", "1"]):
+    for words in (
+        ["list"],
+        ["verify"],
+        ["seal", "--kek-file", kek],
+        ["prune", "--before", "1d"],
+        ["anchor"],
+        ["export"],
+        ["show", "1"],
+    ):
         out, err = io.StringIO(), io.StringIO()
         assert main.run(["audit", *words, "--database", url], Terminal(out, err, {})) == 1
         assert "Migration 010 is not applied here" in " ".join(err.getvalue().split())

@@ -97,7 +97,9 @@ def test_the_file_runs_again_on_every_version_and_so_do_those_before_it_and_its_
         "SELECT platform.prune_audit_round(1)",
     ],
 )
-def test_not_even_a_superuser_changes_an_entry_or_a_seal_by_mistake(connection: psycopg.Connection, statement: str) -> None:
+def test_not_even_a_superuser_changes_an_entry_or_a_seal_by_mistake(
+    connection: psycopg.Connection, statement: str
+) -> None:
     write(connection)
     sealed(connection)
     with pytest.raises(psycopg.Error, match=r"is not changed|no record says"):
@@ -110,16 +112,21 @@ def test_an_entry_outlives_its_organization_and_its_project_unchanged(connection
     (entry,) = write(connection, project_id=project)
     sealed(connection)
     connection.execute("DELETE FROM platform.organizations WHERE id = %s", (ACME,))
-    row = connection.execute("SELECT organization_id, project_id FROM platform.audit_logs WHERE id = %s", (entry,)).fetchone()
+    row = connection.execute(
+        "SELECT organization_id, project_id FROM platform.audit_logs WHERE id = %s", (entry,)
+    ).fetchone()
     assert row == (ACME, project)
     assert verified(connection)[0] == []
 
 
-def test_nobody_but_a_superuser_gives_an_entry_its_number_or_its_time_of_writing(url: str, connection: psycopg.Connection) -> None:
+def test_nobody_but_a_superuser_gives_an_entry_its_number_or_its_time_of_writing(
+    url: str, connection: psycopg.Connection
+) -> None:
     user = uuid4()
     connection.execute("INSERT INTO platform.users (id, primary_email) VALUES (%s, 'eve@test.dev')", (user,))
     connection.execute(
-        "INSERT INTO platform.organization_members (id, organization_id, user_id) VALUES (gen_random_uuid(), %s, %s)", (ACME, user)
+        "INSERT INTO platform.organization_members (id, organization_id, user_id) VALUES (gen_random_uuid(), %s, %s)",
+        (ACME, user),
     )
     write(connection, 3)
     sealed(connection)
@@ -127,7 +134,9 @@ def test_nobody_but_a_superuser_gives_an_entry_its_number_or_its_time_of_writing
         eve.execute("SET ROLE lancio_application")
         with context(eve, user=user, organization=ACME):
             (entry,) = write(eve, 1, ACME, seq=1_000_000, created_at=datetime(2001, 1, 1, tzinfo=UTC))
-    seq, at = connection.execute("SELECT seq, created_at FROM platform.audit_logs WHERE id = %s", (entry,)).fetchone() or ()
+    seq, at = (
+        connection.execute("SELECT seq, created_at FROM platform.audit_logs WHERE id = %s", (entry,)).fetchone() or ()
+    )
     assert seq < 1000
     assert at.year > 2001
     assert verified(connection)[0] == []
@@ -147,7 +156,8 @@ COLUMNS = {
 def test_every_column_of_an_entry_is_named_when_it_changes(connection: psycopg.Connection) -> None:
     columns = [
         name for (name,) in connection.execute(
-            "SELECT attname FROM pg_attribute WHERE attrelid = 'platform.audit_logs'::regclass AND attnum > 0 AND NOT attisdropped"
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'platform.audit_logs'::regclass AND attnum > 0"
+            " AND NOT attisdropped"
         )
     ]  # fmt: skip
     assert set(columns) == set(COLUMNS)
@@ -159,7 +169,11 @@ def test_every_column_of_an_entry_is_named_when_it_changes(connection: psycopg.C
         unguarded(connection, f"UPDATE platform.audit_logs SET {column} = {value} WHERE id = '{id_}'")
         findings, found = verified(connection)
         assert id_ in {each.entry for each in findings if each.kind in ("changed", "removed")}, column
-        assert {each.entry for each in findings} - {id_} <= ({None} if column != "id" else {one(connection, "SELECT id FROM platform.audit_logs WHERE seq = %s", before[-1])}), column
+        assert {each.entry for each in findings} - {id_} <= (
+            {None}
+            if column != "id"
+            else {one(connection, "SELECT id FROM platform.audit_logs WHERE seq = %s", before[-1])}
+        ), column
         assert found.findings == len(findings) <= 2, column
         unguarded(connection, f"DELETE FROM platform.audit_logs WHERE seq = {before[-1] if column != 'seq' else -5}")
         places = ", ".join(["%s"] * len(before))
@@ -217,7 +231,8 @@ def test_two_entries_that_changed_places_are_both_named(connection: psycopg.Conn
         spare = "gen_random_uuid()" if column == "id" else "-1"
         unguarded(connection, f"UPDATE {table} SET {column} = {spare} WHERE {column} = '{one_[0]}'",
                   f"UPDATE {table} SET {column} = '{one_[0]}' WHERE {column} = '{two[0]}'",
-                  f"UPDATE {table} SET {column} = '{two[0]}' WHERE {'seq' if column == 'id' else 'id'} = '{one_[2 if column == 'id' else 1]}'")  # fmt: skip
+                  f"UPDATE {table} SET {column} = '{two[0]}' WHERE {'seq' if column == 'id' else 'id'} ="
+                  f" '{one_[2 if column == 'id' else 1]}'")  # fmt: skip
     findings, _ = verified(connection)
     assert {ids[1], ids[9]} <= {each.entry for each in findings}
     assert {ids[1], ids[9]} >= {each.entry for each in findings}
@@ -231,7 +246,8 @@ def test_two_entries_that_changed_places_are_both_named(connection: psycopg.Conn
         *(("audit_rounds", column, "sha256('x')") for column in ("root", "previous", "chain", "mac")),
         ("audit_rounds", "kind", "'prune'"),
         ("audit_rounds", "kek_id", f"'{STRANGER.id}'"),
-        *(("audit_seals", column, f"{column} + 1") for column in ("number", "round", "first_seq", "last_seq", "entries")),
+        *(("audit_seals", column, f"{column} + 1") for column in
+          ("number", "round", "first_seq", "last_seq", "entries")),
         *(("audit_seals", column, "sha256('x')") for column in ("previous", "chain", "mac")),
         ("audit_seals", "organization_id", "gen_random_uuid()"),
         ("audit_seals", "leaves", "substr(leaves, 49)"),
@@ -245,7 +261,8 @@ def test_a_changed_seal_or_round_is_told(connection: psycopg.Connection, table: 
         sealed(connection)
     key = "number = (SELECT max(number) FROM platform.audit_rounds)"
     if table == "audit_seals":
-        key = f"organization_id = '{ACME}' AND number = (SELECT max(number) FROM platform.audit_seals WHERE organization_id = '{ACME}')"
+        newest = f"SELECT max(number) FROM platform.audit_seals WHERE organization_id = '{ACME}'"
+        key = f"organization_id = '{ACME}' AND number = ({newest})"
     unguarded(connection, f"UPDATE platform.{table} SET {column} = {value} WHERE {key}")
     findings, _ = verified(connection)
     assert findings
@@ -262,14 +279,18 @@ def test_a_seal_that_was_removed_or_copied_is_told(connection: psycopg.Connectio
         sealed(connection)
     last = one(connection, "SELECT max(number) FROM platform.audit_rounds")
     with connection.transaction(force_rollback=True):
-        unguarded(connection, f"DELETE FROM platform.audit_seals WHERE organization_id = '{ACME}' AND round = {last - 1}")
+        unguarded(
+            connection, f"DELETE FROM platform.audit_seals WHERE organization_id = '{ACME}' AND round = {last - 1}"
+        )
         findings = [each.says for each in _inside(connection)]
         assert any(f"round {last - 1} had 2 seals, and 1 are there" in each for each in findings)
         assert any(f"of organization {ACME} comes after seal" in each for each in findings)
         assert sum("belongs to a seal that was removed" in each for each in findings) == 4
     with connection.transaction(force_rollback=True):
-        unguarded(connection, f"INSERT INTO platform.audit_seals SELECT organization_id, number + 1, round + 1, first_seq, last_seq,"
-                  f" entries, leaves, previous, chain, kek_id, mac FROM platform.audit_seals WHERE organization_id = '{ACME}' AND round = {last}")  # fmt: skip
+        unguarded(connection, f"INSERT INTO platform.audit_seals SELECT organization_id, number + 1, round + 1,"
+                              f" first_seq, last_seq,"
+                  f" entries, leaves, previous, chain, kek_id, mac FROM platform.audit_seals WHERE"
+                  f" organization_id = '{ACME}' AND round = {last}")  # fmt: skip
         findings = [each.says for each in _inside(connection)]
         assert any(f"belongs to round {last + 1}, which is not there" in each for each in findings)
     with connection.transaction(force_rollback=True):
@@ -292,7 +313,11 @@ def test_who_has_the_database_and_not_the_key_cannot_make_the_seals_anew(connect
     # Everything again by the same program, with a key of the forger's and then with the name of the right one.
     sealed(connection, Ring(STRANGER), batch=10)
     assert [each.kind for each in verified(connection)[0]] == ["unproved"]
-    unguarded(connection, f"UPDATE platform.audit_rounds SET kek_id = '{KEK.id}'", f"UPDATE platform.audit_seals SET kek_id = '{KEK.id}'")
+    unguarded(
+        connection,
+        f"UPDATE platform.audit_rounds SET kek_id = '{KEK.id}'",
+        f"UPDATE platform.audit_seals SET kek_id = '{KEK.id}'",
+    )
     findings, found = verified(connection)
     assert {each.kind for each in findings} == {"forged"}
     assert found.proved == 0
@@ -314,7 +339,9 @@ def test_an_older_state_and_a_cut_end_show_against_an_anchor_alone(url: str, con
     write(connection, 5)
     sealed(connection)
     new, own = audit_seal.anchor(connection), audit_seal.anchor(connection, ACME)
-    assert old is not None and new is not None and own is not None
+    assert old is not None
+    assert new is not None
+    assert own is not None
     assert verified(connection, anchors=[old, new])[1].anchored == [old.number, new.number]
     assert trail(connection, ACME, anchors=(own,))[1].anchored == [own.number]
     for each in tables:
@@ -332,8 +359,13 @@ def test_an_older_state_and_a_cut_end_show_against_an_anchor_alone(url: str, con
     assert audit_seal.anchors_of(f"{old.line()}\n\n{own.line()}\n") == [old, own]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"lancio_audit_anchor": 2}', '{"lancio_audit_anchor": 1, "chain": "zz"}',
-                                  "[" * 100_000, '{"lancio_audit_anchor":1,"chain":"00","number":1,"upto_seq":1,"sealed_at":null,"organization":null}'])  # fmt: skip
+NO_ANCHORS = [
+    "", "{", "[]", "1", '{"lancio_audit_anchor": 2}', '{"lancio_audit_anchor": 1, "chain": "zz"}', "[" * 100_000,
+    '{"lancio_audit_anchor":1,"chain":"00","number":1,"upto_seq":1,"sealed_at":null,"organization":null}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_ANCHORS, ids=range(len(NO_ANCHORS)))
 def test_what_is_no_anchor_is_refused(text: str) -> None:
     with pytest.raises(AuditRefused):
         audit_seal.anchors_of(text)
@@ -429,7 +461,7 @@ def test_sixteen_writers_wait_for_nobody_and_nothing_is_missed(url: str, connect
                     mine.commit()
                     with lock:
                         written.update(ids)
-        except BaseException as error:  # noqa: BLE001  a thread's error is the test's
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=writes, args=(seed,)) for seed in range(WRITERS)]
@@ -513,7 +545,10 @@ def test_a_sealer_that_policies_bind_is_refused(url: str, connection: psycopg.Co
 
 
 def test_a_database_without_010_is_refused(isolated: str) -> None:
-    with psycopg.connect(isolated, autocommit=True) as connection, pytest.raises(AuditRefused, match="not sealed in this"):
+    with (
+        psycopg.connect(isolated, autocommit=True) as connection,
+        pytest.raises(AuditRefused, match="not sealed in this"),
+    ):
         sealed(connection)
 
 
@@ -525,9 +560,12 @@ def members(url: str, connection: psycopg.Connection) -> dict[UUID, UUID]:
     found = {}
     for number, organization in enumerate((ACME, OTHER)):
         user = found[organization] = uuid4()
-        connection.execute("INSERT INTO platform.users (id, primary_email) VALUES (%s, %s)", (user, f"u{number}@test.dev"))
         connection.execute(
-            "INSERT INTO platform.organization_members (id, organization_id, user_id) VALUES (gen_random_uuid(), %s, %s)",
+            "INSERT INTO platform.users (id, primary_email) VALUES (%s, %s)", (user, f"u{number}@test.dev")
+        )
+        connection.execute(
+            "INSERT INTO platform.organization_members (id, organization_id, user_id) VALUES"
+            " (gen_random_uuid(), %s, %s)",
             (organization, user),
         )
     return found
@@ -543,8 +581,16 @@ def test_a_member_sees_and_verifies_the_own_trail_alone(
         write(connection, 2, None)
         sealed(connection)
     (young,) = write(connection)
-    counts = {each: one(connection, "SELECT count(*) FROM platform.audit_logs WHERE organization_id = %s", each) for each in members}
-    (victim,) = connection.execute("SELECT id FROM platform.audit_logs WHERE organization_id = %s ORDER BY seq DESC LIMIT 1", (OTHER,)).fetchone() or ()
+    counts = {
+        each: one(connection, "SELECT count(*) FROM platform.audit_logs WHERE organization_id = %s", each)
+        for each in members
+    }
+    (victim,) = (
+        connection.execute(
+            "SELECT id FROM platform.audit_logs WHERE organization_id = %s ORDER BY seq DESC LIMIT 1", (OTHER,)
+        ).fetchone()
+        or ()
+    )
     unguarded(connection, f"UPDATE platform.audit_logs SET action = 'x' WHERE id = '{victim}'")
     with psycopg.connect(url, autocommit=True) as session:
         session.execute(f"SET ROLE {role}")
@@ -579,8 +625,16 @@ def aged(connection: psycopg.Connection) -> datetime:
     for age in (400, 350, 10, 1):
         at = datetime.now(UTC) - timedelta(days=age)
         for _ in range(4):
-            write(connection, 1, ACME, seq=one(connection, "SELECT nextval('platform_private.audit_numbers')"), created_at=at)
-        write(connection, 1, OTHER, seq=one(connection, "SELECT nextval('platform_private.audit_numbers')"), created_at=at)
+            write(
+                connection,
+                1,
+                ACME,
+                seq=one(connection, "SELECT nextval('platform_private.audit_numbers')"),
+                created_at=at,
+            )
+        write(
+            connection, 1, OTHER, seq=one(connection, "SELECT nextval('platform_private.audit_numbers')"), created_at=at
+        )
         sealed(connection)
     return between
 
@@ -599,7 +653,9 @@ def pruned(connection: psycopg.Connection, before: datetime) -> Pruned:
     return done
 
 
-def test_what_is_pruned_is_gone_and_the_rest_verifies(bare: psycopg.Connection, members: dict[UUID, UUID], url: str) -> None:
+def test_what_is_pruned_is_gone_and_the_rest_verifies(
+    bare: psycopg.Connection, members: dict[UUID, UUID], url: str
+) -> None:
     unguarded(bare, "DELETE FROM platform.audit_logs")
     between = aged(bare)
     plan = audit_seal.outlook(bare, between)
@@ -610,7 +666,8 @@ def test_what_is_pruned_is_gone_and_the_rest_verifies(bare: psycopg.Connection, 
     findings, found = verified(bare, anchors=[anchor] if anchor else [])
     assert (findings, found.pruned, found.entries) == ([], 10, 10)
     assert found.unsealed == 1  # that it was pruned is an entry
-    assert anchor is not None and found.anchored == [anchor.number]
+    assert anchor is not None
+    assert found.anchored == [anchor.number]
     assert [each.kind for each in verified(bare, None)[0]] == []
     findings, found = trail(bare, ACME)
     assert (findings, found.entries) == ([], 8)
@@ -640,9 +697,11 @@ def test_pruning_that_no_record_with_the_right_mac_says_is_told(bare: psycopg.Co
     last = audit_seal.anchor(bare)
     assert last is not None
     unguarded(
-        bare, "DELETE FROM platform.audit_logs WHERE seq <= (SELECT upto_seq FROM platform.audit_rounds WHERE number = 1)",
+        bare, "DELETE FROM platform.audit_logs WHERE seq <= (SELECT upto_seq FROM platform.audit_rounds WHERE"
+              " number = 1)",
         "DELETE FROM platform.audit_seals WHERE round = 1",
-        "INSERT INTO platform.audit_rounds SELECT number + 1, 'prune', upto_seq, upto_seq, 5, 0, 0, 1, root, sealed_at, chain, chain, kek_id, mac"
+        "INSERT INTO platform.audit_rounds SELECT number + 1, 'prune', upto_seq, upto_seq, 5, 0, 0, 1, root,"
+        " sealed_at, chain, chain, kek_id, mac"
         f" FROM platform.audit_rounds WHERE number = {last.number}",
     )  # fmt: skip
     findings, found = verified(bare)
@@ -652,7 +711,9 @@ def test_pruning_that_no_record_with_the_right_mac_says_is_told(bare: psycopg.Co
 
 def test_what_is_not_as_it_was_sealed_is_not_pruned(bare: psycopg.Connection) -> None:
     between = aged(bare)
-    unguarded(bare, "UPDATE platform.audit_logs SET action = 'x' WHERE seq = (SELECT min(seq) + 2 FROM platform.audit_logs)")
+    unguarded(
+        bare, "UPDATE platform.audit_logs SET action = 'x' WHERE seq = (SELECT min(seq) + 2 FROM platform.audit_logs)"
+    )
     with pytest.raises(AuditRefused, match="nothing was pruned") as refused:
         pruned(bare, between)
     assert "was changed" in refused.value.cause
@@ -682,7 +743,9 @@ def test_a_dump_that_is_restored_elsewhere_verifies_and_goes_on(
     anchor = audit_seal.anchor(connection)
     copy = server.create_database()
     program, environment = newest_program("pg_dump")
-    dump = subprocess.run([program, "--no-password", url], capture_output=True, check=True, env={**os.environ, **environment})
+    dump = subprocess.run(
+        [program, "--no-password", url], capture_output=True, check=True, env={**os.environ, **environment}
+    )
     psql, environment = newest_program("psql")
     subprocess.run([psql, "-qX", "-v", "ON_ERROR_STOP=1", copy], input=dump.stdout, capture_output=True, check=True,
                    env={**os.environ, **environment})  # fmt: skip
@@ -699,7 +762,8 @@ def test_a_million_entries_are_verified_and_each_of_many_changes_is_named(connec
     count, changes = (1_000_000, 1000) if PROOF else (20_000, 40)
     connection.execute(
         "INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type, target_id, after)"
-        " SELECT CASE i %% 3 WHEN 0 THEN %s::uuid WHEN 1 THEN %s::uuid END, 'system', 'secret.open', 'database', i::text,"
+        " SELECT CASE i %% 3 WHEN 0 THEN %s::uuid WHEN 1 THEN %s::uuid END, 'system', 'secret.open',"
+        " 'database', i::text,"
         " '{\"key_id\": 1000}' FROM generate_series(1, %s) i",
         (ACME, OTHER, count),
     )

@@ -90,7 +90,9 @@ def test_every_table_is_audited_or_said_not_to_be(connection: psycopg.Connection
     assert sorted(triggers) == sorted([(f"platform.{each}",) for each in AUDITED] * 3)
 
 
-def test_every_row_of_every_audited_table_leaves_an_entry_when_it_comes_and_when_it_goes(connection: psycopg.Connection) -> None:
+def test_every_row_of_every_audited_table_leaves_an_entry_when_it_comes_and_when_it_goes(
+    connection: psycopg.Connection,
+) -> None:
     before = now(connection)
     rows = "SELECT count(*) FROM platform.{}"
     had = {each: one(connection, rows.format(each)) for each in AUDITED}
@@ -102,7 +104,10 @@ def test_every_row_of_every_audited_table_leaves_an_entry_when_it_comes_and_when
     assert len([each for each in found if each.action.endswith(".insert")]) == sum(added.values())
     assert {each.method for each in found if each.action.endswith(".insert")} == {"sql"}
     middle = now(connection)
-    connection.execute("DELETE FROM platform.organizations WHERE slug NOT LIKE 'test-0b5d%%' AND slug NOT LIKE %s", (f"test-{ACME.hex[-12:-1]}%",))
+    connection.execute(
+        "DELETE FROM platform.organizations WHERE slug NOT LIKE 'test-0b5d%%' AND slug NOT LIKE %s",
+        (f"test-{ACME.hex[-12:-1]}%",),
+    )
     gone = sum(added.values()) - sum(one(connection, rows.format(each)) - had[each] for each in AUDITED)
     deleted = [each for each in since(connection, middle) if each.action.endswith(".delete")]
     assert gone > 50
@@ -120,12 +125,14 @@ def test_secrets_and_hashes_are_in_no_entry_and_their_change_is_told(connection:
         row = database(connection, project, f"redis://default:{SECRET}@cache.test:6379/0")
         credential = uuid4()
         connection.execute(
-            "INSERT INTO platform.credentials (id, organization_id, project_id, kind, name) VALUES (%s, %s, %s, 'token', 'ci')",
+            "INSERT INTO platform.credentials (id, organization_id, project_id, kind, name) VALUES (%s, %s, %s,"
+            " 'token', 'ci')",
             (credential, ACME, project),
         )
         connection.execute("SELECT platform.seal_credential(%s, %s)", (credential, SECRET))
         connection.execute(
-            "INSERT INTO platform.users (id, primary_email, password_hash) VALUES (%s, 'eve@test.dev', %s)", (user, f"$argon2id${SECRET}")
+            "INSERT INTO platform.users (id, primary_email, password_hash) VALUES (%s, 'eve@test.dev', %s)",
+            (user, f"$argon2id${SECRET}"),
         )
         connection.execute(
             "INSERT INTO platform.api_keys (id, organization_id, user_id, name, prefix, token_hash, last4)"
@@ -133,15 +140,24 @@ def test_secrets_and_hashes_are_in_no_entry_and_their_change_is_told(connection:
         )  # fmt: skip
     with connection.transaction():
         give_key(connection, local=True)
-        connection.execute("UPDATE platform.databases SET connection_string = %s WHERE id = %s", (f"redis://default:{SECRET}2@cache.test:6379/0", row))
+        connection.execute(
+            "UPDATE platform.databases SET connection_string = %s WHERE id = %s",
+            (f"redis://default:{SECRET}2@cache.test:6379/0", row),
+        )
         connection.execute("UPDATE platform.users SET password_hash = %s WHERE id = %s", (f"$argon2id${SECRET}2", user))
     found = since(connection, before)
     text = " ".join(audit_trail.json_line(each) for each in found)
-    envelopes = connection.execute("SELECT connection_string_encrypted FROM platform.databases WHERE connection_string_encrypted IS NOT NULL").fetchall()
+    envelopes = connection.execute(
+        "SELECT connection_string_encrypted FROM platform.databases WHERE connection_string_encrypted IS NOT NULL"
+    ).fetchall()
     assert envelopes
     for secret in (SECRET, "argon2id", hashed.hex(), "wxyz", "sealed:", *(each.hex() for (each,) in envelopes)):
         assert secret not in text
-    changed = {each.target_type: each.after["changed"] for each in found if each.after and "changed" in each.after and each.action.endswith("update")}
+    changed = {
+        each.target_type: each.after["changed"]
+        for each in found
+        if each.after and "changed" in each.after and each.action.endswith("update")
+    }
     assert changed["database"] == ["connection_string", "connection_string_encrypted"]
     assert changed["user"] == ["password_hash"]
 
@@ -159,7 +175,8 @@ def test_an_update_tells_what_was_and_what_is(connection: psycopg.Connection) ->
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE platform.databases SET health_check_status = 'healthy', last_health_check_at = now(), health_check_error = 'x'",
+        "UPDATE platform.databases SET health_check_status = 'healthy', health_check_error = 'x'",
+        "UPDATE platform.databases SET last_health_check_at = now()",
         "UPDATE platform.databases SET name = name",
         "UPDATE platform.api_keys SET last_used_at = now()",
         "UPDATE platform.credentials SET last_opened_at = now()",
@@ -180,7 +197,12 @@ def test_a_programs_own_entry_is_the_only_one_whether_it_comes_before_or_after(c
     for first in (True, False):
         before = now(connection)
         with connection.transaction():
-            own = {"action": "organization.rename", "target_type": "organization", "target_id": str(ACME), "actor_email": "a@b.c"}
+            own = {
+                "action": "organization.rename",
+                "target_type": "organization",
+                "target_id": str(ACME),
+                "actor_email": "a@b.c",
+            }
             if first:
                 with connection.transaction():  # a savepoint is no other transaction
                     write(connection, 1, ACME, **own)
@@ -242,12 +264,16 @@ def eve(connection: psycopg.Connection) -> UUID:
     user = uuid4()
     connection.execute("INSERT INTO platform.users (id, primary_email) VALUES (%s, 'eve@test.dev')", (user,))
     connection.execute(
-        "INSERT INTO platform.organization_members (id, organization_id, user_id, role) VALUES (gen_random_uuid(), %s, %s, 'owner')", (ACME, user)
+        "INSERT INTO platform.organization_members (id, organization_id, user_id, role) VALUES"
+        " (gen_random_uuid(), %s, %s, 'owner')",
+        (ACME, user),
     )
     return user
 
 
-def test_an_application_that_writes_past_the_program_is_written_down(url: str, connection: psycopg.Connection, eve: UUID) -> None:
+def test_an_application_that_writes_past_the_program_is_written_down(
+    url: str, connection: psycopg.Connection, eve: UUID
+) -> None:
     project = project_of(connection)
     before = now(connection)
     with psycopg.connect(url, autocommit=True) as session:
@@ -279,11 +305,16 @@ def test_an_application_that_writes_past_the_program_is_written_down(url: str, c
             assert audit_trail.entries(session, Query(platform=True)) == []
         # Whether a project of others is there is not told.
         for other in (project_of(connection, OTHER), uuid4()):
-            with pytest.raises(psycopg.errors.ForeignKeyViolation, match="is not there"), context(session, user=eve, organization=ACME):
+            with (
+                pytest.raises(psycopg.errors.ForeignKeyViolation, match="is not there"),
+                context(session, user=eve, organization=ACME),
+            ):
                 write(session, 1, ACME, project_id=other)
 
 
-def test_changes_for_two_organizations_in_one_transaction_are_each_its_own(url: str, connection: psycopg.Connection) -> None:
+def test_changes_for_two_organizations_in_one_transaction_are_each_its_own(
+    url: str, connection: psycopg.Connection
+) -> None:
     connection.execute("GRANT EXECUTE ON FUNCTION platform.enter_organization(uuid) TO lancio_service")
     connection.execute("GRANT UPDATE ON platform.projects TO lancio_service")
     before = now(connection)
@@ -292,7 +323,10 @@ def test_changes_for_two_organizations_in_one_transaction_are_each_its_own(url: 
         for each in (ACME, OTHER):
             session.execute("SELECT platform.enter_organization(%s)", (each,))
             session.execute("UPDATE platform.projects SET name = 'x'")
-    assert [(each.organization_id, each.actor_type) for each in since(connection, before)] == [(ACME, "service"), (OTHER, "service")]
+    assert [(each.organization_id, each.actor_type) for each in since(connection, before)] == [
+        (ACME, "service"),
+        (OTHER, "service"),
+    ]
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
@@ -304,14 +338,21 @@ def test_each_filter_finds_what_it_says_and_pages_meet_without_a_gap(connection:
     for number in range(60):
         write(
             connection, 1, (ACME, OTHER, None)[number % 3], project_id=project if number % 3 == 0 else None,
-            action=("secret.open", "secret_x", "a.b")[number % 3], actor_id=actor if number % 2 else None, actor_email="a@b.c" if number % 5 == 0 else None,
+            action=("secret.open", "secret_x", "a.b")[number % 3], actor_id=actor if number % 2 else None,
+            actor_email="a@b.c" if number % 5 == 0 else None,
             target_type="database", target_id=str(number % 4), occurred_at=start + timedelta(minutes=number // 4),
         )  # fmt: skip
     everything = since(connection, before)
     filters: dict[str, tuple[Query, Any]] = {
-        "organization": (Query(organization=ACME, until=start + timedelta(days=1)), lambda e: e.organization_id == ACME),
+        "organization": (
+            Query(organization=ACME, until=start + timedelta(days=1)),
+            lambda e: e.organization_id == ACME,
+        ),
         "platform": (Query(platform=True, action="a.b"), lambda e: e.organization_id is None),
-        "project": (Query(project=project, target_type="database", action="secret.open"), lambda e: e.project_id == project),
+        "project": (
+            Query(project=project, target_type="database", action="secret.open"),
+            lambda e: e.project_id == project,
+        ),
         "actor": (Query(actor=str(actor)), lambda e: e.actor_id == actor),
         "email": (Query(actor="a@b.c"), lambda e: e.actor_email == "a@b.c"),
         "action": (Query(action="secret.open"), lambda e: e.action == "secret.open"),
@@ -324,12 +365,16 @@ def test_each_filter_finds_what_it_says_and_pages_meet_without_a_gap(connection:
         ),
     }
     for name, (query, right) in filters.items():
-        wanted = sorted((each for each in everything if right(each)), key=lambda e: (e.occurred_at, e.seq), reverse=True)
+        wanted = sorted(
+            (each for each in everything if right(each)), key=lambda e: (e.occurred_at, e.seq), reverse=True
+        )
         assert wanted, name
         pages: list[Entry] = []
         from dataclasses import replace
 
-        while page := audit_trail.entries(connection, replace(query, before=pages[-1].place if pages else None), limit=7):
+        while page := audit_trail.entries(
+            connection, replace(query, before=pages[-1].place if pages else None), limit=7
+        ):
             pages += page
         assert pages == wanted, name
         assert sorted(audit_trail.stream(connection, query), key=lambda e: e.seq) == sorted(wanted, key=lambda e: e.seq)
@@ -347,17 +392,25 @@ def test_a_million_entries_are_asked_as_fast_as_a_thousand(connection: psycopg.C
     for count in (few, many):
         unguarded(connection, "DELETE FROM platform.audit_logs")
         connection.execute(
-            "INSERT INTO platform.audit_logs (organization_id, project_id, actor_type, actor_id, action, target_type, target_id, occurred_at)"
-            " SELECT CASE i %% 2 WHEN 0 THEN %(acme)s::uuid WHEN 1 THEN %(other)s::uuid END, CASE i %% 4 WHEN 0 THEN %(project)s::uuid END,"
-            " 'user', CASE i %% 5 WHEN 0 THEN %(actor)s::uuid ELSE md5((i %% 1000)::text)::uuid END, (ARRAY['secret.open', 'database.update'])[1 + i %% 2],"
-            " 'database', (i %% 100)::text, now() - (%(count)s - i) * interval '1 second' FROM generate_series(1, %(count)s) i",
+            "INSERT INTO platform.audit_logs (organization_id, project_id, actor_type, actor_id, action,"
+            " target_type, target_id, occurred_at)"
+            " SELECT CASE i %% 2 WHEN 0 THEN %(acme)s::uuid WHEN 1 THEN %(other)s::uuid END, CASE i %% 4 WHEN 0"
+            " THEN %(project)s::uuid END,"
+            " 'user', CASE i %% 5 WHEN 0 THEN %(actor)s::uuid ELSE md5((i %% 1000)::text)::uuid END,"
+            " (ARRAY['secret.open', 'database.update'])[1 + i %% 2],"
+            " 'database', (i %% 100)::text, now() - (%(count)s - i) * interval '1 second' FROM"
+            " generate_series(1, %(count)s) i",
             {"acme": ACME, "other": OTHER, "project": project, "actor": actor, "count": count},
         )
         connection.execute("ANALYZE platform.audit_logs")
-        middle = audit_trail.numbered(connection, one(connection, "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seq) FROM platform.audit_logs"))
+        middle = audit_trail.numbered(
+            connection,
+            one(connection, "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY seq) FROM platform.audit_logs"),
+        )
         assert middle is not None
         for name, query in {
-            "all": Query(), "organization": Query(organization=ACME), "project": Query(project=project), "actor": Query(actor=str(actor)),
+            "all": Query(), "organization": Query(organization=ACME), "project": Query(project=project),
+            "actor": Query(actor=str(actor)),
             "action": Query(action="secret.open"), "target": Query(target_type="database", target_id="7"),
             "time": Query(since=middle.occurred_at - timedelta(seconds=200), until=middle.occurred_at),
             "both": Query(organization=ACME, action="secret.open", before=middle.place),
@@ -408,7 +461,9 @@ def test_what_is_exported_is_read_back_as_it_was_and_no_formula_is_calculated(co
         assert row["action"] in (said, f"'{said}")
         assert row["id"]
         for cell in row.values():
-            assert not cell.lstrip(" \u00a0\u3000\ufeff").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d"))
+            assert not cell.lstrip(" \u00a0\u3000\ufeff").startswith(
+                ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d")
+            )
     assert rows[-3]["action"] == ""
     assert json.loads(rows[0]["after"]) == {"t": "=1+1"}
 

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 STRANGER = KeyEncryptionKey(bytes(range(32)), "another")
 
 __all__ = [
-    "ACME", "KEK", "OTHER", "RING", "STRANGER", "an_organization", "one", "sealed", "trail", "unguarded", "verified", "write",
+    "ACME", "KEK", "OTHER", "RING", "STRANGER", "an_organization", "one", "sealed", "trail", "unguarded", "verified",
+    "write",
 ]  # fmt: skip
 
 
-def write(connection: psycopg.Connection, count: int = 1, organization: UUID | None = ACME, **columns: Any) -> list[UUID]:
+def write(
+    connection: psycopg.Connection, count: int = 1, organization: UUID | None = ACME, **columns: Any
+) -> list[UUID]:
     """Entries as a program writes them; their ids."""
     ids = [uuid4() for _ in range(count)]
     values = {"actor_type": "system", "action": "test.write", "target_type": "test"} | columns
@@ -42,7 +45,9 @@ def sealed(connection: psycopg.Connection, ring: Ring = RING, **options: Any) ->
     return steps[-1].entries if steps else 0
 
 
-def verified(connection: psycopg.Connection, ring: Ring | None = RING, **options: Any) -> tuple[list[Finding], Verified]:
+def verified(
+    connection: psycopg.Connection, ring: Ring | None = RING, **options: Any
+) -> tuple[list[Finding], Verified]:
     found = Verified()
     return list(audit_seal.verify(connection, ring, found, **options)), found
 

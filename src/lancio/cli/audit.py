@@ -48,7 +48,8 @@ def _when(_: click.Context, parameter: click.Parameter, given: str | None) -> da
         raise UsageError(
             f"{option} {given!r} is no time",
             cause="It takes a date, a date with a time, or how long ago.",
-            remedy=f"Give it as {option} 2026-11-05, {option} 2026-11-05T14:00+01:00 or {option} 7d. Without an offset it is UTC.",
+            remedy=f"Give it as {option} 2026-11-05, {option} 2026-11-05T14:00+01:00 or {option} 7d. Without an"
+            f" offset it is UTC.",
         ) from None
 
 
@@ -61,7 +62,9 @@ def _filters(command: Callable[P, R]) -> Callable[P, R]:
             click.option("--actor", metavar="WHO", help="By this actor: an id or an e-mail address."),
             click.option("--action", metavar="WHAT", help="This action; secret.* for all that begin so."),
             click.option("--target", metavar="TYPE[:ID]", help="What it was done to: database, or database:<id>."),
-            click.option("--since", metavar="TIME", callback=_when, help="From then on: a date, a time, or 7d, 12h, 30m."),
+            click.option(
+                "--since", metavar="TIME", callback=_when, help="From then on: a date, a time, or 7d, 12h, 30m."
+            ),
             click.option("--until", metavar="TIME", callback=_when, help="Before then."),
         )
     ):
@@ -140,6 +143,7 @@ Examples:
 @click.pass_context
 def list_(
     context: click.Context,
+    /,
     limit: int,
     before: int | None,
     follow: bool,
@@ -283,7 +287,9 @@ def show(context: click.Context, entry: str, database: str | None, role: str | N
         asked: int | UUID = int(entry) if re.fullmatch(r"[0-9]{1,18}", entry) else UUID(entry)
     except ValueError:
         raise UsageError(
-            f"{entry!r} is neither the number nor the id of an entry", remedy="Give one of them.", commands=("lancio audit list",)
+            f"{entry!r} is neither the number nor the id of an entry",
+            remedy="Give one of them.",
+            commands=("lancio audit list",),
         ) from None
     with session_of(database, role) as session:
         audit_trail.all_rows(session.connection)
@@ -322,11 +328,18 @@ Examples:
 """,
 )
 @_filters
-@click.option("--format", "format_", type=click.Choice(("jsonl", "csv")), default="jsonl", show_default=True, help="JSON Lines or CSV.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("jsonl", "csv")),
+    default="jsonl",
+    show_default=True,
+    help="JSON Lines or CSV.",
+)
 @_common
 @click.pass_context
 def export(
-    context: click.Context, format_: str, database: str | None, role: str | None, json_: bool, **given: Any
+    context: click.Context, /, format_: str, database: str | None, role: str | None, json_: bool, **given: Any
 ) -> None:
     """Print entries, the oldest first: one line each, however many there are.
 
@@ -345,7 +358,7 @@ def export(
         for each in audit_trail.stream(session.connection, query):
             lines.append(audit_trail.csv_line(each) if format_ == "csv" else f"{audit_trail.json_line(each)}\n")
             count += 1
-            if len(lines) >= 500:  # noqa: PLR2004  a write each
+            if len(lines) >= 500:
                 terminal.data("".join(lines))
                 lines = []
         if lines:
@@ -366,13 +379,19 @@ def _anchors(given: Path | None) -> list[Anchor]:
         text = given.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{given} cannot be read", cause=getattr(error, "strerror", None) or "It is no text.", remedy="Name the file of the anchors."
+            f"{given} cannot be read",
+            cause=getattr(error, "strerror", None) or "It is no text.",
+            remedy="Name the file of the anchors.",
         ) from error
     return audit_seal.anchors_of(text)
 
 
 _ANCHOR = click.option(
-    "--anchor", "anchors", metavar="FILE", type=click.Path(path_type=Path), help="What `lancio audit anchor` printed once, to compare with."
+    "--anchor",
+    "anchors",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="What `lancio audit anchor` printed once, to compare with.",
 )
 
 
@@ -383,7 +402,9 @@ Examples:
   lancio audit seal --every 60
 """,
 )
-@click.option("--batch", type=click.IntRange(1, 100_000), default=5000, show_default=True, help="Entries a round, at most.")
+@click.option(
+    "--batch", type=click.IntRange(1, 100_000), default=5000, show_default=True, help="Entries a round, at most."
+)
 @click.option(
     "--wait", type=click.FloatRange(0, 86_400), default=10.0, show_default=True, metavar="SECONDS",
     help="How long to wait for transactions that began to write before.",
@@ -434,10 +455,14 @@ def seal(
                 said = {"entries": last.entries if last else 0, "round": last.round if last else None, "left": left}
                 terminal.data(f"{json.line(said)}\n" if every else json.document(said))
             elif last is not None or not every:
-                done = f"{_counted(last.entries)} sealed, up to round {last.round}" if last else "Nothing was to be sealed"
+                done = (
+                    f"{_counted(last.entries)} sealed, up to round {last.round}" if last else "Nothing was to be sealed"
+                )
                 terminal.data(f"{done}.\n")
                 if left:
-                    terminal.talk(f"{_counted(left)} of transactions that are open, or younger than one of them: seal again.")
+                    terminal.talk(
+                        f"{_counted(left)} of transactions that are open, or younger than one of them: seal again."
+                    )
             if every is None:
                 return
             trusted = []
@@ -458,7 +483,9 @@ Examples:
     "--resume", metavar="FILE", type=click.Path(path_type=Path),
     help="Only what came after its last anchor: what was before was verified then.",
 )  # fmt: skip
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="So many findings are told one by one.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="So many findings are told one by one."
+)
 @kek_options
 @_common
 @click.pass_context
@@ -474,9 +501,9 @@ def verify(
 ) -> int:
     """Name each entry that was changed, removed or slipped in since it was sealed. Nothing is changed.
 
-    With the key-encryption key the seals are proved to be made with it. Without it only their hashes are compared, and who
-    changed entries and made the hashes anew is not found. That the end was not cut off shows only against an anchor.
-    Exit status 1 if anything is not as it was sealed.
+    With the key-encryption key the seals are proved to be made with it. Without it only their hashes are compared, and
+    who changed entries and made the hashes anew is not found. That the end was not cut off shows only against an
+    anchor. Exit status 1 if anything is not as it was sealed.
     """
     from lancio.registry import audit_seal, audit_trail
     from lancio.render import json
@@ -535,11 +562,18 @@ def _sum_up(terminal: Terminal, found: Verified, limit: int, *, one: bool) -> No
     if not found.last:
         terminal.data("Nothing is sealed here yet.\n")
     else:
-        terminal.data(f"{_counted(found.entries)} as they were sealed, in {_counted(found.seals if one else found.rounds, unit[:-1], unit)}.\n")
+        terminal.data(
+            f"{_counted(found.entries)} as they were sealed, in"
+            f" {_counted(found.seals if one else found.rounds, unit[:-1], unit)}.\n"
+        )
     if found.pruned:
         terminal.data(f"{_counted(found.pruned)} pruned, as a sealed record says.\n")
     if found.unsealed:
-        since = f", the oldest of {found.unsealed_since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if found.unsealed_since else ""
+        since = (
+            f", the oldest of {found.unsealed_since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            if found.unsealed_since
+            else ""
+        )
         terminal.data(f"{_counted(found.unsealed)} not sealed yet{since}: of them nothing is proved.\n")
     if found.findings:
         terminal.data(f"{_counted(found.findings, 'finding', 'findings')}: the trail is not what was written down.\n")
@@ -594,7 +628,13 @@ Examples:
   lancio audit prune --before 2026-01-01 --kek-file lancio.kek
 """,
 )
-@click.option("--before", metavar="TIME", required=True, callback=_when, help="What was written before then: a date, a time, or 400d.")
+@click.option(
+    "--before",
+    metavar="TIME",
+    required=True,
+    callback=_when,
+    help="What was written before then: a date, a time, or 400d.",
+)
 @_DRY
 @_YES
 @kek_options
@@ -612,7 +652,8 @@ def prune(
     """Take away sealed entries that are older than you keep, and leave a sealed record of it.
 
     Whole rounds, the oldest first, each in a short transaction of its own; they are verified before. The rest verifies
-    as before, and says how many are gone. Export them first if they are to be kept elsewhere. Killed half-way, run it again.
+    as before, and says how many are gone. Export them first if they are to be kept elsewhere. Killed half-way, run it
+    again.
     """
     from lancio.registry import audit_seal
     from lancio.render import json
@@ -622,9 +663,14 @@ def prune(
         plan = audit_seal.outlook(session.connection, before)
         if dry_run:
             if json_:
-                terminal.data(json.document({"rounds": len(plan.rounds), "entries": plan.of, "before": before.isoformat()}))
+                terminal.data(
+                    json.document({"rounds": len(plan.rounds), "entries": plan.of, "before": before.isoformat()})
+                )
             else:
-                terminal.data(f"{_counted(plan.of)} in {_counted(len(plan.rounds), 'round', 'rounds')} would be pruned. Nothing was changed.\n")
+                terminal.data(
+                    f"{_counted(plan.of)} in {_counted(len(plan.rounds), 'round', 'rounds')} would be pruned."
+                    f" Nothing was changed.\n"
+                )
             return
         keys = ring(context)
         if plan.rounds:
@@ -636,11 +682,15 @@ def prune(
         for _ in audit_seal.prune(session.connection, keys, before, done):
             pass
     if json_:
-        terminal.data(json.document({"rounds": len(done.rounds), "entries": done.entries, "before": before.isoformat()}))
+        terminal.data(
+            json.document({"rounds": len(done.rounds), "entries": done.entries, "before": before.isoformat()})
+        )
         return
     terminal.data(f"{_counted(done.entries)} in {_counted(len(done.rounds), 'round', 'rounds')} pruned.\n")
     if done.kept_back:
-        terminal.talk(f"{_counted(done.kept_back, 'round is', 'rounds are')} old enough and stay: one before has younger entries.")
+        terminal.talk(
+            f"{_counted(done.kept_back, 'round is', 'rounds are')} old enough and stay: one before has younger entries."
+        )
 
 
 def _counted(number: int, one: str = "entry", many: str = "entries") -> str:

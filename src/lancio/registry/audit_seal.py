@@ -1,7 +1,7 @@
 """Is the audit trail still what was written down? Which entry was changed, removed or slipped in?
 
-A sealer goes over what is committed and hashes it, in *rounds*; nobody who writes an entry waits for it. In a round each
-organization that has entries in it gets a *seal*: the id and the SHA-256 of each entry. A seal is linked to the
+A sealer goes over what is committed and hashes it, in *rounds*; nobody who writes an entry waits for it. In a round
+each organization that has entries in it gets a *seal*: the id and the SHA-256 of each entry. A seal is linked to the
 organization's seal before by its hash, a round to the round before, and both bear a MAC under the key-encryption key,
 which PostgreSQL never has.
 
@@ -12,16 +12,19 @@ which PostgreSQL never has.
 What the hashes are of (numbers are big-endian; the zero organization is the platform's own):
 
     entry   SHA-256 of `lancio.audit.entry`, a zero byte, and the row as PostgreSQL's record_send() gives it
-    seal    SHA-256 of `lancio.audit.seal`, a zero byte, organization (16), number, round, first and last entry's number,
+    seal    SHA-256 of `lancio.audit.seal`, a zero byte, organization (16), number, round, first and last entry's
+    number,
             entries (8 each), SHA-256 of its leaves, hash of the seal before (zeros for the first)
-    round   SHA-256 of `lancio.audit.round`, a zero byte, number, kind (1: seal, 2: prune), its numbers from (exclusive) and to,
+    round   SHA-256 of `lancio.audit.round`, a zero byte, number, kind (1: seal, 2: prune), its numbers from
+    (exclusive) and to,
             entries, seals, newest, through, sealed_at (8 each), SHA-256 of its seals' hashes, hash of the round before
 
-A later MAC proves all that was before: after a rotation of the key-encryption key the next round vouches for the older ones.
+A later MAC proves all that was before: after a rotation of the key-encryption key the next round vouches for the older
+ones.
 
-What no seal can do: entries younger than the last round can be removed by who owns the database, and so can the last rounds
-together with their entries, which leaves an older state that is whole in itself. Against the first seal often; against
-the second keep an `Anchor` where the owner of the database cannot reach it.
+What no seal can do: entries younger than the last round can be removed by who owns the database, and so can the last
+rounds together with their entries, which leaves an older state that is whole in itself. Against the first seal often;
+against the second keep an `Anchor` where the owner of the database cannot reach it.
 """
 
 from __future__ import annotations
@@ -158,7 +161,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The last round, or an organization's last seal, to be kept elsewhere: whatever is cut off or written anew shows."""
+    """The last round, or an organization's last seal, to be kept elsewhere: whatever is cut off or written anew
+    shows."""
 
     number: int
     """Of the round; of the seal if there is an organization."""
@@ -191,11 +195,13 @@ def anchors_of(text: str) -> list[Anchor]:
             if said["lancio_audit_anchor"] != 1:
                 raise ValueError
             chain = bytes.fromhex(said["chain"])
-            if len(chain) != 32:  # noqa: PLR2004
+            if len(chain) != 32:
                 raise ValueError
             named = said["organization"]
             found.append(
-                Anchor(int(said["number"]), chain, int(said["upto_seq"]), said["sealed_at"], UUID(named) if named else None)
+                Anchor(
+                    int(said["number"]), chain, int(said["upto_seq"]), said["sealed_at"], UUID(named) if named else None
+                )
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise AuditRefused(
@@ -269,11 +275,12 @@ def seal(
 ) -> Iterator[Sealed]:
     """Seal what is committed and not sealed yet; each round is a transaction, and gives its progress when it is there.
 
-    Entries of transactions that are still open, and of those that began after one of them, are left to a later run. Killed
-    half-way, run it again. For a session that policies do not bind, in autocommit mode.
+    Entries of transactions that are still open, and of those that began after one of them, are left to a later run.
+    Killed half-way, run it again. For a session that policies do not bind, in autocommit mode.
 
     Raises:
-        AuditRefused: another sealer is at work, or the last round is not proved by a key of the ring nor by `anchor`: what
+        AuditRefused: another sealer is at work, or the last round is not proved by a key of the ring nor by `anchor`:
+        what
             goes on from a forged round would vouch for it.
         KeyRefused: the last round was made with a KEK that is not in the ring.
     """
@@ -412,7 +419,11 @@ def _refuse_unproved(head: Round | None, ring: Ring, anchor: Anchor | None) -> N
                 remedy="Restore them, or give no anchor to begin anew.",
             )
         return
-    if anchor is not None and (anchor.number, anchor.chain) == (head.number, head.chain) and head.hashed() == head.chain:
+    if (
+        anchor is not None
+        and (anchor.number, anchor.chain) == (head.number, head.chain)
+        and head.hashed() == head.chain
+    ):
         return
     kek = ring.of(head.kek_id)
     if head.hashed() != head.chain or not hmac.compare_digest(kek.mac(_PURPOSE, head.chain), head.mac):
@@ -454,8 +465,8 @@ def verify(
     """All that is not as it was sealed, as it is found; memory holds one round at a time.
 
     Without a ring the hashes alone are compared: whoever could change entries and make the hashes anew is not found.
-    `resume`: what was before this anchor is taken as it is, since it was verified then. One state of the database is looked
-    at, whatever is written meanwhile. For a session that policies do not bind.
+    `resume`: what was before this anchor is taken as it is, since it was verified then. One state of the database is
+    looked at, whatever is written meanwhile. For a session that policies do not bind.
 
     Raises:
         AuditRefused: migration 010 is not applied, or the round of `resume` is not here.
@@ -469,7 +480,11 @@ def verify(
 
 
 def _verify(
-    connection: psycopg.Connection[Any], ring: Ring | None, found: Verified, anchors: Sequence[Anchor], resume: Anchor | None
+    connection: psycopg.Connection[Any],
+    ring: Ring | None,
+    found: Verified,
+    anchors: Sequence[Anchor],
+    resume: Anchor | None,
 ) -> Iterator[Finding]:
     found.key = ring is not None
     wanted = {each.number: each for each in anchors if each.organization is None}
@@ -491,7 +506,11 @@ def _verify(
             forged = _mac_wrong(ring, each.kek_id, each.chain, each.mac)
             if forged:
                 told.append(
-                    Finding("forged", f"round {each.number} was not made with the key-encryption key {each.kek_id}", round=each.number)
+                    Finding(
+                        "forged",
+                        f"round {each.number} was not made with the key-encryption key {each.kek_id}",
+                        round=each.number,
+                    )
                 )
             elif forged is False and not told:
                 found.proved = each.number
@@ -501,7 +520,11 @@ def _verify(
                 if anchor.chain == each.chain:
                     found.anchored.append(each.number)
                 else:
-                    yield Finding("cut", f"round {each.number} is another than the anchor knows: history was written anew", round=each.number)
+                    yield Finding(
+                        "cut",
+                        f"round {each.number} is another than the anchor knows: history was written anew",
+                        round=each.number,
+                    )
             if each.kind == "seal":
                 yield from _within(connection, ring, each, last_seals, found, gone=each.number <= pruned, begins=begins)
             found.rounds += 1
@@ -509,16 +532,24 @@ def _verify(
             before = each
     for number in sorted(wanted):
         yield Finding(
-            "cut", f"the anchor knows round {number}, and the last one here is {found.last}: the end was cut off, or the "
+            "cut", f"the anchor knows round {number}, and the last one here is {found.last}: the end was cut"
+                   f" off, or the "
             "round was removed", round=number,
         )  # fmt: skip
     yield from (
-        Finding("seal", f"seal {number} of organization {organization} belongs to round {of}, which is not there", None, organization, of)
+        Finding(
+            "seal",
+            f"seal {number} of organization {organization} belongs to round {of}, which is not there",
+            None,
+            organization,
+            of,
+        )
         for organization, number, of in _rows(connection, "stray_seals")
     )
     if ring is not None and found.proved < found.last and not bad_tail:
         yield Finding(
-            "unproved", f"rounds {found.proved + 1} to {found.last} bear the MAC of a key-encryption key that is not at hand: "
+            "unproved", f"rounds {found.proved + 1} to {found.last} bear the MAC of a key-encryption key that"
+                        f" is not at hand: "
             f"{before.kek_id if before is not None else ''}", round=found.last,
         )  # fmt: skip
     found.unsealed, found.unsealed_since = _row(connection, "unsealed", after=0 if before is None else before.upto_seq)
@@ -550,7 +581,11 @@ def _linked(each: Round, before: Round | None) -> Iterator[Finding]:
     if each.hashed() != each.chain:
         yield Finding("round", f"round {each.number} was changed", round=each.number)
     elif each.number == number + 1 and each.after_seq != after:
-        yield Finding("round", f"round {each.number} begins at entry {each.after_seq}, and round {number} ends at {after}", round=each.number)
+        yield Finding(
+            "round",
+            f"round {each.number} begins at entry {each.after_seq}, and round {number} ends at {after}",
+            round=each.number,
+        )
 
 
 def _mac_wrong(ring: Ring | None, kek_id: str, chain: bytes, mac: bytes) -> bool | None:
@@ -583,9 +618,13 @@ def _within(
     if gone and not seals:
         found.pruned += each.entries
     elif len(seals) != each.seals:
-        yield Finding("seal", f"round {each.number} had {each.seals} seals, and {len(seals)} are there", round=each.number)
+        yield Finding(
+            "seal", f"round {each.number} had {each.seals} seals, and {len(seals)} are there", round=each.number
+        )
     elif root(one.chain for one in seals) != each.root:
-        yield Finding("seal", f"the seals of round {each.number} are not those that it was made with", round=each.number)
+        yield Finding(
+            "seal", f"the seals of round {each.number} are not those that it was made with", round=each.number
+        )
     missing = len(seals) < each.seals and not gone
     rows = _stream(connection, "entries", after=each.after_seq, upto=each.upto_seq)
     yield from _compared(connection, rows, hashes, found, each.number, missing=missing)
@@ -596,7 +635,13 @@ def _seal_stands(ring: Ring | None, one: Seal, before: tuple[int, bytes] | None,
     organization = _named(one.organization_id)
     if before is not None:
         if one.number != before[0] + 1:
-            yield Finding("seal", f"{name} comes after seal {before[0]}: what was between was removed, or it is a copy", None, organization, one.round)
+            yield Finding(
+                "seal",
+                f"{name} comes after seal {before[0]}: what was between was removed, or it is a copy",
+                None,
+                organization,
+                one.round,
+            )
         elif one.previous != before[1]:
             yield Finding("seal", f"{name} does not go on from seal {before[0]}", None, organization, one.round)
     elif one.previous != _NOTHING if one.number == 1 else not begins:
@@ -604,7 +649,9 @@ def _seal_stands(ring: Ring | None, one: Seal, before: tuple[int, bytes] | None,
     if one.hashed() != one.chain or len(one.leaves) != one.entries * _LEAF:
         yield Finding("seal", f"{name} was changed", None, organization, one.round)
     elif _mac_wrong(ring, one.kek_id, one.chain, one.mac):
-        yield Finding("forged", f"{name} was not made with the key-encryption key {one.kek_id}", None, organization, one.round)
+        yield Finding(
+            "forged", f"{name} was not made with the key-encryption key {one.kek_id}", None, organization, one.round
+        )
 
 
 def _compared(
@@ -622,9 +669,13 @@ def _compared(
         if sealed is None:
             kind: Kind = "unsealed" if missing else "added"
             why = "belongs to a seal that was removed" if missing else "was not there when its neighbours were sealed"
-            yield Finding(kind, f"entry {id_} (number {seq}, {_said(organization)}) {why}", id_, _named(organization), number)
+            yield Finding(
+                kind, f"entry {id_} (number {seq}, {_said(organization)}) {why}", id_, _named(organization), number
+            )
         elif leaf(record) != sealed[1]:
-            yield Finding("changed", f"entry {id_} (number {seq}, {_said(sealed[0])}) was changed", id_, _named(sealed[0]), number)
+            yield Finding(
+                "changed", f"entry {id_} (number {seq}, {_said(sealed[0])}) was changed", id_, _named(sealed[0]), number
+            )
         else:
             found.entries += 1
     if hashes:
@@ -649,8 +700,8 @@ def verify_trail(
     *,
     anchors: Sequence[Anchor] = (),
 ) -> Iterator[Finding]:
-    """As `verify`, of one organization's entries and seals: for its members, who see no others. In the transaction whose
-    context shows them.
+    """As `verify`, of one organization's entries and seals: for its members, who see no others. In the transaction
+    whose context shows them.
 
     That the last seals were not cut off shows only against an anchor of the organization.
     """
@@ -661,7 +712,11 @@ def verify_trail(
 
 
 def _verify_trail(
-    connection: psycopg.Connection[Any], organization: UUID, ring: Ring | None, found: Verified, anchors: Sequence[Anchor]
+    connection: psycopg.Connection[Any],
+    organization: UUID,
+    ring: Ring | None,
+    found: Verified,
+    anchors: Sequence[Anchor],
 ) -> Iterator[Finding]:
     found.key = ring is not None
     sealed, pruned = _row(connection, "horizon")
@@ -673,7 +728,7 @@ def _verify_trail(
         for one in page:
             told = list(_seal_stands(ring, one, (before.number, before.chain) if before else None, begins=True))
             if before is None and one.number > 1 and not pruned:
-                missing = "seal 1 was" if one.number == 2 else f"seals 1 to {one.number - 1} were"  # noqa: PLR2004
+                missing = "seal 1 was" if one.number == 2 else f"seals 1 to {one.number - 1} were"
                 told.append(Finding("seal", f"{missing} removed", None, organization))
             yield from told
             bad_tail = bool(told)
@@ -683,26 +738,45 @@ def _verify_trail(
                 if anchor.chain == one.chain:
                     found.anchored.append(one.number)
                 else:
-                    yield Finding("cut", f"seal {one.number} is another than the anchor knows: history was written anew", None, organization)
+                    yield Finding(
+                        "cut",
+                        f"seal {one.number} is another than the anchor knows: history was written anew",
+                        None,
+                        organization,
+                    )
             hashes = {id_: (organization, hash_) for id_, hash_ in one.hashes().items()}
-            rows = _stream(connection, "trail_entries", organization=organization, after=min(after, one.first_seq - 1), upto=one.last_seq)
+            rows = _stream(
+                connection,
+                "trail_entries",
+                organization=organization,
+                after=min(after, one.first_seq - 1),
+                upto=one.last_seq,
+            )
             yield from _compared(connection, rows, hashes, found, None, missing=False)
             after = max(after, one.last_seq)
             found.seals += 1
             found.last = one.number
             before = one
-    yield from _compared(
-        connection, _stream(connection, "trail_entries", organization=organization, after=after, upto=sealed), {}, found, None,
-        missing=False,
-    )  # fmt: skip
+    rows = _stream(connection, "trail_entries", organization=organization, after=after, upto=sealed)
+    yield from _compared(connection, rows, {}, found, None, missing=False)
     for number in sorted(wanted):
         if before is None or number > before.number:
-            yield Finding("cut", f"the anchor knows seal {number}, and the last one here is {found.last}: the end was cut off", None, organization)
+            yield Finding(
+                "cut",
+                f"the anchor knows seal {number}, and the last one here is {found.last}: the end was cut off",
+                None,
+                organization,
+            )
         elif not pruned:
             yield Finding("cut", f"the anchor knows seal {number}, which was removed", None, organization)
     if ring is not None and found.proved < found.last and not bad_tail:
         kek = before.kek_id if before is not None else ""
-        yield Finding("unproved", f"seals {found.proved + 1} to {found.last} bear the MAC of a key-encryption key that is not at hand: {kek}", None, organization)
+        yield Finding(
+            "unproved",
+            f"seals {found.proved + 1} to {found.last} bear the MAC of a key-encryption key that is not at hand: {kek}",
+            None,
+            organization,
+        )
     found.unsealed, found.unsealed_since = _row(connection, "trail_unsealed", organization=organization, after=sealed)
 
 
@@ -760,11 +834,12 @@ def outlook(connection: psycopg.Connection[Any], before: datetime) -> Pruned:
 
 
 def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, done: Pruned) -> Iterator[Sealed]:
-    """Take away the rounds whose entries were all written before a time, oldest first, each in a transaction of its own.
+    """Take away the rounds whose entries were all written before a time, oldest first, each in a transaction of its
+    own.
 
-    What is to be taken away is verified first, and a sealed record of it is made: its place in the chain stays, with the
-    number of its entries and the hash over them, so that the rest verifies as before. Entries that are not sealed stay.
-    Killed half-way, run it again.
+    What is to be taken away is verified first, and a sealed record of it is made: its place in the chain stays, with
+    the number of its entries and the hash over them, so that the rest verifies as before. Entries that are not sealed
+    stay. Killed half-way, run it again.
 
     Raises:
         AuditRefused: something there is not as it was sealed, which would be lost with it; or as `seal`.
@@ -782,12 +857,18 @@ def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, don
             _refuse_altered(connection, ring, pruned, fresh[-1])
             chains = [each.chain for each in _between(connection, pruned, fresh[-1])]
             made = _made_round(
-                ring.current, head, "prune", time.time, root=root(chains), after_seq=head.upto_seq, upto_seq=head.upto_seq,
-                entries=plan.of, seals=0, newest=0, through=fresh[-1],
+                ring.current, head, "prune", time.time, root=root(chains), after_seq=head.upto_seq,
+                upto_seq=head.upto_seq, entries=plan.of, seals=0, newest=0, through=fresh[-1],
             )  # fmt: skip
             with connection.transaction():
                 connection.execute(_QUERIES["add_round"], _fields(made))
-                after = {"through": fresh[-1], "rounds": len(fresh), "entries": plan.of, "before": before.isoformat(), "record": made.number}
+                after = {
+                    "through": fresh[-1],
+                    "rounds": len(fresh),
+                    "entries": plan.of,
+                    "before": before.isoformat(),
+                    "record": made.number,
+                }
                 connection.execute(_QUERIES["note"], {"target": str(made.number), "after": json.dumps(after)})
         for number in plan.rounds:
             with connection.transaction():
@@ -818,12 +899,12 @@ def _refuse_altered(connection: psycopg.Connection[Any], ring: Ring, after: int,
             if each.kind == "seal":
                 problems += _within(connection, ring, each, last_seals, found, gone=False, begins=True)
             before = each
-            if len(problems) > 10:  # noqa: PLR2004  enough to tell
+            if len(problems) > 10:
                 break
     if problems:
         raise AuditRefused(
             "nothing was pruned: entries are not as they were sealed",
-            cause="; ".join(each.says for each in problems[:5]) + (" …" if len(problems) > 5 else "") + ".",  # noqa: PLR2004
+            cause="; ".join(each.says for each in problems[:5]) + (" …" if len(problems) > 5 else "") + ".",
             remedy="Find out what happened first: with them the evidence would go.",
             commands=("lancio audit verify",),
         )

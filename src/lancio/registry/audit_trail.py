@@ -4,8 +4,8 @@
     more = entries(connection, Query(organization=acme, action="secret.open", before=page[-1].place))
 
 The newest come first. A session sees what the policies let it see: a member the entries of the organization in the
-context, who works for the platform all of them. Each filter has an index, and a page begins at a place, not at a count, so
-the last one costs what the first one does.
+context, who works for the platform all of them. Each filter has an index, and a page begins at a place, not at a
+count, so the last one costs what the first one does.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Query:
         values: dict[str, Any] = {}
 
         def add(condition: str, **given: object) -> None:
-            found.append(sql.SQL(condition))  # type: ignore[arg-type]  written here, whatever mypy sees of it
+            found.append(sql.SQL(condition))
             values.update(given)
 
         if self.organization is not None:
@@ -209,7 +209,7 @@ def entries(connection: psycopg.Connection[Any], query: Query, *, limit: int = 5
 def entry(connection: psycopg.Connection[Any], id_: UUID) -> Entry | None:
     """The entry of that id; None if there is none that the session may see."""
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
-        asked = sql.SQL(_QUERIES["columns"].rstrip(";")) + sql.SQL(" WHERE a.id = %(id)s")  # type: ignore[arg-type]
+        asked = sql.SQL(_QUERIES["columns"].rstrip(";")) + sql.SQL(" WHERE a.id = %(id)s")
         return cursor.execute(asked, {"id": id_}).fetchone()
 
 
@@ -220,7 +220,8 @@ def numbered(connection: psycopg.Connection[Any], number: int) -> Entry | None:
 
 
 def stream(connection: psycopg.Connection[Any], query: Query) -> Iterator[Entry]:
-    """All entries, as they come: few of them are held at a time. One state of the database, whatever is written meanwhile."""
+    """All entries, as they come: few of them are held at a time. One state of the database, whatever is written
+    meanwhile."""
     with connection.transaction(), connection.cursor("lancio_export", row_factory=class_row(Entry)) as cursor:
         cursor.itersize = 1000
         asked, values = _asked(query)
@@ -230,7 +231,7 @@ def stream(connection: psycopg.Connection[Any], query: Query) -> Iterator[Entry]
 def _asked(query: Query) -> tuple[sql.Composed, dict[str, Any]]:
     where, values = query.where()
     order = " ORDER BY a.seq" if query.oldest_first else " ORDER BY a.occurred_at DESC, a.seq DESC"
-    return sql.SQL(_QUERIES["columns"].rstrip(";")) + where + sql.SQL(order), values  # type: ignore[arg-type, return-value]
+    return sql.SQL(_QUERIES["columns"].rstrip(";")) + where + sql.SQL(order), values
 
 
 # --- handing on -------------------------------------------------------------------------------------------------------
