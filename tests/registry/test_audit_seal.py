@@ -300,8 +300,9 @@ def test_a_seal_that_was_removed_or_copied_is_told(connection: psycopg.Connectio
 
 
 def _inside(connection: psycopg.Connection) -> list[Any]:
-    """As `verify`, in a transaction that will be rolled back."""
-    return list(audit_seal._verify(connection, RING, Verified(), (), None))
+    """As `verify`, in a transaction that is open, and will be rolled back."""
+    with connection.transaction():
+        return list(audit_seal._verify(connection, RING, Verified(), (), None))
 
 
 def test_who_has_the_database_and_not_the_key_cannot_make_the_seals_anew(connection: psycopg.Connection) -> None:

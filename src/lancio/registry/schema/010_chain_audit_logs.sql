@@ -169,18 +169,11 @@ $$;
 
 -- An entry names its organization and its project; it does not change when they go. (The name of the check is that of 007's
 -- foreign key, which that file would make again where there is nothing of this name.)
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'audit_logs_project_id_organization_id_fkey'
-                   AND conrelid = 'platform.audit_logs'::regclass AND contype = 'c') THEN
-        ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_organization_id_fkey,
-            DROP CONSTRAINT IF EXISTS audit_logs_project_id_fkey,
-            DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
-        ALTER TABLE platform.audit_logs ADD CONSTRAINT audit_logs_project_id_organization_id_fkey
-            CHECK (project_id IS NULL OR organization_id IS NOT NULL) NOT VALID;
-    END IF;
-END
-$$;
+ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_organization_id_fkey,
+    DROP CONSTRAINT IF EXISTS audit_logs_project_id_fkey,
+    DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
+ALTER TABLE platform.audit_logs ADD CONSTRAINT audit_logs_project_id_organization_id_fkey
+    CHECK (project_id IS NULL OR organization_id IS NOT NULL) NOT VALID;
 
 -- The numbers, for the entries that are there in the order of their time.
 DO $$
