@@ -355,36 +355,42 @@ BEGIN
             v_after  jsonb;
             v_hidden jsonb;
             v_user   uuid := platform.current_user_id();
+            v_type   text := TG_ARGV[0];
+            v_of     text := TG_ARGV[1];
+            v_in     text := TG_ARGV[2];
+            v_shown  text[] := string_to_array(TG_ARGV[3], ',');
+            v_hides  text[] := string_to_array(TG_ARGV[4], ',');
+            v_op     text := TG_OP;
         BEGIN
-            IF TG_OP IN ('UPDATE', 'DELETE') THEN
+            IF v_op IN ('UPDATE', 'DELETE') THEN
                 v_old := to_jsonb(OLD);
             END IF;
-            IF TG_OP IN ('INSERT', 'UPDATE') THEN
+            IF v_op IN ('INSERT', 'UPDATE') THEN
                 v_new := to_jsonb(NEW);
             END IF;
             v_row := v_old || v_new;
             v_id := coalesce(v_row ->> 'id', v_row ->> 'key_id');
             -- Entries of this transaction: none was written at another time, and no other transaction began at this one with
             -- the same target. Its own of an earlier change of the row is no word about this one.
-            IF TG_OP <> 'TRUNCATE' AND EXISTS (
+            IF v_op <> 'TRUNCATE' AND EXISTS (
                 SELECT 1 FROM platform.audit_logs a
-                WHERE a.target_type = TG_ARGV[0] AND a.target_id = v_id AND a.created_at = now()
+                WHERE a.target_type = v_type AND a.target_id = v_id AND a.created_at = now()
                   AND a.method IS DISTINCT FROM 'sql' AND a.action <> 'secret.open'
             ) THEN
                 RETURN NULL;
             END IF;
             SELECT jsonb_object_agg(k, v_old -> k) FILTER (WHERE v_old ? k AND v_old -> k <> 'null'),
-                   jsonb_object_agg(k, v_new -> k) FILTER (WHERE v_new ? k AND (TG_OP = 'UPDATE' OR v_new -> k <> 'null'))
+                   jsonb_object_agg(k, v_new -> k) FILTER (WHERE v_new ? k AND (v_op = 'UPDATE' OR v_new -> k <> 'null'))
             INTO v_before, v_after
-            FROM unnest(string_to_array(TG_ARGV[3], ',')) k
-            WHERE TG_OP <> 'UPDATE' OR v_old -> k IS DISTINCT FROM v_new -> k;
+            FROM unnest(v_shown) k
+            WHERE v_op <> 'UPDATE' OR v_old -> k IS DISTINCT FROM v_new -> k;
             SELECT jsonb_agg(k) INTO v_hidden
-            FROM unnest(string_to_array(TG_ARGV[4], ',')) k WHERE TG_OP = 'UPDATE' AND v_old -> k IS DISTINCT FROM v_new -> k;
+            FROM unnest(v_hides) k WHERE v_op = 'UPDATE' AND v_old -> k IS DISTINCT FROM v_new -> k;
             INSERT INTO platform.audit_logs
                 (organization_id, project_id, actor_type, actor_id, action, method, target_type, target_id, before, after)
-            VALUES ((v_row ->> TG_ARGV[1])::uuid, (v_row ->> TG_ARGV[2])::uuid,
+            VALUES ((v_row ->> v_of)::uuid, (v_row ->> v_in)::uuid,
                     CASE WHEN v_user IS NOT NULL THEN 'user' WHEN platform_private.caller_bypasses() THEN 'system' ELSE 'service' END,
-                    v_user, TG_ARGV[0] || '.' || lower(TG_OP), 'sql', TG_ARGV[0], v_id, v_before,
+                    v_user, v_type || '.' || lower(v_op), 'sql', v_type, v_id, v_before,
                     coalesce(v_after, '{}') || jsonb_build_object('login', session_user)
                     || CASE WHEN v_hidden IS NULL THEN '{}' ELSE jsonb_build_object('changed', v_hidden) END);
             RETURN NULL;
@@ -446,7 +452,7 @@ BEGIN
             'project_id,name,type,host,port,database,username,ssl_enabled,status',
             'password,connection_string,connection_string_encrypted,config,metadata'),
         ('data_keys', 'data_key', 'organization_id', '', 'key_id,state,retired_at,destroyed_at', ''),
-        ('billing_plans', 'plan', '', '',
+        ('billing_plans', 'billing_plan', '', '',
             'code,name,price_minor,currency,billing_interval,limits,features,is_public,valid_from,valid_to', ''),
         ('addons', 'addon', '', '', 'type,variant,name,price_minor,currency,price_type,price_interval,available_in', 'price_description,meta'),
         ('feature_flags', 'feature_flag', '', '', 'key,description,kind,default_value,rules,archived_at', '')
