@@ -17,6 +17,7 @@ from lancio.executor import planfile
 from lancio.proof import leaks, programs, restore
 from lancio.registry import (
     acting,
+    audit_trail,
     connection_strings,
     context,
     databases,
@@ -90,6 +91,7 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         key_backup.BackupRefused,
         connection_strings.ConnectionStringRefused,
         DatabaseRefused,
+        audit_trail.AuditRefused,
     ):
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))

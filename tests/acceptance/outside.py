@@ -49,8 +49,9 @@ SIX = (*FOUNDATION, STEP_1, STEP_2, STEP_3)
 ISOLATION = "007_isolate_organizations.sql"
 KEYS = "008_seal_with_organization_keys.sql"
 NAMES = "009_name_databases_once.sql"
+CHAIN = "010_chain_audit_logs.sql"
 ROTATIONS = "011_rotate_credentials.sql"
-ALL = (*SIX, ISOLATION, KEYS, NAMES, ROTATIONS)
+ALL = (*SIX, ISOLATION, KEYS, NAMES, CHAIN, ROTATIONS)
 
 PROOF = os.environ.get("LANCIO_PROOF") == "1"
 """Whether the full figures are asked for; else the same code runs on a small seeded sample."""

@@ -13,6 +13,7 @@ from outside import (
     ALL,
     AUDIT,
     BILLING,
+    CHAIN,
     FOLDER,
     ISOLATION,
     KEYS,
@@ -49,6 +50,7 @@ BEFORE = {
     ISOLATION: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, STEP_2},
     KEYS: {PLATFORM, USERS, AUDIT, STEP_1, ISOLATION},
     NAMES: {PLATFORM, STEP_1, ISOLATION},
+    CHAIN: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, ISOLATION, KEYS},
     ROTATIONS: {PLATFORM, STEP_1, ISOLATION, KEYS},
 }
 """What the specification wants before each file; 003 alters tables of 002, and step 2 covers the table of step 1."""
@@ -69,13 +71,13 @@ def random_names(seed: int) -> list[str]:
 
 
 ADVERSARIAL = {
-    "reversed": list("lkjihgfedcba"),
+    "reversed": list("mlkjihgfedcba"),
     "telling the wrong story": [
         "zz_last", "register", "after_everything", "final", "enable_rls", "first", "a_foundation", "aa_create_schema",
-        "b_isolate", "c_keys", "d_names", "before_all",
+        "b_isolate", "c_keys", "d_names", "e_chain", "before_all",
     ],
-    "one number for all": [f"001_{letter}" for letter in "lkjihgfedcba"],
-    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q", "p p", "o-o"],
+    "one number for all": [f"001_{letter}" for letter in "mlkjihgfedcba"],
+    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q", "p p", "o-o", "n,n"],
 }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sealing_template(server: TestServer) -> str:
-    """A database with all ten files applied, in which the one organization has key 7; nobody connects to it."""
+    """A database with 001 to 008 applied, in which the one organization has key 7; nobody connects to it."""
     url = server.create_database()
     launch(url, *TEN)
     with psycopg.connect(url, autocommit=True) as connection:

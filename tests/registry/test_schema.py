@@ -15,6 +15,8 @@ from schema_files import (
     AUDIT,
     BACK,
     BILLING,
+    CHAIN,
+    CHAIN_BACK,
     DATABASES,
     FOLDER,
     ISOLATION,
@@ -85,7 +87,7 @@ INDEXES = {
 
 
 def test_each_file_is_one_transaction_in_plain_ascii() -> None:
-    for name in (*TEN, BACK, KEYS_BACK, NAMED, NAMED_BACK, ROTATIONS, ROTATIONS_BACK):
+    for name in (*TEN, BACK, KEYS_BACK, NAMED, NAMED_BACK, CHAIN, CHAIN_BACK, ROTATIONS, ROTATIONS_BACK):
         text = (FOLDER / name).read_text("ascii")
         code = [line for line in text.splitlines() if line.strip() and not line.startswith("--")]
         assert (code[0], code[-1]) == ("BEGIN;", "COMMIT;"), name

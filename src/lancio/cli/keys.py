@@ -143,9 +143,18 @@ def ring(context: click.Context) -> Ring:
     """
     from lancio.registry import key_encryption_key as keks
 
+    if (found := ring_if_named(context)) is None:
+        raise keks.missing()
+    return found
+
+
+def ring_if_named(context: click.Context) -> Ring | None:
+    """As `ring`; None where no KEK is named."""
+    from lancio.registry import key_encryption_key as keks
+
     current = _kek(context)
     if current is None:
-        raise keks.missing()
+        return None
     old = _kek(context, old=True)
     return keks.Ring(current, () if old is None or old == current else (old,))
 
@@ -187,7 +196,7 @@ def _reads(context: click.Context) -> None:
 
 
 @contextlib.contextmanager
-def _session(database: str | None, role: str | None) -> Iterator[Session]:
+def session_of(database: str | None, role: str | None) -> Iterator[Session]:
     """As `work.session`; what a refusal proposes means this database wherever it is pasted."""
     from lancio.cli import work
 
@@ -283,7 +292,7 @@ def init(context: click.Context, yes: bool, database: str | None, role: str | No
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         made = _made(context, session)
         found = _ready(context, session)
@@ -337,7 +346,7 @@ def status(context: click.Context, database: str | None, role: str | None, json_
 
     terminal = terminal_of(context)
     _reads(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = key_state.state(session.connection)
     if json_:
         terminal.data(json.document({**json.plain(found), "keks": found.keks}))
@@ -411,7 +420,7 @@ def check(context: click.Context, database: str | None, role: str | None, json_:
 
     terminal = terminal_of(context)
     _reads(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         count = key_rotation.check(session.connection, found.ring)
         state = key_state.state(session.connection)
@@ -451,7 +460,7 @@ def rotate_kek(
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         new = found.ring.current.id
         if dry_run:
@@ -514,7 +523,7 @@ def rotate(
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         named = key_rotation.organization(session.connection, organization)
         if dry_run:
@@ -589,7 +598,7 @@ def take_over(
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         if dry_run:
             seen = key_takeover.outlook(session.connection, found, found.single)
@@ -666,7 +675,7 @@ def destroy(
             cause="It is either --key NUMBER or --organization NAME.",
             remedy="Give one of them.",
         )
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         if key_id is not None:
             if not dry_run:
@@ -712,7 +721,7 @@ def backup(context: click.Context, file: Path, database: str | None, role: str |
 
     terminal = terminal_of(context)
     _reads(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         count, keks = key_backup.backup(session.connection, file)
     if json_:
@@ -750,7 +759,7 @@ def restore(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     saved = key_backup.read(file)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session, wrong_is_refused=False)
         done = key_backup.restore(session.connection, saved, found.ring, write=not dry_run)
     if json_:

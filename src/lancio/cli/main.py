@@ -56,6 +56,7 @@ COMMANDS = {
     "billing": ("lancio.cli.billing:billing", "Show, add and archive billing plans, and subscribe to one."),
     "keys": ("lancio.cli.keys:keys", "Make, rotate, back up and destroy the keys that secrets are sealed with."),
     "db": ("lancio.cli.db:db", "Register databases, look at them, test, change, import and remove them."),
+    "audit": ("lancio.cli.audit:audit", "Read, seal, verify, hand on and prune the entries of what was done."),
     "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
