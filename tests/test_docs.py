@@ -11,19 +11,25 @@ import click
 import pytest
 
 from lancio.cli.main import COMMANDS, cli
+from lancio.drivers.findings import DatabaseRefused
 from lancio.errors import LancioError
 from lancio.executor import planfile
 from lancio.proof import leaks, programs, restore
 from lancio.registry import (
+    acting,
+    audit_trail,
     connection_strings,
     context,
+    databases,
     key_backup,
     key_encryption_key,
     key_rotation,
     opening,
+    refusal,
     secrets,
     shadow,
 )
+from lancio.rotation.model import CredentialRotationRefused
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -74,12 +80,18 @@ def test_every_error_code_is_documented_with_its_exit_status() -> None:
         restore.RestoreRefused,
         leaks.ProofFailed,
         context.ContextRefused,
+        acting.NotAllowed,
+        refusal.LostRace,
+        databases.Placeholder,
         shadow.ShadowRefused,
         opening.OpeningRefused,
         key_encryption_key.WrapBroken,
         key_rotation.RotationRefused,
+        CredentialRotationRefused,
         key_backup.BackupRefused,
         connection_strings.ConnectionStringRefused,
+        DatabaseRefused,
+        audit_trail.AuditRefused,
     ):
         assert raised in errors()
     rows = dict(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \|", ERRORS, re.MULTILINE))

@@ -20,16 +20,28 @@
     ├─ HistoryRefused           history                 1     another tool's history that may not be taken over
     ├─ BypassRefused            bypass                  1     a role that policies do not bind (registry/context.py)
     ├─ ContextRefused           context                 1     no member of the organization (registry/context.py)
+    ├─ ActingRefused            acting                  1     nobody acts so (registry/acting.py)
+    ├─ NotAllowed               not-allowed             1     a role that does not go so far (registry/acting.py)
+    ├─ RegistryRefused          registry                1     what the registry never is (registry/refusal.py)
+    │  ├─ NotThere              registry.not-there      1     none of that name, or another organization's
+    │  ├─ Taken                 registry.taken          1     a name that is another's
+    │  ├─ LostRace              registry.lost-race      1     changed by another meanwhile
+    │  ├─ Ambiguous             registry.ambiguous      1     several of that name (registry/databases.py)
+    │  ├─ Placeholder           registry.placeholder    1     no connection string yet (registry/databases.py)
+    │  ├─ LimitReached          registry.limit          1     the plan allows no more
+    │  └─ NameRefused           registry.name           1     nothing can be called so
     ├─ ShadowRefused            shadow                  1     shadow mode, where it cannot be (registry/shadow.py)
     ├─ NotEqual                 squash                  1     a baseline that would not make what its history makes
     ├─ ProofFailed              no-leak                 1     a proof whose steps could not be gone (proof/leaks.py)
     ├─ KeyRefused               key                     1     a key file that is none (registry/secrets.py)
     ├─ WrapBroken               wrap                    1     a data key that is shut (registry/key_encryption_key.py)
     ├─ RotationRefused          rotation                1     keys that cannot be rotated so (registry/key_rotation.py)
+    ├─ CredentialRotationRefused credential-rotation 1    a login that is not rotated further (rotation/model.py)
     ├─ BackupRefused            key-backup              1     a backup of keys that is none (registry/key_backup.py)
     ├─ SealBroken               seal                    1     an envelope that does not open (registry/secrets.py)
     ├─ OpeningRefused           opening                 1     a secret that is not opened here (registry/opening.py)
-    └─ ConnectionStringRefused  connection-string       1     a text that is none (registry/connection_strings/)
+    ├─ ConnectionStringRefused  connection-string       1     a text that is none (registry/connection_strings/)
+    └─ DatabaseRefused          database                1     a database that gives no client (drivers/findings.py)
 
 `message`, `cause` and `remedy` are PostgreSQL's message, detail and hint, and the specification's error, cause and
 solution. Anything that is not a LancioError is a bug and keeps its traceback.

@@ -48,7 +48,10 @@ SIX = (*FOUNDATION, STEP_1, STEP_2, STEP_3)
 """001 to 006: what the specification is about."""
 ISOLATION = "007_isolate_organizations.sql"
 KEYS = "008_seal_with_organization_keys.sql"
-ALL = (*SIX, ISOLATION, KEYS)
+NAMES = "009_name_databases_once.sql"
+CHAIN = "010_chain_audit_logs.sql"
+ROTATIONS = "011_rotate_credentials.sql"
+ALL = (*SIX, ISOLATION, KEYS, NAMES, CHAIN, ROTATIONS)
 
 PROOF = os.environ.get("LANCIO_PROOF") == "1"
 """Whether the full figures are asked for; else the same code runs on a small seeded sample."""

@@ -12,11 +12,14 @@ import pytest
 from outside import (
     AUDIT,
     BILLING,
+    CHAIN,
     FOUNDATION,
     ISOLATION,
     KEYS,
     LANCIO,
+    NAMES,
     PLATFORM,
+    ROTATIONS,
     SIX,
     STEP_1,
     STEP_2,
@@ -59,10 +62,40 @@ V8 = (
         " AND policy_count >= 3; returns 1"
     ),
 )
+M9 = f"Migration 009: {NAMES}"
+V9 = (
+    (
+        "Verify: SELECT COUNT(*) FROM pg_constraint WHERE conname = 'databases_project_id_name_key' AND contype = 'u'"
+        " AND convalidated; returns 1"
+    ),
+    ("Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgname = 'version_databases' AND tgenabled <> 'D'; returns 1"),
+)
+M10 = f"Migration 010: {CHAIN}"
+V10 = (
+    (
+        "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE table_name IN ('audit_seals', 'audit_rounds')"
+        " AND rls_enabled AND policy_count >= 3; returns 2"
+    ),
+    (
+        "Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()');"
+        " returns 69+"
+    ),
+)
+M11 = f"Migration 011: {ROTATIONS}"
+V11 = (
+    (
+        "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE'"
+        " AND policyname = 'organization_credential_rotations'; returns 1"
+    ),
+    (
+        "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE table_name = 'credential_rotations'"
+        " AND rls_enabled AND policy_count >= 3; returns 1"
+    ),
+)
 UPDATE = "Update connection strings with actual Railway values"
 PHASES = {
     "Phase 1: Verify Prerequisites": [BACKUP, M1, M2, M3, M4, M5],
-    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8],
+    "Phase 2: Execute in Order": [S1, V1, S2, V2, S3, V3, M7, *V7, M8, *V8, M9, *V9, M10, *V10, M11, *V11],
     "Phase 3: Post-Migration": [UPDATE, "Test application endpoints", "Monitor for errors"],
 }
 BLOCKING = [
@@ -77,7 +110,7 @@ NON_BLOCKING = [
     ("MongoDB client implementation", "Separate task"),
     ("Health check automation", "Future enhancement"),
 ]
-BOTTLENECK = "None (total execution ~6 seconds, without 2 steps of unknown duration)"
+BOTTLENECK = "None (total execution ~6 seconds, without 5 steps of unknown duration)"
 FIRST = (M1, M2, M3, M4, M5)
 UP_TO_1 = (*FIRST, S1, V1)
 UP_TO_2 = (*UP_TO_1, S2, V2)
@@ -172,6 +205,9 @@ STATES = {
     ),
     "007": Made((*SIX, ISOLATION), (*READY, M7, *V7)),
     "008": Made((*SIX, ISOLATION, KEYS), (*READY, M7, *V7, M8, *V8)),
+    "009": Made((*SIX, ISOLATION, KEYS, NAMES), (*READY, M7, *V7, M8, *V8, M9, *V9)),
+    "011": Made((*SIX, ISOLATION, KEYS, ROTATIONS), (*READY, M7, *V7, M8, *V8, M11, *V11)),
+    "010": Made((*SIX, ISOLATION, KEYS, CHAIN), (*READY, M7, *V7, M8, *V8, M10, *V10)),
     "actual values": Made(SIX, (*READY, UPDATE), (REAL,)),
     "the schema of another program": Made(
         (), (), ("CREATE SCHEMA platform", "CREATE TABLE platform.notes (id int)"),
@@ -237,7 +273,22 @@ def test_after_lancios_own_run_the_moments_and_the_errors_are_known(server: Test
     assert lancio("apply", "--platform", "--database", url).status == 0
     said = lancio("checklist", "--platform", "--database", url, "--json").json
     ticked = {line["says"] for phase in said["phases"] for line in phase["lines"] if line["ticked"]}
-    assert ticked == {*READY, V1, M7, *V7, M8, *V8, "Monitor for errors", "Database backup created"}
+    assert ticked == {
+        *READY,
+        V1,
+        M7,
+        *V7,
+        M8,
+        *V8,
+        M9,
+        *V9,
+        M10,
+        *V10,
+        M11,
+        *V11,
+        "Monitor for errors",
+        "Database backup created",
+    }
     bottleneck = said["critical_path"]["bottleneck"]
     assert (bottleneck["file"], bottleneck["measured"]) == (None, True)
     assert bottleneck["says"].startswith("None (total execution ")

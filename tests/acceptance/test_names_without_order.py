@@ -1,4 +1,4 @@
-"""Under names that say nothing of an order the ten files are put into a right one, from what is in them alone."""
+"""Under names that say nothing of an order the files are put into a right one, from what is in them alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from outside import (
     ALL,
     AUDIT,
     BILLING,
+    CHAIN,
     FOLDER,
     ISOLATION,
     KEYS,
     LANCIO,
+    NAMES,
     PLATFORM,
     PROOF,
+    ROTATIONS,
     STEP_1,
     STEP_2,
     STEP_3,
@@ -46,6 +49,9 @@ BEFORE = {
     STEP_3: {STEP_1, LANCIO},
     ISOLATION: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, STEP_2},
     KEYS: {PLATFORM, USERS, AUDIT, STEP_1, ISOLATION},
+    NAMES: {PLATFORM, STEP_1, ISOLATION},
+    CHAIN: {PLATFORM, BILLING, USERS, AUDIT, STEP_1, ISOLATION, KEYS},
+    ROTATIONS: {PLATFORM, STEP_1, ISOLATION, KEYS},
 }
 """What the specification wants before each file; 003 alters tables of 002, and step 2 covers the table of step 1."""
 
@@ -65,18 +71,18 @@ def random_names(seed: int) -> list[str]:
 
 
 ADVERSARIAL = {
-    "reversed": list("jihgfedcba"),
+    "reversed": list("mlkjihgfedcba"),
     "telling the wrong story": [
         "zz_last", "register", "after_everything", "final", "enable_rls", "first", "a_foundation", "aa_create_schema",
-        "b_isolate", "c_keys",
+        "b_isolate", "c_keys", "d_names", "e_chain", "before_all",
     ],
-    "one number for all": [f"001_{letter}" for letter in "jihgfedcba"],
-    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q"],
+    "one number for all": [f"001_{letter}" for letter in "mlkjihgfedcba"],
+    "blanks and capitals": ["z z", "Y y", "x X", "W", "v é", "U.u", "t'T", "s $s", "r=r", "q+q", "p p", "o-o", "n,n"],
 }  # fmt: skip
 
 
 def copied(folder: Path, stems: list[str], *, directives: bool) -> dict[str, str]:
-    """The ten files under these names; the names they had, by the new ones."""
+    """The files under these names; the names they had, by the new ones."""
     folder.mkdir()
     names: dict[str, str] = {}
     for name, stem in zip(ALL, stems, strict=True):

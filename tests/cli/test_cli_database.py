@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGED = sorted(path.name for path in platform_folder().glob("*.sql") if ".rollback." not in path.name)
+STEPS = len(PACKAGED)
 VARIABLES = ("DATABASE_URL", "REDIS_URL", "MONGO_URL", "LANCIO_KEY_FILE")
 
 
@@ -67,13 +68,13 @@ def test_the_platform_goes_from_preflight_to_ready_and_then_nothing_is_to_do(dat
     there = ("--platform", "--database", database)
     status, out, err = lancio("preflight", *there)
     assert (status, err) == (0, "")
-    assert "GO: 10 steps to run, every requirement met." in out
+    assert f"GO: {STEPS} steps to run, every requirement met." in out
     status, out, _ = lancio("apply", *there, "--yes")
     assert status == 0
     assert [line.split()[2] for line in out.splitlines() if line.startswith("[")] == PACKAGED
-    assert "10 of 10 steps applied" in out
+    assert f"{STEPS} of {STEPS} steps applied" in out
     status, out, _ = lancio("apply", *there, "--yes")
-    assert (status, out) == (0, "Nothing to do: 10 files applied, none left.\n")
+    assert (status, out) == (0, f"Nothing to do: {STEPS} files applied, none left.\n")
     status, out, _ = lancio("status", *there)
     assert status == 0
     assert "State: READY FOR REDIS INTEGRATION" in out
@@ -345,15 +346,15 @@ def test_the_demo_runs_whatever_the_environment_says_and_has_nothing_to_do_the_s
         first = demo()
         assert first.returncode == 0, first.stderr
         for line in (
-            "STEP 1: 006_add_platform_databases_table.sql", "GO: 10 steps to run, every requirement met.",
-            "10 of 10 steps applied", "- [x] Migration 004 applied (Lancio project exists)",
+            "STEP 1: 006_add_platform_databases_table.sql", f"GO: {STEPS} steps to run, every requirement met.",
+            f"{STEPS} of {STEPS} steps applied", "- [x] Migration 004 applied (Lancio project exists)",
             "State: READY FOR REDIS INTEGRATION",
         ):  # fmt: skip
             assert line in first.stdout
         assert "hunter2" not in first.stdout + first.stderr
         again = demo()
         assert again.returncode == 0, again.stderr
-        assert "Nothing to do: 10 files applied, none left." in again.stdout
+        assert f"Nothing to do: {STEPS} files applied, none left." in again.stdout
         assert "STEP 1" not in again.stdout
     finally:
         stopped = subprocess.run(

@@ -199,7 +199,7 @@ def test_older_servers_take_everything_back_as_well(every_server, tmp_path):
         server.clear()
 
 
-def test_all_ten_platform_files_are_taken_back_to_the_empty_database(place):
+def test_all_platform_files_are_taken_back_to_the_empty_database(place):
     from lancio.catalog import profile
     from lancio.planner import graph as planning
 
@@ -207,7 +207,7 @@ def test_all_ten_platform_files_are_taken_back_to_the_empty_database(place):
     with place.connect(place.create(), replay.SESSION) as connection:
         empty = fingerprint.take(connection)
         *each, whole = undoing.rehearse(connection, [], graph.files, {})
-        assert len(each) == 10
+        assert len(each) == len(graph.files)
         assert all(one.proved and not one.refused for one in each)
         assert undoing.undone(connection, whole) == ""
         assert fingerprint.take(connection).hash == empty.hash

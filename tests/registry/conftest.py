@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from isolation import populate
-from schema_files import ALL, KEY, KEYS, NINE, TEN, add_key, give_key, launch, run
+from keys import RING
+from registering import people
+from schema_files import ALL, FOLDER, KEY, KEYS, NINE, TEN, add_key, give_key, launch, run
 
+from lancio.registry import key_rotation
 from lancio.registry.secrets import Key
 from servers import TestServer, database_of
+
+# The responder of MongoDB's tests serves here, too.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "drivers"))
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +58,7 @@ def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def sealing_template(server: TestServer) -> str:
-    """A database with all ten files applied, in which the one organization has key 7; nobody connects to it."""
+    """A database with 001 to 008 applied, in which the one organization has key 7; nobody connects to it."""
     url = server.create_database()
     launch(url, *TEN)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -100,3 +108,22 @@ def peopled(isolated: str) -> str:
     with psycopg.connect(isolated) as connection:
         populate(connection)
     return isolated
+
+
+@pytest.fixture(scope="session")
+def registry_template(server: TestServer) -> str:
+    """A database with all of the platform's files applied, in which each organization has a key; nobody connects."""
+    url = server.create_database()
+    run(url, *sorted(each.name for each in FOLDER.glob("*.sql") if not each.name.endswith(".rollback.sql")))
+    with psycopg.connect(url, autocommit=True) as connection:
+        people(connection)
+        list(key_rotation.make_missing(connection, RING))
+    return database_of(url)
+
+
+@pytest.fixture
+def registry(server: TestServer, registry_template: str) -> Iterator[str]:
+    """The URL of a registry: Lancio's own organization with the placeholders of step 3, acme and other."""
+    url = server.create_database(template=registry_template)
+    yield url
+    server.drop_database(url)

@@ -37,6 +37,12 @@ NINE = (*ALL, ISOLATION)
 KEYS = "008_seal_with_organization_keys.sql"
 KEYS_BACK = "008_seal_with_organization_keys.rollback.sql"
 TEN = (*NINE, KEYS)
+NAMED = "009_name_databases_once.sql"
+NAMED_BACK = "009_name_databases_once.rollback.sql"
+ROTATIONS = "011_rotate_credentials.sql"
+ROTATIONS_BACK = "011_rotate_credentials.rollback.sql"
+CHAIN = "010_chain_audit_logs.sql"
+CHAIN_BACK = "010_chain_audit_logs.rollback.sql"
 
 LISTED = [
     "organizations",

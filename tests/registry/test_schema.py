@@ -15,6 +15,8 @@ from schema_files import (
     AUDIT,
     BACK,
     BILLING,
+    CHAIN,
+    CHAIN_BACK,
     DATABASES,
     FOLDER,
     ISOLATION,
@@ -22,10 +24,14 @@ from schema_files import (
     KEYS_BACK,
     LANCIO,
     LISTED,
+    NAMED,
+    NAMED_BACK,
     NINE,
     PLATFORM,
     POLICIES,
     RAILWAY,
+    ROTATIONS,
+    ROTATIONS_BACK,
     TEN,
     USERS,
     give_key,
@@ -81,7 +87,7 @@ INDEXES = {
 
 
 def test_each_file_is_one_transaction_in_plain_ascii() -> None:
-    for name in (*TEN, BACK, KEYS_BACK):
+    for name in (*TEN, BACK, KEYS_BACK, NAMED, NAMED_BACK, CHAIN, CHAIN_BACK, ROTATIONS, ROTATIONS_BACK):
         text = (FOLDER / name).read_text("ascii")
         code = [line for line in text.splitlines() if line.strip() and not line.startswith("--")]
         assert (code[0], code[-1]) == ("BEGIN;", "COMMIT;"), name
@@ -569,7 +575,7 @@ def test_two_runs_of_step_3_at_once_make_two_records(database: str) -> None:
 
 
 def test_the_declared_checks_hold(database: str) -> None:
-    for name in TEN:
+    for name in (*TEN, NAMED, ROTATIONS):
         launch(database, name)
         for check in re.findall(r"^-- lancio: verify(?:-once)? (.*)$", (FOLDER / name).read_text(), re.MULTILINE):
             with psycopg.connect(database) as connection:

@@ -27,7 +27,7 @@ Examples:
 @json_option
 @click.pass_context
 def demo(context: click.Context, yes: bool, json_: bool) -> int:
-    """Launch the platform's ten migrations in a database of their own on the embedded PostgreSQL.
+    """Launch the platform's migrations in a database of their own on the embedded PostgreSQL.
 
     DATABASE_URL, the PG* variables, REDIS_URL, MONGO_URL and keys are left alone: the databases it registers are
     placeholders. Run again, it says that nothing is to do.

@@ -364,8 +364,9 @@ def permit() -> None:
     environment = current()
     if context is None or environment is None or not environment.protected:
         return
-    command = next(iter(context.command_path.split()[1:]), "")
-    if command in READING or context.params.get("yes") or context.params.get("dry_run"):
+    words = context.command_path.split()[1:]
+    command = " ".join(words)
+    if READING & set(words[:1]) or context.params.get("yes") or context.params.get("dry_run"):
         return
     terminal = terminal_of(context)
     if not _asked(terminal):

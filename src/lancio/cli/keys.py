@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli import environments
+from lancio.cli import asked, environments
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import LancioError, UsageError
 
@@ -144,9 +143,18 @@ def ring(context: click.Context) -> Ring:
     """
     from lancio.registry import key_encryption_key as keks
 
+    if (found := ring_if_named(context)) is None:
+        raise keks.missing()
+    return found
+
+
+def ring_if_named(context: click.Context) -> Ring | None:
+    """As `ring`; None where no KEK is named."""
+    from lancio.registry import key_encryption_key as keks
+
     current = _kek(context)
     if current is None:
-        raise keks.missing()
+        return None
     old = _kek(context, old=True)
     return keks.Ring(current, () if old is None or old == current else (old,))
 
@@ -183,31 +191,12 @@ def _watch(terminal: Terminal, steps: Iterator[Progress], *, every_s: float = 5.
     return done
 
 
-def _ask(terminal: Terminal, question: str, wanted: str, *, yes: bool, why: str) -> None:
-    """Have a name typed before something that cannot be taken back.
-
-    Raises:
-        UsageError: another name was typed, or nobody is there to be asked.
-    """
-    if yes:
-        return
-    if terminal.json or not (sys.stdin.isatty() and terminal.err.isatty()):
-        raise UsageError(
-            "this cannot be taken back, and nobody was asked",
-            cause=f"{why} There is no terminal to ask on.",
-            remedy="Look at it with --dry-run, then say --yes.",
-        )
-    terminal.talk(why)
-    if click.prompt(question, err=True, default="", show_default=False).strip() != wanted:
-        raise UsageError("nothing was changed", cause="Another name was typed.", remedy="Run it again.")
-
-
 def _reads(context: click.Context) -> None:
     context.params["dry_run"] = True  # a protected environment need not be asked for
 
 
 @contextlib.contextmanager
-def _session(database: str | None, role: str | None) -> Iterator[Session]:
+def session_of(database: str | None, role: str | None) -> Iterator[Session]:
     """As `work.session`; what a refusal proposes means this database wherever it is pasted."""
     from lancio.cli import work
 
@@ -253,6 +242,8 @@ def keys() -> None:
     Each organization has a data key, which rests in the database wrapped by the key-encryption key (KEK). The KEK is
     in a file (--kek-file, LANCIO_KEK_FILE), the variable LANCIO_KEK, or printed by a program (--kek-command,
     LANCIO_KEK_COMMAND); lancio.toml may name one of them. It is never sent to PostgreSQL.
+
+    Not to be confused with `lancio key`: that is `lancio api-key`, by which programs get in.
     """
 
 
@@ -301,7 +292,7 @@ def init(context: click.Context, yes: bool, database: str | None, role: str | No
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         made = _made(context, session)
         found = _ready(context, session)
@@ -355,7 +346,7 @@ def status(context: click.Context, database: str | None, role: str | None, json_
 
     terminal = terminal_of(context)
     _reads(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = key_state.state(session.connection)
     if json_:
         terminal.data(json.document({**json.plain(found), "keks": found.keks}))
@@ -429,7 +420,7 @@ def check(context: click.Context, database: str | None, role: str | None, json_:
 
     terminal = terminal_of(context)
     _reads(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         count = key_rotation.check(session.connection, found.ring)
         state = key_state.state(session.connection)
@@ -469,7 +460,7 @@ def rotate_kek(
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         new = found.ring.current.id
         if dry_run:
@@ -532,7 +523,7 @@ def rotate(
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         named = key_rotation.organization(session.connection, organization)
         if dry_run:
@@ -607,7 +598,7 @@ def take_over(
 
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session)
         if dry_run:
             seen = key_takeover.outlook(session.connection, found, found.single)
@@ -684,7 +675,7 @@ def destroy(
             cause="It is either --key NUMBER or --organization NAME.",
             remedy="Give one of them.",
         )
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         if key_id is not None:
             if not dry_run:
@@ -697,7 +688,7 @@ def destroy(
             named, dying = found.slug, key_rotation.dying(session.connection, found.id)
             if not dry_run:
                 why = f"{_counted(sum(dying.values()), 'secret')} of {found.slug} will be unreadable for ever."
-                _ask(terminal, f"Type {found.slug} to destroy its keys", found.slug, yes=yes, why=why)
+                asked.typed(terminal, f"Type {found.slug} to destroy its keys", found.slug, yes=yes, why=why)
                 dying = key_rotation.destroy(session.connection, found.id)
     count = sum(dying.values())
     if json_:
@@ -730,7 +721,7 @@ def backup(context: click.Context, file: Path, database: str | None, role: str |
 
     terminal = terminal_of(context)
     _reads(context)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         count, keks = key_backup.backup(session.connection, file)
     if json_:
@@ -768,7 +759,7 @@ def restore(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     saved = key_backup.read(file)
-    with _session(database, role) as session:
+    with session_of(database, role) as session:
         found = _ready(context, session, wrong_is_refused=False)
         done = key_backup.restore(session.connection, saved, found.ring, write=not dry_run)
     if json_:

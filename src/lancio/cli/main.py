@@ -47,7 +47,16 @@ COMMANDS = {
         "Take over what ran here without Lancio, proved by facts or from another tool's history.",
     ),
     "shadow": ("lancio.cli.shadow:shadow", "Note what migration 007 would deny, while every row still passes."),
+    "org": ("lancio.cli.org:org", "Make, show, change, remove and bring back organizations."),
+    "project": ("lancio.cli.project:project", "Make, show, change, remove and bring back projects."),
+    "member": ("lancio.cli.member:member", "Add, invite, show, change and remove the members of an organization."),
+    "user": ("lancio.cli.user:user", "Add, show, change, disable and enable users."),
+    "api-key": ("lancio.cli.api_key:api_key", "Make, show and revoke API keys: by which programs get in."),
+    "key": ("lancio.cli.api_key:api_key", "The same as api-key. (The keys that seal are under keys.)"),
+    "billing": ("lancio.cli.billing:billing", "Show, add and archive billing plans, and subscribe to one."),
     "keys": ("lancio.cli.keys:keys", "Make, rotate, back up and destroy the keys that secrets are sealed with."),
+    "db": ("lancio.cli.db:db", "Register databases, look at them, test, change, import and remove them."),
+    "audit": ("lancio.cli.audit:audit", "Read, seal, verify, hand on and prune the entries of what was done."),
     "squash": ("lancio.cli.squash:squash", "Make one file of a long history, proved equal to it."),
     "backup": ("lancio.cli.backup:backup", "Make a backup and prove it, note one, and list those that are known."),
     "restore": ("lancio.cli.restore:restore", "Give back what a backup has: tables in place, or all of it elsewhere."),
@@ -88,7 +97,7 @@ class Commands(click.Group):
 
 EPILOG = """\b
 Examples:
-  lancio demo                       the platform's ten files, launched on the embedded PostgreSQL
+  lancio demo                       the platform's files, launched on the embedded PostgreSQL
   lancio graph migrations           what needs what in ./migrations
   lancio preflight migrations       go or no-go against DATABASE_URL
   lancio apply migrations           run what is left to run

@@ -40,7 +40,7 @@ Code = Literal[
     "tls-failed",  # the handshake broke off: no common version or cipher, or no TLS at that port
     "tls-files",  # a certificate or key that the options name cannot be read or does not fit
     "certificate-untrusted",
-    "certificate-expired",  # or not valid yet
+    "certificate-expired",  # or not valid yet, or revoked
     "certificate-name",  # it is another host's
     "client-certificate",  # the server wants one, or refuses ours
     # hello
@@ -81,6 +81,9 @@ class Limits:
     total_s: float = 10.0
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was wrong: a code, a sentence and what to do. None of them holds a password or a driver's words."""
@@ -89,6 +92,10 @@ class Finding:
     code: Code
     message: str
     remedy: str
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json` and the API."""
+        return {"layer": self.layer, "code": self.code, "message": self.message, "remedy": self.remedy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +118,15 @@ class Probe:
     def passed(self) -> tuple[Layer, ...]:
         """The layers that hold."""
         return tuple(layer for layer, _ in self.took_ms)
+
+    def as_dict(self) -> dict[str, object]:
+        """For `--json` and the API: times in milliseconds, rounded to microseconds."""
+        return {
+            "kind": self.kind,
+            "host": self.host.shown,
+            "passed": {layer: round(took, 3) for layer, took in self.took_ms},
+            "version": self.version,
+            "role": self.role,
+            "address": self.address,
+            "finding": self.finding.as_dict() if self.finding else None,
+        }

@@ -202,7 +202,7 @@ def parts(
 def recent(graph: Graph) -> set[str]:
     """The files that share the last number that is shared, with those behind them, if these are the fewer (006_*, 007).
 
-    None where no number is shared, and where the sharing is history: more has come since than it was.
+    None where no number is shared, and where the sharing is history: more files have come since than stood there then.
     """
     numbers = [facts.migration.number for facts in graph.files]
     many = Counter(numbers)
@@ -211,7 +211,7 @@ def recent(graph: Graph) -> set[str]:
         return set()
     group = {facts.name for facts in graph.files if facts.migration.number == numbers[shared[-1]]}
     behind = {facts.name for facts in graph.files[shared[-1] + 1 :]}
-    return group | behind if len(behind) < len(group) else set()
+    return group | behind if len(behind) < len(graph.files) - len(behind) else set()
 
 
 def wanted(parted: Parts, states: Sequence[FileState], words: Words = PLAIN) -> tuple[tuple[str, bool], ...]:

@@ -121,6 +121,10 @@ class KeyEncryptionKey:
             ) from None
         return Key(key_id, secret, organization)
 
+    def mac(self, purpose: bytes, content: bytes) -> bytes:
+        """HMAC-SHA-256 of the content under a key that serves this purpose alone."""
+        return _hmac.digest(self._derived(purpose), content, "sha256")
+
     def _derived(self, purpose: bytes) -> bytes:
         return _hmac.digest(self.secret, purpose, "sha256")
 

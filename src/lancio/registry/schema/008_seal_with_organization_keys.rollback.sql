@@ -17,6 +17,10 @@ BEGIN
         RAISE NOTICE 'migration 008 is not applied here, nothing is taken back';
         RETURN;
     END IF;
+    IF to_regclass('platform.credential_rotations') IS NOT NULL THEN
+        RAISE EXCEPTION 'migration 011 is applied here'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Run 011_rotate_credentials.rollback.sql first.';
+    END IF;
     PERFORM set_config('row_security', 'off', true);  -- an error rather than a part of the rows
     LOCK TABLE platform.databases, platform.credentials, platform.data_keys IN SHARE ROW EXCLUSIVE MODE;
     SELECT (SELECT count(*) FROM platform.databases d WHERE get_byte(d.connection_string_encrypted, 0) = 2)

@@ -1,0 +1,266 @@
+"""Who acts, in which organization, and how are lists shown: what the registry's commands have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from lancio.cli.options import database_options, environment_options, json_option, terminal_of
+from lancio.errors import LancioError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import psycopg
+
+    from lancio.cli.terminal import Terminal
+    from lancio.cli.work import Session
+    from lancio.registry.acting import Acting, Actor
+    from lancio.registry.pages import Page
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+AS, ORGANIZATION = "lancio.as", "lancio.organization"
+"""Where --as and --org are kept until `actor` and `work` ask for them."""
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def _kept(where: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def keep(context: click.Context, parameter: click.Parameter, given: str | None) -> None:
+        if given is None:
+            return
+        if not given.strip():
+            option = parameter.opts[0]
+            raise UsageError(f"{option} is empty", cause="An empty value names nothing.", remedy=f"Omit {option}.")
+        context.meta[where] = given.strip()
+
+    return keep
+
+
+def as_option(command: Callable[P, R]) -> Callable[P, R]:
+    """`--as EMAIL`, or LANCIO_USER; `actor` takes it from the context."""
+    return click.option(
+        "--as", metavar="EMAIL", envvar="LANCIO_USER", expose_value=False, callback=_kept(AS),
+        help="Act as this user, with the user's rights.  [default: LANCIO_USER, else the operator]",
+    )(command)  # fmt: skip
+
+
+def org_option(command: Callable[P, R]) -> Callable[P, R]:
+    """`--org SLUG`, or LANCIO_ORG; `work` takes it from the context."""
+    return click.option(
+        "--org", metavar="SLUG", envvar="LANCIO_ORG", expose_value=False, callback=_kept(ORGANIZATION),
+        help="The organization.  [default: LANCIO_ORG, else the only one there is]",
+    )(command)  # fmt: skip
+
+
+def common(command: Callable[P, R]) -> Callable[P, R]:
+    """What every command of the registry takes: who acts, where, and `--json`."""
+    return as_option(database_options(environment_options(json_option(command))))
+
+
+def changes(command: Callable[P, R]) -> Callable[P, R]:
+    """`--dry-run` and `--yes`."""
+    dry = click.option("--dry-run", is_flag=True, help="Do it, show what comes of it, and take it back.")
+    return dry(click.option("-y", "--yes", is_flag=True, help="Don't ask.")(command))
+
+
+def if_version(command: Callable[P, R]) -> Callable[P, R]:
+    """`--if-version N`: refuse if somebody else has changed it since."""
+    return click.option(
+        "--if-version", "version", metavar="N", type=int,
+        help="Only if it is still this version, as show --json tells it.",
+    )(command)  # fmt: skip
+
+
+def paged(command: Callable[P, R]) -> Callable[P, R]:
+    """`--limit` and `--after`."""
+    for option in (
+        click.option("--after", metavar="MARK", help="Go on from this mark, which the page before has told."),
+        click.option(
+            "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, metavar="N",
+            help="So many rows at most.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+# --- work -------------------------------------------------------------------------------------------------------------
+
+
+def reads(context: click.Context) -> None:
+    """This command changes nothing: a protected environment need not be asked for."""
+    context.params["dry_run"] = True
+
+
+@contextlib.contextmanager
+def session(database: str | None, role: str | None) -> Iterator[Session]:
+    """As `work.session`; what a refusal proposes means this database wherever it is pasted."""
+    from lancio.cli import work as works
+
+    with works.session(database, role) as opened:
+        try:
+            yield opened
+        except LancioError as error:
+            error.commands = opened.here(error.commands)
+            raise
+
+
+def actor(context: click.Context, connection: psycopg.Connection[Any]) -> Actor:
+    """The user that --as names, or the operator.
+
+    Raises:
+        ActingRefused: there is no such user, or this login may not say who acts.
+    """
+    from lancio.registry import acting
+
+    named = context.meta.get(AS)
+    return acting.operator() if named is None else acting.user_actor(connection, named)
+
+
+@contextlib.contextmanager
+def work(
+    context: click.Context,
+    opened: Session,
+    *,
+    organization: str | None = None,
+    dry_run: bool = False,
+    works_as: str | None = None,
+    deleted: bool = False,
+) -> Iterator[Acting]:
+    """The transaction of this command in its organization; taken back at its end for a `dry_run`.
+
+    Raises:
+        UsageError: no organization is named, and there is not one alone.
+        ActingRefused: as `registry.acting.acting`.
+    """
+    import psycopg
+
+    from lancio.registry import acting
+
+    who = actor(context, opened.connection)
+    named = organization or context.meta.get(ORGANIZATION) or _only(opened.connection, who)
+    with acting.acting(
+        opened.connection, who, organization=named, works_as=works_as or acting.APPLICATION, deleted=deleted
+    ) as found:
+        yield found
+        if dry_run:
+            raise psycopg.Rollback
+
+
+@contextlib.contextmanager
+def operating(opened: Session, *, dry_run: bool = False) -> Iterator[None]:
+    """As `registry.acting.operating`; taken back at its end for a `dry_run`."""
+    import psycopg
+
+    from lancio.registry import acting
+
+    with acting.operating(opened.connection):
+        yield
+        if dry_run:
+            raise psycopg.Rollback
+
+
+def _only(connection: psycopg.Connection[Any], who: Actor) -> str:
+    from lancio.registry import acting, organizations
+
+    with acting.belonging(connection, who):
+        found = organizations.page(connection, limit=5)
+    if len(found.rows) == 1:
+        return found.rows[0].slug
+    if not found.rows:
+        raise UsageError(
+            "there is no organization" if who.kind != "user" else f"{who.said} belongs to no organization",
+            cause="Projects, members and databases belong to one.",
+            remedy="Make one, or accept an invitation." if who.kind == "user" else "Make one.",
+            commands=("lancio org add SLUG --owner EMAIL",),
+        )
+    slugs = [each.slug for each in found.rows]
+    raise UsageError(
+        "no organization is named",
+        cause=f"There are several: {', '.join(slugs)}{' and more' if found.next else ''}.",
+        remedy="Name one by --org, or by LANCIO_ORG.",
+        commands=(f"export LANCIO_ORG={slugs[0]}",),
+    )
+
+
+# --- output -----------------------------------------------------------------------------------------------------------
+
+
+def columns(terminal: Terminal) -> int | None:
+    """The terminal's own columns; None where stdout is none, and nothing is cut."""
+    return shutil.get_terminal_size().columns if terminal.out.isatty() else None
+
+
+def show_page(
+    context: click.Context,
+    page: Page[Any],
+    *,
+    heading: Sequence[str],
+    row: Callable[[Any], Sequence[str]],
+    cut: Sequence[int],
+    name: str,
+    none: str,
+    plain: Callable[[Any], object] | None = None,
+) -> None:
+    """A page as a table, or as `{name: […], next: …}`; where it goes on is said on stderr."""
+    from lancio.render import json, table
+
+    terminal = terminal_of(context)
+    if terminal.json:
+        rows = [(plain or with_version)(each) for each in page.rows]
+        terminal.data(json.document({name: rows, "next": page.next}))
+        return
+    if page.rows:
+        terminal.data(table.fitted([heading, *(row(each) for each in page.rows)], columns(terminal), cut=cut))
+    else:
+        terminal.talk(none)
+    if page.next is not None:
+        terminal.talk(f"There are more: --after {page.next}")
+
+
+def show_one(context: click.Context, said: str, value: object, lines: Sequence[tuple[str, str | None]] = ()) -> None:
+    """One thing: as JSON, or a sentence and its fields, those without a value left out."""
+    from lancio.render import json
+    from lancio.render.lines import clean, pad, width
+
+    terminal = terminal_of(context)
+    if terminal.json:
+        terminal.data(json.document(value))
+        return
+    kept = [(name, text) for name, text in lines if text]
+    size = max((width(name) for name, _ in kept), default=0) + 2
+    head = f"{clean(said)}\n" if said else ""
+    terminal.data(head + "".join(f"{'  ' if head else ''}{pad(name, size)}{clean(text)}\n" for name, text in kept))
+
+
+def with_version(value: Any) -> dict[str, Any]:
+    """A row of the registry in the words of JSON, with its version where it has one."""
+    from lancio.render import json
+
+    found: dict[str, Any] = json.plain(value)
+    if (version := getattr(value, "version", None)) is not None:
+        found["version"] = version
+    return found
+
+
+def moment(at: datetime | None) -> str:
+    """`2026-11-26 20:15`, in UTC; nothing for none."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def utc(at: datetime | None) -> str | None:
+    """The same with UTC behind it; None for none."""
+    return None if at is None else f"{moment(at)} UTC"
+
+
+def done(text: str, *, dry_run: bool) -> str:
+    """A sentence of what was done, or would be."""
+    return f"Would be done: {text}" if dry_run else text

@@ -1,0 +1,27 @@
+-- The way back from 009: names and changes of databases are as after 008.
+--
+--     psql "$DATABASE_URL" -f 009_name_databases_once.rollback.sql
+--
+-- By a superuser, or by a member of lancio_owner. No row changes but for the two columns that go. Run again it does
+-- nothing; 009 may be run again after it.
+
+BEGIN;
+
+DO $$
+BEGIN
+    IF to_regclass('platform.databases') IS NULL OR NOT EXISTS (
+        SELECT 1 FROM pg_attribute WHERE attrelid = 'platform.databases'::regclass AND attname = 'name_key' AND NOT attisdropped
+    ) THEN
+        RAISE NOTICE 'migration 009 is not applied here, nothing is taken back';
+        RETURN;
+    END IF;
+    DROP TRIGGER IF EXISTS version_databases ON platform.databases;
+    DROP FUNCTION IF EXISTS platform.raise_database_version();
+    DROP INDEX IF EXISTS platform.idx_databases_organization_id_name_key, platform.idx_databases_project_id_name_key;
+    ALTER TABLE platform.databases DROP CONSTRAINT IF EXISTS databases_project_id_name_key;
+    ALTER TABLE platform.databases DROP COLUMN name_key, DROP COLUMN version;
+    RAISE NOTICE 'migration 009 is taken back';
+END
+$$;
+
+COMMIT;

@@ -1,0 +1,65 @@
+-- The way back from 010: entries stay, unsealed and without a guard, as after 008; the seals are lost.
+--
+--     psql "$DATABASE_URL" -f 010_chain_audit_logs.rollback.sql
+--
+-- By a superuser, or by a member of lancio_owner that has BYPASSRLS. Entries of organizations and projects that are gone lose
+-- their names again. Run again it does nothing; 010 may be run again after it, and begins with the first seal.
+
+BEGIN;
+
+DO $$
+DECLARE
+    t text;
+BEGIN
+    IF to_regclass('platform.audit_rounds') IS NULL THEN
+        RAISE NOTICE 'migration 010 is not applied here, nothing is taken back';
+        RETURN;
+    END IF;
+    PERFORM set_config('row_security', 'off', true);  -- an error rather than a part of the rows
+    SET CONSTRAINTS ALL IMMEDIATE;
+    FOR t IN SELECT tgrelid::regclass::text FROM pg_trigger
+             WHERE tgname = 'write_change_trigger' AND tgfoid = to_regprocedure('platform_private.write_change()') LOOP
+        EXECUTE format('DROP TRIGGER write_change_trigger ON %s', t);
+        EXECUTE format('DROP TRIGGER IF EXISTS write_change_update_trigger ON %s', t);
+        EXECUTE format('DROP TRIGGER IF EXISTS write_change_truncate_trigger ON %s', t);
+    END LOOP;
+    DROP TRIGGER IF EXISTS guard_audit_trigger ON platform.audit_logs;
+    DROP TRIGGER IF EXISTS guard_audit_truncate_trigger ON platform.audit_logs;
+    DROP TRIGGER IF EXISTS number_entry_trigger ON platform.audit_logs;
+    DROP TRIGGER IF EXISTS look_for_project ON platform.audit_logs;
+    DROP POLICY IF EXISTS owner_writes_audit_logs ON platform.audit_logs;
+    DROP POLICY IF EXISTS owner_looks_audit_logs ON platform.audit_logs;
+
+    UPDATE platform.audit_logs a SET project_id = NULL
+    WHERE a.project_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM platform.projects p WHERE p.id = a.project_id AND p.organization_id = a.organization_id);
+    UPDATE platform.audit_logs a SET organization_id = NULL
+    WHERE a.organization_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM platform.organizations o WHERE o.id = a.organization_id);
+    ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
+    ALTER TABLE platform.audit_logs
+        ADD CONSTRAINT audit_logs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES platform.organizations (id) ON DELETE SET NULL,
+        ADD CONSTRAINT audit_logs_project_id_fkey FOREIGN KEY (project_id) REFERENCES platform.projects (id) ON DELETE SET NULL,
+        ADD CONSTRAINT audit_logs_project_id_organization_id_fkey FOREIGN KEY (project_id, organization_id)
+            REFERENCES platform.projects (id, organization_id) DEFERRABLE INITIALLY DEFERRED;
+    CREATE TRIGGER look_for_project BEFORE INSERT OR UPDATE OF project_id, organization_id ON platform.audit_logs
+        FOR EACH ROW EXECUTE PROCEDURE platform_private.look_for_project();
+
+    DROP INDEX IF EXISTS platform.idx_audit_logs_target, platform.idx_audit_logs_organization_seq, platform.idx_audit_logs_occurred_at;
+    FOREACH t IN ARRAY ARRAY['organization_id', 'project_id', 'actor_id', 'action'] LOOP
+        EXECUTE format('DROP INDEX IF EXISTS platform.idx_audit_logs_%s', t);
+        EXECUTE format('CREATE INDEX idx_audit_logs_%s ON platform.audit_logs (%I, occurred_at DESC)', t, t);
+    END LOOP;
+    ALTER TABLE platform.audit_logs DROP COLUMN IF EXISTS seq;
+    COMMENT ON COLUMN platform.audit_logs.organization_id IS 'NULL for what concerns the platform itself, or an organization that is gone.';
+    COMMENT ON COLUMN platform.audit_logs.project_id IS NULL;
+    COMMENT ON COLUMN platform.audit_logs.method IS NULL;
+    COMMENT ON COLUMN platform.audit_logs.prev_hash IS NULL;
+    COMMENT ON COLUMN platform.audit_logs.row_hash IS NULL;
+    DROP FUNCTION IF EXISTS platform.prune_audit_round(bigint), platform.audit_horizon();
+    DROP TABLE platform.audit_seals, platform.audit_rounds, platform_private.audit_mark;
+    DROP FUNCTION IF EXISTS platform_private.write_change(), platform_private.guard_audit(), platform_private.number_entry();
+    DROP SEQUENCE platform_private.audit_numbers;
+    RAISE NOTICE 'migration 010 is taken back';
+END
+$$;
+
+COMMIT;

@@ -1,0 +1,51 @@
+"""Rows under a heading, as wide as the terminal lets them be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lancio.render.lines import clean, pad, width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NARROWEST = 8
+"""Cells to which a column is cut at most."""
+
+
+def fitted(rows: Sequence[Sequence[str]], cells: int | None, *, cut: Sequence[int] = (), gap: int = 2) -> str:
+    """Columns under each other, the first row being their heading, in lines of at most `cells`.
+
+    Where they are wider, the columns at the places `cut` are made narrower, the widest first, and what does not fit
+    ends in an ellipsis. Wide characters take two cells. None is as wide as it gets: for who is no terminal.
+    """
+    if not rows:
+        return ""
+    table = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(width(row[at]) for row in table) for at in range(len(table[0]))]
+    if cells is not None:
+        over = sum(widths) + gap * (len(widths) - 1) - cells
+        while over > 0 and (most := max((widths[at] for at in cut), default=0)) > NARROWEST:
+            at = next(each for each in cut if widths[each] == most)
+            # Down to the next widest at once, but no further than is needed.
+            below = max((widths[each] for each in cut if widths[each] < most), default=NARROWEST)
+            less = min(over, max(1, most - max(below, NARROWEST)))
+            widths[at] -= less
+            over -= less
+    return "".join(
+        "".join(pad(shortened(cell, size), size + gap) for cell, size in zip(row, widths, strict=True)).rstrip() + "\n"
+        for row in table
+    )
+
+
+def shortened(text: str, cells: int) -> str:
+    """`text`, or its beginning and an ellipsis, in at most `cells`."""
+    if width(text) <= cells:
+        return text
+    kept, taken = "", 0
+    for char in text:
+        taken += width(char)
+        if taken > cells - 1:
+            break
+        kept += char
+    return f"{kept.rstrip()}…"
