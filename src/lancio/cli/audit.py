@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
+from lancio.cli.acting import columns
 from lancio.cli.asked import typed
 from lancio.cli.keys import kek_options, ring, ring_if_named, session_of
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
@@ -185,7 +186,7 @@ def list_(
             )
         )
         return
-    terminal.data(_table(found, names, terminal.cells) if found else "There are no such entries.\n")
+    terminal.data(_table(found, names, columns(terminal)) if found else "There are no such entries.\n")
     if more:
         terminal.talk(f"There are more: the same with --before {found[-1].seq}")
 
@@ -211,7 +212,7 @@ def _follow(
             terminal.data("".join(f"{audit_trail.json_line(each)}\n" for each in fresh))
         elif fresh:
             names = audit_trail.slugs(connection, {each.organization_id for each in fresh if each.organization_id})
-            terminal.data(_table(fresh, names, terminal.cells, head=head))
+            terminal.data(_table(fresh, names, columns(terminal), head=head))
             head = False
         time.sleep(0.5)
         fresh = [each for each in late(highest) if each.seq not in known]
@@ -220,9 +221,8 @@ def _follow(
         known = {each for each in known if each > highest - FOLLOWED}
 
 
-def _table(found: list[Entry], names: dict[Any, str], cells: int, *, head: bool = True) -> str:
-    from lancio.render import text
-    from lancio.render.lines import clean
+def _table(found: list[Entry], names: dict[Any, str], cells: int | None, *, head: bool = True) -> str:
+    from lancio.render import table
 
     rows = [("NUMBER", "TIME (UTC)", "WHO", "ACTION", "TARGET", "ORG")] if head else []
     for each in found:
@@ -230,38 +230,14 @@ def _table(found: list[Entry], names: dict[Any, str], cells: int, *, head: bool 
         target = " ".join(filter(None, (each.target_type, _short(each.target_id or ""))))
         organization = names.get(each.organization_id, _short(each.organization_id or "-"))
         at = each.occurred_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        rows.append(tuple(map(clean, (str(each.seq), at, who, each.action, target, organization))))  # type: ignore[arg-type]
-    return text.table(_fitted(rows, cells))
+        rows.append((str(each.seq), at, who, each.action, target, organization))
+    return table.fitted(rows, cells, cut=(2, 3, 4, 5))
 
 
 def _short(id_: object) -> str:
     """The beginning of an id, which tells it from others for the eye; --json has the whole."""
     text = str(id_)
     return text[:8] if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) else text
-
-
-def _fitted(rows: list[Any], cells: int) -> list[tuple[str, ...]]:
-    """The widest columns cut until the table fits; an id keeps its beginning, which tells it from others."""
-    from lancio.render.lines import width
-
-    widths = [max(width(row[at]) for row in rows) for at in range(len(rows[0]))]
-    least = (0, 0, 8, 11, 17, 6)
-    while sum(widths) + 2 * (len(widths) - 1) > cells:
-        over = [at for at in range(len(widths)) if least[at] and widths[at] > least[at]]
-        if not over:
-            break
-        widths[max(over, key=lambda at: widths[at] - least[at])] -= 1
-    return [tuple(_cut(cell, size) for cell, size in zip(row, widths, strict=True)) for row in rows]
-
-
-def _cut(cell: str, size: int) -> str:
-    from lancio.render.lines import width
-
-    if width(cell) <= size:
-        return cell
-    while width(cell) >= size:
-        cell = cell[:-1]
-    return f"{cell}…"
 
 
 @audit.command(

@@ -399,7 +399,7 @@ def _tell(terminal: Terminal, rotation: Rotation, project: str | None, notes: tu
         terminal.data(f"{name} logs in with {login}; {same} works {_until(rotation)}.\n")
         drop = " --drop-old" if rotation.kept == float("inf") else ""
         terminal.talk(f"Then: {_fill('lancio db rotate NAME', name, project)} --resume{drop}")
-    for note in notes:
+    for note in dict.fromkeys(notes):  # two steps may say the same
         terminal.talk(note)
 
 

@@ -254,7 +254,7 @@ class Source:
             return (f"{_FORGOTTEN}, as --no-persist says.",)
         how = self._file(client)
         if how is None:
-            return (f"{_FORGOTTEN}: the server has no file for its users.",)
+            return (f"{_FORGOTTEN}: the server has no file for its users, or does not tell.",)
         try:
             ask(client, *how)
         except ResponseError as error:
