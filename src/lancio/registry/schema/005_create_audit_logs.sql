@@ -3,7 +3,8 @@
 --
 -- 005: who did what, when, to what.
 --
--- An entry outlives what it speaks of: the actor and the target are named, not pointed at.
+-- An entry outlives what it speaks of: organization, project, actor and target are named, not pointed at, and it stays as
+-- it is when they go.
 --
 -- Safe to run again: what is there stays as it is, also where a later file has changed it.
 
@@ -37,8 +38,8 @@ $$;
 
 CREATE TABLE IF NOT EXISTS platform.audit_logs (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    organization_id uuid REFERENCES platform.organizations (id) ON DELETE SET NULL,
-    project_id      uuid REFERENCES platform.projects (id) ON DELETE SET NULL,
+    organization_id uuid,
+    project_id      uuid,
     occurred_at     timestamptz NOT NULL DEFAULT now(),
     actor_type      text NOT NULL CHECK (actor_type IN ('user', 'api_key', 'service', 'system')),
     actor_id        uuid,
@@ -67,7 +68,7 @@ DO $$
 BEGIN
     IF obj_description('platform.audit_logs'::regclass, 'pg_class') IS NULL THEN
         COMMENT ON TABLE platform.audit_logs IS 'Who did what, when, to what. Rows are added and read, never changed.';
-        COMMENT ON COLUMN platform.audit_logs.organization_id IS 'NULL for what concerns the platform itself, or an organization that is gone.';
+        COMMENT ON COLUMN platform.audit_logs.organization_id IS 'NULL for what concerns the platform itself. No foreign key: the entry outlives the organization.';
         COMMENT ON COLUMN platform.audit_logs.actor_id IS 'No foreign key: the entry outlives the account.';
         COMMENT ON COLUMN platform.audit_logs.before IS 'The target before the action, with its secrets left out.';
         COMMENT ON COLUMN platform.audit_logs.after IS 'The target after the action, with its secrets left out.';

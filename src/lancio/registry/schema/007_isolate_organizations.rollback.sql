@@ -69,7 +69,7 @@ BEGIN
         platform.idx_databases_project_type_status_organization_id,
         platform.idx_databases_health_check_organization_id, platform.idx_organization_invitations_organization_id;
     ALTER TABLE platform.databases DROP COLUMN IF EXISTS organization_id;
-    ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
+    ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_project_has_organization;
     DROP TRIGGER IF EXISTS look_for_project ON platform.audit_logs;
     DROP FUNCTION IF EXISTS platform_private.look_for_project();
     IF current_setting('server_version_num')::integer >= 150000 THEN

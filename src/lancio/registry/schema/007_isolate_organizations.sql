@@ -482,15 +482,13 @@ BEGIN
 END
 $$;
 
--- An audit entry names its project and its organization; they belong together. Deferred, since the entry of a project
--- that goes loses it in the same statement.
+-- An audit entry that names its project names the organization, too. NOT VALID: entries from before stay.
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'audit_logs_project_id_organization_id_fkey'
+    IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = 'audit_logs_project_has_organization'
                    AND conrelid = 'platform.audit_logs'::regclass) THEN
-        ALTER TABLE platform.audit_logs ADD CONSTRAINT audit_logs_project_id_organization_id_fkey
-            FOREIGN KEY (project_id, organization_id) REFERENCES platform.projects (id, organization_id)
-            DEFERRABLE INITIALLY DEFERRED;
+        ALTER TABLE platform.audit_logs ADD CONSTRAINT audit_logs_project_has_organization
+            CHECK (project_id IS NULL OR organization_id IS NOT NULL) NOT VALID;
     END IF;
 END
 $$;

@@ -30,16 +30,6 @@ BEGIN
     DROP POLICY IF EXISTS owner_writes_audit_logs ON platform.audit_logs;
     DROP POLICY IF EXISTS owner_looks_audit_logs ON platform.audit_logs;
 
-    UPDATE platform.audit_logs a SET project_id = NULL
-    WHERE a.project_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM platform.projects p WHERE p.id = a.project_id AND p.organization_id = a.organization_id);
-    UPDATE platform.audit_logs a SET organization_id = NULL
-    WHERE a.organization_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM platform.organizations o WHERE o.id = a.organization_id);
-    ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
-    ALTER TABLE platform.audit_logs
-        ADD CONSTRAINT audit_logs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES platform.organizations (id) ON DELETE SET NULL,
-        ADD CONSTRAINT audit_logs_project_id_fkey FOREIGN KEY (project_id) REFERENCES platform.projects (id) ON DELETE SET NULL,
-        ADD CONSTRAINT audit_logs_project_id_organization_id_fkey FOREIGN KEY (project_id, organization_id)
-            REFERENCES platform.projects (id, organization_id) DEFERRABLE INITIALLY DEFERRED;
     CREATE TRIGGER look_for_project BEFORE INSERT OR UPDATE OF project_id, organization_id ON platform.audit_logs
         FOR EACH ROW EXECUTE PROCEDURE platform_private.look_for_project();
 
@@ -49,7 +39,6 @@ BEGIN
         EXECUTE format('CREATE INDEX idx_audit_logs_%s ON platform.audit_logs (%I, occurred_at DESC)', t, t);
     END LOOP;
     ALTER TABLE platform.audit_logs DROP COLUMN IF EXISTS seq;
-    COMMENT ON COLUMN platform.audit_logs.organization_id IS 'NULL for what concerns the platform itself, or an organization that is gone.';
     COMMENT ON COLUMN platform.audit_logs.project_id IS NULL;
     COMMENT ON COLUMN platform.audit_logs.method IS NULL;
     COMMENT ON COLUMN platform.audit_logs.prev_hash IS NULL;

@@ -167,13 +167,10 @@ BEGIN
 END
 $$;
 
--- An entry names its organization and its project; it does not change when they go. (The name of the check is that of 007's
--- foreign key, which that file would make again where there is nothing of this name.)
+-- An entry does not change when its organization or project goes: what an earlier text of 005 and 007 made goes.
 ALTER TABLE platform.audit_logs DROP CONSTRAINT IF EXISTS audit_logs_organization_id_fkey,
     DROP CONSTRAINT IF EXISTS audit_logs_project_id_fkey,
     DROP CONSTRAINT IF EXISTS audit_logs_project_id_organization_id_fkey;
-ALTER TABLE platform.audit_logs ADD CONSTRAINT audit_logs_project_id_organization_id_fkey
-    CHECK (project_id IS NULL OR organization_id IS NOT NULL) NOT VALID;
 
 -- The numbers, for the entries that are there in the order of their time.
 DO $$
@@ -187,7 +184,6 @@ BEGIN
         PERFORM setval('platform_private.audit_numbers', greatest(max(seq), 1), max(seq) IS NOT NULL) FROM platform.audit_logs;
         ALTER TABLE platform.audit_logs ALTER COLUMN seq SET NOT NULL;
         COMMENT ON COLUMN platform.audit_logs.seq IS 'The order in which entries were begun; numbers of transactions that were rolled back are missing.';
-        COMMENT ON COLUMN platform.audit_logs.organization_id IS 'NULL for what concerns the platform itself. No foreign key: the entry outlives the organization.';
         COMMENT ON COLUMN platform.audit_logs.project_id IS 'No foreign key: the entry outlives the project.';
         COMMENT ON COLUMN platform.audit_logs.method IS 'Of the request; sql for a change that no program wrote down itself.';
         COMMENT ON COLUMN platform.audit_logs.prev_hash IS 'Not used: hashes are in platform.audit_seals.';
