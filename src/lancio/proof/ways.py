@@ -205,8 +205,13 @@ def go(ground: Ground) -> None:
             session.run("delete", {"id": ids[-1]})
 
 
+def _named(ground: Ground) -> str:
+    """A name of its own for each row: they are unique within a project."""
+    return f"{ground.name} {uuid4()}"
+
+
 def _row(ground: Ground, **more: object) -> dict[str, Any]:
-    return {"id": uuid4(), "project": ground.project, "name": ground.name, "url": ground.url(), "host": HOST} | more
+    return {"id": uuid4(), "project": ground.project, "name": _named(ground), "url": ground.url(), "host": HOST} | more
 
 
 @contextlib.contextmanager
@@ -251,7 +256,7 @@ def _in(session: Session) -> dict[UUID, str]:
     for way, query in copies:
         with _way(session, way):
             id_ = uuid4()
-            session.copy_in(query, [(id_, ground.project, ground.name, "redis", url, HOST, 6379)])
+            session.copy_in(query, [(id_, ground.project, _named(ground), "redis", url, HOST, 6379)])
             made[id_] = url
     with _way(session, "by an upsert and by an UPDATE"):
         again = next(iter(made), uuid4())
@@ -414,7 +419,7 @@ def _refusals(session: Session, ids: Sequence[UUID]) -> None:
         session.refused(f"no {column}", "refused", {"id": id_, "url": url, "value": None}, column=column)
     session.refused("a port that is no number", "wrong_type", {"id": id_, "url": url, "value": "sixty"})
     if not ground.bound:
-        row = (uuid4(), ground.project, ground.name, "redis", url, HOST, 99999)
+        row = (uuid4(), ground.project, _named(ground), "redis", url, HOST, 99999)
         session.fails("a row of a binary COPY", lambda: session.copy_in("copy_in_binary", [row]))
     # RAISE, in every function that is given a secret.
     userinfo = {"id": id_, "url": url, "value": f"default:{ground.secret.text}@{HOST}"}
