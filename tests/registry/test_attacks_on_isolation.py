@@ -22,10 +22,10 @@ from isolation import (
     values,
 )  # fmt: skip
 from psycopg import sql
-from schema_files import NINE, give_key, run
+from schema_files import FOLDER, NINE, give_key, run
 
 from lancio.registry.context import BypassRefused, refuse_bypass
-from servers import TestServer, database_of
+from servers import TestServer, database_of, run_psql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -463,6 +463,44 @@ def test_a_program_does_not_start_where_set_role_would_open_everything(server: T
         finally:
             for each in ("web", "between", "ops"):
                 admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{name}_{each}")))
+
+
+BETTER = {
+    "pg_has_role(text, text)": "boolean", "pg_has_role(text, oid, text)": "boolean", "format(text, text)": "text",
+    "obj_description(regclass, text)": "text", "format(text, text, text)": "text", "setval(text, bigint)": "bigint",
+    "has_function_privilege(text, text, text)": "boolean", "has_schema_privilege(text, oid, text)": "boolean",
+    "has_table_privilege(text, text)": "boolean", "pg_get_functiondef(regprocedure)": "text",
+    "quote_ident(name)": "text", "string_agg(name, text)": "text",
+}  # fmt: skip
+"""Functions that fit what the files call better than PostgreSQL's own do."""
+
+
+def test_a_file_that_a_superuser_runs_calls_nothing_that_others_have_made(urls: dict[str, str], peopled: str) -> None:
+    trap = "BEGIN IF current_setting('is_superuser') = 'on' THEN PERFORM nextval('public.sprung'); END IF; RETURN"
+    with psycopg.connect(urls["lancio_readonly"], autocommit=True) as connection:
+        # A sequence keeps what a transaction takes back.
+        connection.execute("CREATE SEQUENCE public.sprung; GRANT ALL ON public.sprung TO PUBLIC")
+        for signature, returns in BETTER.items():
+            connection.execute(
+                f"CREATE FUNCTION public.{signature} RETURNS {returns} LANGUAGE plpgsql"
+                f" AS $$ {trap} NULL::{returns}; END $$".encode()
+            )
+        for left, right in (("name", "text"), ("name", "name"), ("oid", "regrole"), ("oid", "regproc")):
+            connection.execute(
+                f"CREATE FUNCTION public.f(a {left}, b {right}) RETURNS boolean LANGUAGE plpgsql"
+                f" AS $$ {trap} a::text = b::text; END $$;"
+                f"CREATE OPERATOR public.|| (LEFTARG = {left}, RIGHTARG = {right}, PROCEDURE = public.f);"
+                f"CREATE OPERATOR public.<> (LEFTARG = {left}, RIGHTARG = {right}, PROCEDURE = public.f)".encode()
+            )
+    everything = sorted(FOLDER.glob("0*.sql"), key=lambda each: each.name)
+    there = [each for each in everything if "rollback" not in each.name]
+    back = [each for each in everything if "rollback" in each.name][::-1]
+    for file in (*there, *there, *back):
+        done = run_psql(peopled, file=file)
+        with psycopg.connect(peopled) as connection:
+            sprung = connection.execute("SELECT is_called FROM public.sprung").fetchone()
+        assert sprung == (False,), file.name
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_server: TestServer) -> None:

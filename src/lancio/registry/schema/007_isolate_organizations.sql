@@ -2,7 +2,7 @@
 -- lancio: risk high
 -- lancio: requires server >= 10
 -- lancio: requires policy permissive_all_organizations on platform.organizations
--- lancio: verify SELECT count(*) >= 26 FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE' AND policyname = 'organization_' || tablename
+-- lancio: verify SELECT count(*) >= 26 FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE' AND policyname::text = 'organization_' || tablename::text
 -- lancio: verify SELECT count(*) >= 26 FROM platform.verify_rls_enabled() WHERE rls_enabled AND policy_count >= 3
 --
 -- 007: every organization sees its own rows.
@@ -30,6 +30,10 @@
 -- kept in platform_private.replaced, and 007_isolate_organizations.rollback.sql puts it back.
 
 BEGIN;
+
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 DO $$
 DECLARE
@@ -116,6 +120,8 @@ $$;
 
 -- From here to the mark below, shadow mode runs the same statements: they change nothing for anyone. (lancio shadow)
 -- [context]
+
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Roles belong to the whole server, so another database may have made them, perhaps in this very moment.
 DO $$
@@ -204,15 +210,17 @@ BEGIN
 END
 $$;
 
-SELECT setval('platform_private.context_key_1', greatest(('x' || encode(gen_random_bytes(8), 'hex'))::bit(64)::bigint & 9223372036854775807, 1)),
-       setval('platform_private.context_key_2', greatest(('x' || encode(gen_random_bytes(8), 'hex'))::bit(64)::bigint & 9223372036854775807, 1))
+SELECT pg_catalog.setval('platform_private.context_key_1'::regclass,
+                         greatest(('x'::text || pg_catalog.encode(gen_random_bytes(8), 'hex'::text))::bit(64)::bigint & 9223372036854775807, 1::bigint)),
+       pg_catalog.setval('platform_private.context_key_2'::regclass,
+                         greatest(('x'::text || pg_catalog.encode(gen_random_bytes(8), 'hex'::text))::bit(64)::bigint & 9223372036854775807, 1::bigint))
 WHERE NOT (SELECT is_called FROM platform_private.context_key_1);
 
 -- Who asks, behind any view or definer function: the role that was SET, else that of the session. Neither can be
 -- changed to one that the session is no member of.
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.caller_bypasses()') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.caller_bypasses()') IS NULL THEN
         CREATE FUNCTION platform_private.caller_bypasses() RETURNS boolean
             LANGUAGE sql STABLE PARALLEL RESTRICTED
             SET search_path = pg_catalog, pg_temp
@@ -233,7 +241,7 @@ $$;
 -- before anything else is made of the text, once for each table of a query.
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.write_context(uuid, uuid)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.write_context(uuid, uuid)') IS NULL THEN
         CREATE FUNCTION platform_private.write_context(user_id uuid, organization_id uuid) RETURNS void
             LANGUAGE plpgsql
             SET search_path FROM CURRENT
@@ -261,8 +269,8 @@ $$;
 -- which lives where its schema is: there they have one.)
 DO $$
 BEGIN
-    IF to_regprocedure('platform.current_organization_id()') IS NULL THEN
-        IF current_setting('server_version_num')::integer >= 110000 THEN
+    IF pg_catalog.to_regprocedure('platform.current_organization_id()') IS NULL THEN
+        IF pg_catalog.current_setting('server_version_num')::integer >= 110000 THEN
             CREATE FUNCTION platform.current_organization_id() RETURNS uuid
                 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED
             AS $body$
@@ -310,8 +318,8 @@ $$;
 
 DO $$
 BEGIN
-    IF to_regprocedure('platform.current_user_id()') IS NULL THEN
-        IF current_setting('server_version_num')::integer >= 110000 THEN
+    IF pg_catalog.to_regprocedure('platform.current_user_id()') IS NULL THEN
+        IF pg_catalog.current_setting('server_version_num')::integer >= 110000 THEN
             CREATE FUNCTION platform.current_user_id() RETURNS uuid
                 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL RESTRICTED
             AS $body$
@@ -361,7 +369,7 @@ $$;
 -- the user's own row and memberships, and no other's.
 DO $$
 BEGIN
-    IF to_regprocedure('platform.set_context(uuid, uuid)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform.set_context(uuid, uuid)') IS NULL THEN
         CREATE FUNCTION platform.set_context(user_id uuid, organization_id uuid DEFAULT NULL) RETURNS text
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path FROM CURRENT
@@ -405,7 +413,7 @@ $$;
 -- For jobs that work for an organization without one of its users. Granted to nobody here.
 DO $$
 BEGIN
-    IF to_regprocedure('platform.enter_organization(uuid)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform.enter_organization(uuid)') IS NULL THEN
         CREATE FUNCTION platform.enter_organization(organization_id uuid) RETURNS void
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path FROM CURRENT
@@ -426,6 +434,8 @@ BEGIN
     END IF;
 END
 $$;
+
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- [/context]
 
@@ -541,11 +551,18 @@ CREATE INDEX IF NOT EXISTS idx_organization_invitations_organization_id ON platf
 -- The sealing trigger fills in the organization; the rest of it is as in 006.
 DO $$
 BEGIN
+    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pgcrypto';
+END
+$$;
+DO $$
+BEGIN
     IF NOT EXISTS (SELECT 1 FROM platform_private.replaced WHERE object = 'platform.encrypt_database_connection_string()') THEN
         INSERT INTO platform_private.replaced (object, definition)
         SELECT 'platform.encrypt_database_connection_string()',
-               pg_get_functiondef(to_regprocedure('platform.encrypt_database_connection_string()'))
-        WHERE to_regprocedure('platform.encrypt_database_connection_string()') IS NOT NULL;
+               pg_catalog.pg_get_functiondef(pg_catalog.to_regprocedure('platform.encrypt_database_connection_string()'))
+        WHERE pg_catalog.to_regprocedure('platform.encrypt_database_connection_string()') IS NOT NULL;
         CREATE OR REPLACE FUNCTION platform.encrypt_database_connection_string() RETURNS trigger
             LANGUAGE plpgsql
             SECURITY DEFINER
@@ -756,6 +773,7 @@ BEGIN
     END IF;
 END
 $$;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- What is read is read from the catalog as before; a table whose owner row level security does not bind counts as open.
 DO $$
