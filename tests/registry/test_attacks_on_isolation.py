@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from isolation import (
+    EVERYBODY,
     OTHER,
     OWN,
     PASSWORD,
@@ -292,7 +293,10 @@ def test_written_rows_stay_in_the_organization(urls: dict[str, str], server: Tes
                 "INSERT INTO platform.organization_members (organization_id, user_id, role)"
                 f" VALUES ('{OTHER.id}', '{OWN.user}', 'owner')",
             )
-        refused(connection, f"UPDATE platform.organization_members SET organization_id = '{OTHER.id}'", "42501")
+        moved = f"UPDATE platform.organization_members SET organization_id = '{OTHER.id}'"
+        assert connection.execute(moved.encode()).rowcount == 0  # a user alone changes none
+        set_context(connection, OWN.user, OWN.id)
+        refused(connection, moved, "42501")
         refused(connection, f"UPDATE platform.users SET id = '{OTHER.user}'", "42501", "23505")
 
 
@@ -501,6 +505,44 @@ def test_a_file_that_a_superuser_runs_calls_nothing_that_others_have_made(urls: 
             sprung = connection.execute("SELECT is_called FROM public.sprung").fetchone()
         assert sprung == (False,), file.name
         assert done.returncode == 0, done.stderr
+
+
+def test_a_user_alone_changes_removes_and_locks_no_organization_and_no_membership(
+    urls: dict[str, str], peopled: str
+) -> None:
+    with psycopg.connect(urls["lancio_application"], autocommit=True) as connection, connection.transaction():
+        set_context(connection, EVERYBODY)
+        for table, change in (("organizations", "name = 'x'"), ("organization_members", "role = 'owner'")):
+            seen = connection.execute(f"SELECT id FROM platform.{table}".encode()).fetchall()
+            assert len(seen) == 2
+            assert connection.execute(f"SELECT id FROM platform.{table} FOR UPDATE".encode()).fetchall() == []
+            assert connection.execute(f"UPDATE platform.{table} SET {change}".encode()).rowcount == 0
+        refused(connection, "DELETE FROM platform.organizations")
+        assert connection.execute("DELETE FROM platform.organization_members").rowcount == 0
+    with psycopg.connect(peopled) as connection:
+        # By the policy too, where somebody grants it.
+        connection.execute("GRANT DELETE ON platform.organizations TO lancio_application")
+        connection.execute("SELECT platform.set_context(%s)", (EVERYBODY,))
+        connection.execute("SET LOCAL ROLE lancio_application")
+        assert connection.execute("DELETE FROM platform.organizations").rowcount == 0
+        connection.rollback()
+
+
+def test_the_application_deletes_neither_its_organization_nor_its_user(urls: dict[str, str], peopled: str) -> None:
+    with own(urls["lancio_application"]) as connection:
+        refused(connection, "DELETE FROM platform.organizations")
+        refused(connection, "DELETE FROM platform.users")
+        assert connection.execute("UPDATE platform.organizations SET name = 'x'").rowcount == 1
+    # A text of 007 that granted it is put right by running the file again; what is granted after that stays.
+    with psycopg.connect(peopled, autocommit=True) as connection:
+        connection.execute("GRANT DELETE ON platform.organizations, platform.users TO lancio_application")
+        connection.execute("DROP POLICY removed_organizations ON platform.organizations")
+        run(peopled, NINE[-1])
+        granted = "SELECT has_table_privilege('lancio_application', 'platform.users', 'DELETE')"
+        assert connection.execute(granted).fetchone() == (False,)
+        connection.execute("GRANT DELETE ON platform.users TO lancio_application")
+        run(peopled, NINE[-1])
+        assert connection.execute(granted).fetchone() == (True,)
 
 
 def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_server: TestServer) -> None:

@@ -41,6 +41,8 @@ BEGIN
     ] LOOP
         EXECUTE format('DROP POLICY IF EXISTS organization_%s ON platform.%I', t, t);
         EXECUTE format('DROP POLICY IF EXISTS owner_%s ON platform.%I', t, t);
+        EXECUTE format('DROP POLICY IF EXISTS changed_%s ON platform.%I', t, t);
+        EXECUTE format('DROP POLICY IF EXISTS removed_%s ON platform.%I', t, t);
         IF EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t AND policyname = 'permissive_all_' || t) THEN
             EXECUTE format('ALTER POLICY permissive_all_%s ON platform.%I TO PUBLIC', t, t);
         ELSE

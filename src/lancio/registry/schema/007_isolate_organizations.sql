@@ -1102,7 +1102,9 @@ BEGIN
         'subscriptions', 'invoices', 'payment_methods', 'tax_ids', 'customer_profiles', 'credits',
         'disk_config', 'compute_config', 'usage_metrics', 'users', 'user_sessions', 'api_keys', 'credentials', 'databases'
     ] LOOP
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON platform.%I TO lancio_application', t);
+        -- With an organization its keys and its trail would go, with a user what it has in other organizations.
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE%s ON platform.%I TO lancio_application',
+                       CASE WHEN t IN ('organizations', 'users') THEN '' ELSE ', DELETE' END, t);
     END LOOP;
     GRANT SELECT, INSERT ON platform.audit_logs TO lancio_application, lancio_service;
     FOREACH t IN ARRAY ARRAY['addons', 'feature_flags', 'billing_plans'] LOOP
@@ -1200,7 +1202,39 @@ BEGIN
         CREATE POLICY owner_organizations ON platform.organizations FOR ALL TO lancio_owner
             USING (id >= (SELECT platform_private.first_organization_id()) AND id <= (SELECT platform_private.last_organization_id()));
     END IF;
+END
+$$;
 
+-- Seen to choose from is not written: what a user alone sees, nobody changes, removes or locks.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'organization_members' AND policyname = 'changed_organization_members') THEN
+        CREATE POLICY changed_organization_members ON platform.organization_members AS RESTRICTIVE
+            FOR UPDATE TO lancio_application, lancio_service, lancio_readonly
+            USING (organization_id = (SELECT platform.current_organization_id()));
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'organization_members' AND policyname = 'removed_organization_members') THEN
+        CREATE POLICY removed_organization_members ON platform.organization_members AS RESTRICTIVE
+            FOR DELETE TO lancio_application, lancio_service, lancio_readonly
+            USING (organization_id = (SELECT platform.current_organization_id()));
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'organizations' AND policyname = 'changed_organizations') THEN
+        CREATE POLICY changed_organizations ON platform.organizations AS RESTRICTIVE
+            FOR UPDATE TO lancio_application, lancio_service, lancio_readonly
+            USING (id = (SELECT platform.current_organization_id()));
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'organizations' AND policyname = 'removed_organizations') THEN
+        CREATE POLICY removed_organizations ON platform.organizations AS RESTRICTIVE
+            FOR DELETE TO lancio_application, lancio_service, lancio_readonly
+            USING (id = (SELECT platform.current_organization_id()));
+        -- Of a text of this file that knew no such policy.
+        REVOKE DELETE ON platform.organizations, platform.users FROM lancio_application;
+    END IF;
+END
+$$;
+
+DO $$
+BEGIN
     -- What belongs to a user.
     IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'users' AND policyname = 'organization_users') THEN
         CREATE POLICY organization_users ON platform.users AS RESTRICTIVE
