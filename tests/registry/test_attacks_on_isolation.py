@@ -504,7 +504,7 @@ def test_a_file_that_a_superuser_runs_calls_nothing_that_others_have_made(urls: 
         with psycopg.connect(peopled) as connection:
             sprung = connection.execute("SELECT is_called FROM public.sprung").fetchone()
         assert sprung == (False,), file.name
-        assert done.returncode == 0, done.stderr
+        assert "ERROR" not in done.stderr, done.stderr
 
 
 def test_a_user_alone_changes_removes_and_locks_no_organization_and_no_membership(
@@ -545,6 +545,100 @@ def test_the_application_deletes_neither_its_organization_nor_its_user(urls: dic
         assert connection.execute(granted).fetchone() == (True,)
 
 
+def as_the_role_in_a_superusers_session(
+    admin: psycopg.Connection, url: str, select: str, before: str = ""
+) -> list[str]:
+    """What a SELECT of one text finds in an index of the role's own table, as a superuser analyses that."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            "CREATE TABLE public.loot (what text)",
+            "CREATE TABLE public.bait (i integer)",
+            (
+                f"CREATE FUNCTION public.takes() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {before}"
+                f" INSERT INTO public.loot {select};"
+                " EXCEPTION WHEN OTHERS THEN INSERT INTO public.loot VALUES ('refused: ' || SQLERRM); END $$"
+            ),
+            (
+                "CREATE FUNCTION public.same(i integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql"
+                " AS $$ BEGIN PERFORM public.takes(); RETURN i; END $$"
+            ),
+            "CREATE INDEX ON public.bait (public.same(i))",
+            "INSERT INTO public.bait VALUES (1)",
+            "TRUNCATE public.loot",
+        ):
+            connection.execute(statement.encode())
+        admin.execute("ANALYZE public.bait")
+        found = connection.execute("SELECT what FROM public.loot").fetchall()
+        connection.execute("DROP TABLE public.loot, public.bait; DROP FUNCTION public.same(integer), public.takes()")
+    return [what for (what,) in found]
+
+
+def not_started(connection: psycopg.Connection) -> str:
+    """Why a program does not start."""
+    with pytest.raises(BypassRefused) as caught:
+        refuse_bypass(connection)
+    return caught.value.cause or ""
+
+
+def test_a_program_does_not_start_with_rights_that_lead_past_the_policies(server: TestServer, peopled: str) -> None:
+    name = f"{database_of(peopled)}_web"
+    web = sql.Identifier(name)
+    powers = ["pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"] * (server.version >= 11)
+    powers += ["pg_read_all_data", "pg_write_all_data"] * (server.version >= 14)
+    with psycopg.connect(peopled, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE lancio_application").format(web, PASSWORD))
+        try:
+            with psycopg.connect(server.url(name[:-4], user=name, password=PASSWORD), autocommit=True) as connection:
+                refuse_bypass(connection)
+                for power in powers:
+                    group = sql.Identifier(power)
+                    admin.execute(sql.SQL("GRANT {} TO {}").format(group, web))
+                    assert power in not_started(connection)
+                    admin.execute(sql.SQL("REVOKE {} FROM {}").format(group, web))
+                for attribute in ("CREATEROLE", "REPLICATION"):
+                    admin.execute(sql.SQL("ALTER ROLE {} {}").format(web, sql.SQL(attribute)))
+                    assert attribute in not_started(connection)
+                    admin.execute(sql.SQL("ALTER ROLE {} NO{}").format(web, sql.SQL(attribute)))
+                refuse_bypass(connection)
+        finally:
+            admin.execute(sql.SQL("DROP ROLE {}").format(web))
+
+
+def test_a_program_does_not_start_where_a_later_files_table_is_open(server: TestServer, registry: str) -> None:
+    with (
+        logins(server, database_of(registry)) as urls,
+        psycopg.connect(registry, autocommit=True) as admin,
+        psycopg.connect(urls["lancio_application"], autocommit=True) as connection,
+    ):
+        refuse_bypass(connection)
+        for table in ("data_keys", "audit_seals", "audit_rounds", "credential_rotations"):
+            admin.execute(f"ALTER TABLE platform.{table} DISABLE ROW LEVEL SECURITY".encode())
+            assert table in not_started(connection)
+            admin.execute(f"ALTER TABLE platform.{table} ENABLE ROW LEVEL SECURITY".encode())
+
+
+def test_007_takes_nothing_that_another_role_made_before_it(server: TestServer, platform: str) -> None:
+    name = database_of(platform)
+    other = sql.Identifier(f"{name}_other")
+    with psycopg.connect(platform, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(other, PASSWORD))
+        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(name), other))
+        try:
+            with psycopg.connect(server.url(name, user=f"{name}_other", password=PASSWORD)) as connection:
+                connection.execute("CREATE SCHEMA platform_private")
+                connection.execute("CREATE SEQUENCE platform_private.context_key_1")
+            done = run_psql(platform, file=FOLDER / NINE[-1])
+            assert f"schema platform_private of {name}_other" in done.stderr
+            # Nor what it keeps in a schema of the right owner.
+            admin.execute("ALTER SCHEMA platform_private OWNER TO CURRENT_USER")
+            done = run_psql(platform, file=FOLDER / NINE[-1])
+            assert f"relation platform_private.context_key_1 of {name}_other" in done.stderr
+            admin.execute("DROP SCHEMA platform_private CASCADE")
+            run(platform, NINE[-1])
+        finally:
+            admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(other))
+
+
 def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_server: TestServer) -> None:
     url = every_server.create_database()
     run(url, *NINE)
@@ -567,4 +661,23 @@ def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_ser
                 assert heard
                 assert not any(each in line for each in FOREIGN for line in heard)
         test_foreign_keys_do_not_tell_which_projects_of_others_there_are(urls)
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+            for role in (WORKERS[0], WORKERS[2]):
+                found = as_the_role_in_a_superusers_session(
+                    admin, urls[role], "SELECT v::text FROM platform.databases_safe v"
+                )
+                assert found == []
+                with psycopg.connect(urls[role], autocommit=True) as connection:
+                    connection.execute(
+                        "CREATE MATERIALIZED VIEW public.kept AS SELECT v::text AS what FROM platform.databases_safe v"
+                    )
+                    admin.execute("REFRESH MATERIALIZED VIEW public.kept")
+                    assert connection.execute("SELECT what FROM public.kept").fetchall() == []
+                    connection.execute("DROP MATERIALIZED VIEW public.kept")
+            # Who would see them anyway still does.
+            assert admin.execute("SELECT count(*) > 2 FROM platform.databases_safe").fetchone() == (True,)
+            for role in urls:
+                name = sql.Identifier(f"{database_of(url)}_{role}")
+                admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(name))
     every_server.drop_database(url)

@@ -85,6 +85,7 @@ BEGIN
 
     DROP FUNCTION IF EXISTS platform.set_context(uuid, uuid), platform.enter_organization(uuid),
         platform_private.first_organization_id(), platform_private.last_organization_id(),
+        platform_private.first_organization_id(name), platform_private.last_organization_id(name),
         platform.current_organization_id(), platform.current_user_id(),
         platform_private.write_context(uuid, uuid), platform_private.caller_bypasses();
 
