@@ -573,6 +573,41 @@ def as_the_role_in_a_superusers_session(
     return [what for (what,) in found]
 
 
+def test_a_definer_function_gives_a_role_nothing_more_in_a_superusers_session(
+    server: TestServer, registry: str
+) -> None:
+    database, credential = made("row", "of", "another"), made("secret", "of", "another")
+    with psycopg.connect(registry, autocommit=True) as admin, logins(server, database_of(registry)) as urls:
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        admin.execute(
+            "INSERT INTO platform.databases (id, project_id, name, type, host, port, connection_string)"
+            " SELECT %s, id, 'x', 'redis', 'cache.test', 6379, 'redis://cache.test:6379'"
+            " FROM platform.projects WHERE slug = 'elsewhere'",
+            (database,),
+        )
+        admin.execute(
+            "INSERT INTO platform.credentials (id, organization_id, project_id, kind, name)"
+            " SELECT %s, organization_id, id, 'token', 'x' FROM platform.projects WHERE slug = 'elsewhere'",
+            (credential,),
+        )
+        sealed = f"SELECT shown FROM platform.read_sealed_connection_string('{database}')"
+        sealing = f"SELECT platform.seal_credential('{credential}', 'x')::text"
+        now = "SET CONSTRAINTS ALL IMMEDIATE;"
+        for again in (False, True):
+            # As a text of 007 made it that knew nothing of this, and as the file run again leaves it.
+            if again:
+                admin.execute("ALTER FUNCTION platform_private.caller_bypasses() STABLE")
+                run(registry, NINE[-1])
+            assert as_the_role_in_a_superusers_session(admin, urls["lancio_service"], sealed, now) == []
+            (said,) = as_the_role_in_a_superusers_session(admin, urls["lancio_application"], sealing, now)
+            assert f"credential {credential} is not there" in said
+            # Who would see them anyway still does.
+            assert admin.execute(sealed.encode()).fetchall() == [("redis://cache.test:6379",)]
+        for role in urls:
+            name = sql.Identifier(f"{database_of(registry)}_{role}")
+            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(name))
+
+
 def not_started(connection: psycopg.Connection) -> str:
     """Why a program does not start."""
     with pytest.raises(BypassRefused) as caught:
