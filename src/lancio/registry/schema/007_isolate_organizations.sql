@@ -21,6 +21,9 @@
 --     owner_<table>            for lancio_owner, and so for its views and functions: the same organization; every row if
 --                              who asks is a superuser or has BYPASSRLS, who would see them anyway
 --
+-- and on organizations and organization_members two more, changed_<table> and removed_<table>: what a user alone sees, to
+-- choose from, is not written.
+--
 -- The context is one setting, lancio.context, which platform.set_context(user_id, organization_id) fills for the
 -- rest of the transaction after it has looked whether the user is a member. It bears a MAC over the transaction's time,
 -- the session's process, user and organization, under a key that lancio_owner alone can read: a context that was
