@@ -225,3 +225,17 @@ def test_a_row_is_asked_of_the_database() -> None:
     )
     assert (there.go, gone.go, unknown.go) == (True, False, False)
     assert gone.missing[0].message == "no row"
+
+
+def test_a_routine_that_keeps_the_path_it_was_made_under_is_called_with_that_one() -> None:
+    made = build(
+        folder(
+            _1_app="CREATE SCHEMA app; CREATE FUNCTION app.helps() RETURNS integer LANGUAGE sql AS 'SELECT 1';",
+            _2_asks="SET LOCAL search_path = pg_catalog, app; CREATE SCHEMA other;"
+            " CREATE FUNCTION other.asks() RETURNS integer LANGUAGE plpgsql SET search_path FROM CURRENT"
+            " AS 'BEGIN RETURN helps(); END'; SET LOCAL search_path = pg_catalog;",
+            _3_calls="SET LOCAL search_path = pg_catalog; SELECT other.asks();",
+        )
+    )
+    found = {(edge.file, edge.needs) for edge in made.edges if edge.strength == "hard"}
+    assert {("3_calls.sql", "1_app.sql"), ("3_calls.sql", "2_asks.sql")} <= found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from isolation import (
+    EVERYBODY,
     OTHER,
     OWN,
     PASSWORD,
@@ -22,10 +23,10 @@ from isolation import (
     values,
 )  # fmt: skip
 from psycopg import sql
-from schema_files import NINE, give_key, run
+from schema_files import FOLDER, NINE, give_key, run
 
 from lancio.registry.context import BypassRefused, refuse_bypass
-from servers import TestServer, database_of
+from servers import TestServer, database_of, run_psql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,7 +293,10 @@ def test_written_rows_stay_in_the_organization(urls: dict[str, str], server: Tes
                 "INSERT INTO platform.organization_members (organization_id, user_id, role)"
                 f" VALUES ('{OTHER.id}', '{OWN.user}', 'owner')",
             )
-        refused(connection, f"UPDATE platform.organization_members SET organization_id = '{OTHER.id}'", "42501")
+        moved = f"UPDATE platform.organization_members SET organization_id = '{OTHER.id}'"
+        assert connection.execute(moved.encode()).rowcount == 0  # a user alone changes none
+        set_context(connection, OWN.user, OWN.id)
+        refused(connection, moved, "42501")
         refused(connection, f"UPDATE platform.users SET id = '{OTHER.user}'", "42501", "23505")
 
 
@@ -465,6 +469,211 @@ def test_a_program_does_not_start_where_set_role_would_open_everything(server: T
                 admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(f"{name}_{each}")))
 
 
+BETTER = {
+    "pg_has_role(text, text)": "boolean", "pg_has_role(text, oid, text)": "boolean", "format(text, text)": "text",
+    "obj_description(regclass, text)": "text", "format(text, text, text)": "text", "setval(text, bigint)": "bigint",
+    "has_function_privilege(text, text, text)": "boolean", "has_schema_privilege(text, oid, text)": "boolean",
+    "has_table_privilege(text, text)": "boolean", "pg_get_functiondef(regprocedure)": "text",
+    "quote_ident(name)": "text", "string_agg(name, text)": "text",
+}  # fmt: skip
+"""Functions that fit what the files call better than PostgreSQL's own do."""
+
+
+def test_a_file_that_a_superuser_runs_calls_nothing_that_others_have_made(urls: dict[str, str], peopled: str) -> None:
+    trap = "BEGIN IF current_setting('is_superuser') = 'on' THEN PERFORM nextval('public.sprung'); END IF; RETURN"
+    with psycopg.connect(urls["lancio_readonly"], autocommit=True) as connection:
+        # A sequence keeps what a transaction takes back.
+        connection.execute("CREATE SEQUENCE public.sprung; GRANT ALL ON public.sprung TO PUBLIC")
+        for signature, returns in BETTER.items():
+            connection.execute(
+                f"CREATE FUNCTION public.{signature} RETURNS {returns} LANGUAGE plpgsql"
+                f" AS $$ {trap} NULL::{returns}; END $$".encode()
+            )
+        for left, right in (("name", "text"), ("name", "name"), ("oid", "regrole"), ("oid", "regproc")):
+            connection.execute(
+                f"CREATE FUNCTION public.f(a {left}, b {right}) RETURNS boolean LANGUAGE plpgsql"
+                f" AS $$ {trap} a::text = b::text; END $$;"
+                f"CREATE OPERATOR public.|| (LEFTARG = {left}, RIGHTARG = {right}, PROCEDURE = public.f);"
+                f"CREATE OPERATOR public.<> (LEFTARG = {left}, RIGHTARG = {right}, PROCEDURE = public.f)".encode()
+            )
+    everything = sorted(FOLDER.glob("0*.sql"), key=lambda each: each.name)
+    there = [each for each in everything if "rollback" not in each.name]
+    back = [each for each in everything if "rollback" in each.name][::-1]
+    for file in (*there, *there, *back):
+        done = run_psql(peopled, file=file)
+        with psycopg.connect(peopled) as connection:
+            sprung = connection.execute("SELECT is_called FROM public.sprung").fetchone()
+        assert sprung == (False,), file.name
+        assert "ERROR" not in done.stderr, done.stderr
+
+
+def test_a_user_alone_changes_removes_and_locks_no_organization_and_no_membership(
+    urls: dict[str, str], peopled: str
+) -> None:
+    with psycopg.connect(urls["lancio_application"], autocommit=True) as connection, connection.transaction():
+        set_context(connection, EVERYBODY)
+        for table, change in (("organizations", "name = 'x'"), ("organization_members", "role = 'owner'")):
+            seen = connection.execute(f"SELECT id FROM platform.{table}".encode()).fetchall()
+            assert len(seen) == 2
+            assert connection.execute(f"SELECT id FROM platform.{table} FOR UPDATE".encode()).fetchall() == []
+            assert connection.execute(f"UPDATE platform.{table} SET {change}".encode()).rowcount == 0
+        refused(connection, "DELETE FROM platform.organizations")
+        assert connection.execute("DELETE FROM platform.organization_members").rowcount == 0
+    with psycopg.connect(peopled) as connection:
+        # By the policy too, where somebody grants it.
+        connection.execute("GRANT DELETE ON platform.organizations TO lancio_application")
+        connection.execute("SELECT platform.set_context(%s)", (EVERYBODY,))
+        connection.execute("SET LOCAL ROLE lancio_application")
+        assert connection.execute("DELETE FROM platform.organizations").rowcount == 0
+        connection.rollback()
+
+
+def test_the_application_deletes_neither_its_organization_nor_its_user(urls: dict[str, str], peopled: str) -> None:
+    with own(urls["lancio_application"]) as connection:
+        refused(connection, "DELETE FROM platform.organizations")
+        refused(connection, "DELETE FROM platform.users")
+        assert connection.execute("UPDATE platform.organizations SET name = 'x'").rowcount == 1
+    # A text of 007 that granted it is put right by running the file again; what is granted after that stays.
+    with psycopg.connect(peopled, autocommit=True) as connection:
+        connection.execute("GRANT DELETE ON platform.organizations, platform.users TO lancio_application")
+        connection.execute("DROP POLICY removed_organizations ON platform.organizations")
+        run(peopled, NINE[-1])
+        granted = "SELECT has_table_privilege('lancio_application', 'platform.users', 'DELETE')"
+        assert connection.execute(granted).fetchone() == (False,)
+        connection.execute("GRANT DELETE ON platform.users TO lancio_application")
+        run(peopled, NINE[-1])
+        assert connection.execute(granted).fetchone() == (True,)
+
+
+def as_the_role_in_a_superusers_session(
+    admin: psycopg.Connection, url: str, select: str, before: str = ""
+) -> list[str]:
+    """What a SELECT of one text finds in an index of the role's own table, as a superuser analyses that."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (
+            "CREATE TABLE public.loot (what text)",
+            "CREATE TABLE public.bait (i integer)",
+            (
+                f"CREATE FUNCTION public.takes() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {before}"
+                f" INSERT INTO public.loot {select};"
+                " EXCEPTION WHEN OTHERS THEN INSERT INTO public.loot VALUES ('refused: ' || SQLERRM); END $$"
+            ),
+            (
+                "CREATE FUNCTION public.same(i integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql"
+                " AS $$ BEGIN PERFORM public.takes(); RETURN i; END $$"
+            ),
+            "CREATE INDEX ON public.bait (public.same(i))",
+            "INSERT INTO public.bait VALUES (1)",
+            "TRUNCATE public.loot",
+        ):
+            connection.execute(statement.encode())
+        admin.execute("ANALYZE public.bait")
+        found = connection.execute("SELECT what FROM public.loot").fetchall()
+        connection.execute("DROP TABLE public.loot, public.bait; DROP FUNCTION public.same(integer), public.takes()")
+    return [what for (what,) in found]
+
+
+def test_a_definer_function_gives_a_role_nothing_more_in_a_superusers_session(
+    server: TestServer, registry: str
+) -> None:
+    database, credential = made("row", "of", "another"), made("secret", "of", "another")
+    with psycopg.connect(registry, autocommit=True) as admin, logins(server, database_of(registry)) as urls:
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        admin.execute(
+            "INSERT INTO platform.databases (id, project_id, name, type, host, port, connection_string)"
+            " SELECT %s, id, 'x', 'redis', 'cache.test', 6379, 'redis://cache.test:6379'"
+            " FROM platform.projects WHERE slug = 'elsewhere'",
+            (database,),
+        )
+        admin.execute(
+            "INSERT INTO platform.credentials (id, organization_id, project_id, kind, name)"
+            " SELECT %s, organization_id, id, 'token', 'x' FROM platform.projects WHERE slug = 'elsewhere'",
+            (credential,),
+        )
+        sealed = f"SELECT shown FROM platform.read_sealed_connection_string('{database}')"
+        sealing = f"SELECT platform.seal_credential('{credential}', 'x')::text"
+        now = "SET CONSTRAINTS ALL IMMEDIATE;"
+        for again in (False, True):
+            # As a text of 007 made it that knew nothing of this, and as the file run again leaves it.
+            if again:
+                admin.execute("ALTER FUNCTION platform_private.caller_bypasses() STABLE")
+                run(registry, NINE[-1])
+            assert as_the_role_in_a_superusers_session(admin, urls["lancio_service"], sealed, now) == []
+            (said,) = as_the_role_in_a_superusers_session(admin, urls["lancio_application"], sealing, now)
+            assert f"credential {credential} is not there" in said
+            # Who would see them anyway still does.
+            assert admin.execute(sealed.encode()).fetchall() == [("redis://cache.test:6379",)]
+        for role in urls:
+            name = sql.Identifier(f"{database_of(registry)}_{role}")
+            admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(name))
+
+
+def not_started(connection: psycopg.Connection) -> str:
+    """Why a program does not start."""
+    with pytest.raises(BypassRefused) as caught:
+        refuse_bypass(connection)
+    return caught.value.cause or ""
+
+
+def test_a_program_does_not_start_with_rights_that_lead_past_the_policies(server: TestServer, peopled: str) -> None:
+    name = f"{database_of(peopled)}_web"
+    web = sql.Identifier(name)
+    powers = ["pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"] * (server.version >= 11)
+    powers += ["pg_read_all_data", "pg_write_all_data"] * (server.version >= 14)
+    with psycopg.connect(peopled, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE lancio_application").format(web, PASSWORD))
+        try:
+            with psycopg.connect(server.url(name[:-4], user=name, password=PASSWORD), autocommit=True) as connection:
+                refuse_bypass(connection)
+                for power in powers:
+                    group = sql.Identifier(power)
+                    admin.execute(sql.SQL("GRANT {} TO {}").format(group, web))
+                    assert power in not_started(connection)
+                    admin.execute(sql.SQL("REVOKE {} FROM {}").format(group, web))
+                for attribute in ("CREATEROLE", "REPLICATION"):
+                    admin.execute(sql.SQL("ALTER ROLE {} {}").format(web, sql.SQL(attribute)))
+                    assert attribute in not_started(connection)
+                    admin.execute(sql.SQL("ALTER ROLE {} NO{}").format(web, sql.SQL(attribute)))
+                refuse_bypass(connection)
+        finally:
+            admin.execute(sql.SQL("DROP ROLE {}").format(web))
+
+
+def test_a_program_does_not_start_where_a_later_files_table_is_open(server: TestServer, registry: str) -> None:
+    with (
+        logins(server, database_of(registry)) as urls,
+        psycopg.connect(registry, autocommit=True) as admin,
+        psycopg.connect(urls["lancio_application"], autocommit=True) as connection,
+    ):
+        refuse_bypass(connection)
+        for table in ("data_keys", "audit_seals", "audit_rounds", "credential_rotations"):
+            admin.execute(f"ALTER TABLE platform.{table} DISABLE ROW LEVEL SECURITY".encode())
+            assert table in not_started(connection)
+            admin.execute(f"ALTER TABLE platform.{table} ENABLE ROW LEVEL SECURITY".encode())
+
+
+def test_007_takes_nothing_that_another_role_made_before_it(server: TestServer, platform: str) -> None:
+    name = database_of(platform)
+    other = sql.Identifier(f"{name}_other")
+    with psycopg.connect(platform, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(other, PASSWORD))
+        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(name), other))
+        try:
+            with psycopg.connect(server.url(name, user=f"{name}_other", password=PASSWORD)) as connection:
+                connection.execute("CREATE SCHEMA platform_private")
+                connection.execute("CREATE SEQUENCE platform_private.context_key_1")
+            done = run_psql(platform, file=FOLDER / NINE[-1])
+            assert f"schema platform_private of {name}_other" in done.stderr
+            # Nor what it keeps in a schema of the right owner.
+            admin.execute("ALTER SCHEMA platform_private OWNER TO CURRENT_USER")
+            done = run_psql(platform, file=FOLDER / NINE[-1])
+            assert f"relation platform_private.context_key_1 of {name}_other" in done.stderr
+            admin.execute("DROP SCHEMA platform_private CASCADE")
+            run(platform, NINE[-1])
+        finally:
+            admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(other))
+
+
 def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_server: TestServer) -> None:
     url = every_server.create_database()
     run(url, *NINE)
@@ -487,4 +696,23 @@ def test_the_same_attacks_fail_below_15_where_views_ask_as_their_owner(every_ser
                 assert heard
                 assert not any(each in line for each in FOREIGN for line in heard)
         test_foreign_keys_do_not_tell_which_projects_of_others_there_are(urls)
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+            for role in (WORKERS[0], WORKERS[2]):
+                found = as_the_role_in_a_superusers_session(
+                    admin, urls[role], "SELECT v::text FROM platform.databases_safe v"
+                )
+                assert found == []
+                with psycopg.connect(urls[role], autocommit=True) as connection:
+                    connection.execute(
+                        "CREATE MATERIALIZED VIEW public.kept AS SELECT v::text AS what FROM platform.databases_safe v"
+                    )
+                    admin.execute("REFRESH MATERIALIZED VIEW public.kept")
+                    assert connection.execute("SELECT what FROM public.kept").fetchall() == []
+                    connection.execute("DROP MATERIALIZED VIEW public.kept")
+            # Who would see them anyway still does.
+            assert admin.execute("SELECT count(*) > 2 FROM platform.databases_safe").fetchone() == (True,)
+            for role in urls:
+                name = sql.Identifier(f"{database_of(url)}_{role}")
+                admin.execute(sql.SQL("DROP OWNED BY {} CASCADE").format(name))
     every_server.drop_database(url)

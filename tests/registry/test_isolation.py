@@ -61,7 +61,7 @@ GRANTED = {
     "lancio_owner": dict.fromkeys(TABLES, "SIUD"),
     "lancio_application": dict.fromkeys((*TENANTS, "organizations", *PERSONAL), "SIUD")
     | dict.fromkeys(CATALOGUES, "S")
-    | {"audit_logs": "SI"},
+    | {"audit_logs": "SI", "organizations": "SIU", "users": "SIU"},
     "lancio_service": dict.fromkeys(("organizations", "projects", "organization_members", *CATALOGUES), "S")
     | {"databases": "SIUD", "credentials": "SU", "audit_logs": "SI"},
     "lancio_readonly": dict.fromkeys(TABLES, "S"),

@@ -726,6 +726,8 @@ class Binder:
 
     def make(self, op: Op, *, maybe: bool) -> None:
         """A new object, whose name must be free."""
+        if op.detail.path == ():  # SET search_path FROM CURRENT
+            op = op._replace(detail=op.detail._replace(path=self.path))
         ref, detail = op.ref, op.detail
         site = self.site(op)
         parent: Object | None = None

@@ -119,7 +119,7 @@ class Detail(NamedTuple):
     result: str = ""  # make of a routine: its result type, "trigger" among them
     events: tuple[str, ...] = ()  # make of a trigger or policy: insert, update, delete, truncate, select
     each_row: bool = False  # make of a trigger: FOR EACH ROW; write of rows: there are some for certain
-    path: tuple[str, ...] | None = None  # set search_path; make of a routine: its own path
+    path: tuple[str, ...] | None = None  # set search_path; make of a routine: its own path, () the one that stands
     local: bool = False  # set: for this transaction only
     row: RowFact | None = None  # rows (makes them) and read (needs them)
     reason: str = ""  # opaque: why it cannot be seen

@@ -83,8 +83,11 @@ def create_routine(reader: Reader, fields: Tree, read: ReadStatement) -> None:
 def _own_path(options: list[Tree]) -> tuple[str, ...] | None:
     for element in options:
         setting = element.get("DefElem", {}).get("arg", {}).get("VariableSetStmt", {})
-        # FROM CURRENT keeps the path that stands here: no other one.
-        if setting.get("name", "").lower() == "search_path" and setting.get("args"):
+        if setting.get("name", "").lower() != "search_path":
+            continue
+        if setting.get("kind") == "VAR_SET_CURRENT":
+            return ()  # FROM CURRENT: the one that stands where the routine is made
+        if setting.get("args"):
             values = (tree.constant(each) for each in setting.get("args", ()))
             return tuple(part.strip() for value in values if value is not None for part in value.split(","))
     return None

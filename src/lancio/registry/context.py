@@ -39,6 +39,15 @@ READONLY = "lancio_readonly"
 ROLES = (APPLICATION, BROKER, READONLY)
 """Those that work; each is bound by the policies."""
 
+_POWERS = (
+    "pg_read_all_data",
+    "pg_write_all_data",
+    "pg_read_server_files",
+    "pg_write_server_files",
+    "pg_execute_server_program",
+)
+"""Roles of PostgreSQL's own whose members get at every row past the policies: by the key of contexts, or by files."""
+
 
 class BypassRefused(LancioError):  # noqa: N818  (a refusal, named as those of lancio.errors)
     """The session's role, or the state of the database, would let rows of every organization through."""
@@ -111,12 +120,15 @@ def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
     """
     query = named_queries("lancio.registry", "context.sql")["binding"]
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(query, {"owner": OWNER, "roles": list(ROLES)})
+        cursor.execute(query, {"owner": OWNER, "roles": list(ROLES), "powers": list(_POWERS)})
         found = cursor.fetchone()
     assert found is not None  # noqa: S101  a SELECT without FROM has one row
     reasons = [
         *(f"{name} is a superuser" for name in found["superusers"]),
         *(f"{name} has BYPASSRLS" for name in found["bypassing"]),
+        *(f"{name} has CREATEROLE, and may grant itself others" for name in found["granting"]),
+        *(f"{name} has REPLICATION, and may copy the server" for name in found["replicating"]),
+        *(f"it is a member of {name}" for name in found["powers"]),
         *(f"{name} is a member of {OWNER}, to which the tables belong" for name in found["owning"]),
         *(f"{name} owns platform.{table}" for name, table in found["owned"]),
     ]

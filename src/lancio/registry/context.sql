@@ -2,7 +2,7 @@
 -- What would let this session see rows of every organization. Only pg_catalog is read. To be a superuser and BYPASSRLS
 -- are not inherited, but SET ROLE takes them up: roles of which the session is a member count.
 WITH reached AS (
-    SELECT r.rolname::text AS name, r.rolsuper, r.rolbypassrls
+    SELECT r.rolname::text AS name, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolreplication
     FROM pg_catalog.pg_roles r, pg_catalog.pg_roles s
     WHERE s.rolname = session_user
       AND (r.rolname IN (current_user, session_user)
@@ -11,6 +11,10 @@ WITH reached AS (
 SELECT
     ARRAY(SELECT name FROM reached WHERE rolsuper ORDER BY 1) AS superusers,
     ARRAY(SELECT name FROM reached WHERE rolbypassrls AND NOT rolsuper ORDER BY 1) AS bypassing,
+    -- By files, by the key of contexts, by a copy of the server, or by a role that it grants itself.
+    ARRAY(SELECT name FROM reached WHERE rolcreaterole AND NOT rolsuper ORDER BY 1) AS granting,
+    ARRAY(SELECT name FROM reached WHERE rolreplication AND NOT rolsuper ORDER BY 1) AS replicating,
+    ARRAY(SELECT name FROM reached WHERE name = ANY (%(powers)s) ORDER BY 1) AS powers,
     ARRAY(SELECT r.rolname::text
           FROM pg_catalog.pg_roles r, pg_catalog.pg_roles o
           WHERE r.rolname IN (current_user, session_user) AND NOT r.rolsuper
@@ -28,10 +32,10 @@ SELECT
               'projects', 'project_members', 'project_addons', 'project_metrics', 'subscriptions', 'invoices',
               'payment_methods', 'tax_ids', 'customer_profiles', 'credits', 'disk_config', 'compute_config', 'addons',
               'usage_metrics', 'users', 'user_sessions', 'api_keys', 'audit_logs', 'feature_flags', 'billing_plans',
-              'credentials', 'databases', 'data_keys']) AS t (name)
-          WHERE (t.name <> 'data_keys'  -- which comes with 008
+              'credentials', 'databases', 'data_keys', 'audit_seals', 'audit_rounds', 'credential_rotations']) AS t (name)
+          WHERE (t.name NOT IN ('data_keys', 'audit_seals', 'audit_rounds', 'credential_rotations')  -- of 008, 010 and 011
                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                            WHERE n.nspname = 'platform' AND c.relname = 'data_keys'))
+                            WHERE n.nspname = 'platform' AND c.relname = t.name))
             AND NOT EXISTS (
               SELECT 1
               FROM pg_catalog.pg_class c

@@ -1,4 +1,6 @@
 -- Takes back what shadow_on.sql and the marked part of 007 made; the roles stay, since they belong to the whole server.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     t       text;

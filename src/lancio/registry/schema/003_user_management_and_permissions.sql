@@ -11,6 +11,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
     IF to_regclass('platform.organizations') IS NULL THEN
@@ -32,7 +36,10 @@ BEGIN
 END
 $$;
 
+-- Where the session would put it.
+SET LOCAL search_path TO DEFAULT;
 CREATE EXTENSION IF NOT EXISTS pgcrypto;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 CREATE TABLE IF NOT EXISTS platform.users (
     id                 uuid PRIMARY KEY,
@@ -189,13 +196,15 @@ BEGIN
     ] LOOP
         IF NOT EXISTS (
             SELECT 1 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = 'platform' AND c.relname = t AND a.attname = 'id' AND a.atthasdef
+            WHERE n.nspname = 'platform' AND c.relname::text = t AND a.attname = 'id' AND a.atthasdef
         ) THEN
-            EXECUTE format('ALTER TABLE platform.%I ALTER COLUMN id SET DEFAULT gen_random_uuid()', t);
+            EXECUTE pg_catalog.format('ALTER TABLE platform.%I ALTER COLUMN id SET DEFAULT gen_random_uuid()', t);
         END IF;
     END LOOP;
 END
 $$;
+
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 DO $$
 DECLARE

@@ -10,6 +10,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
     IF to_regclass('platform.organizations') IS NULL THEN
@@ -58,6 +62,8 @@ CREATE TABLE IF NOT EXISTS platform.audit_logs (
     row_hash        bytea,
     created_at      timestamptz NOT NULL DEFAULT now()
 );
+
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 CREATE INDEX IF NOT EXISTS idx_audit_logs_organization_id ON platform.audit_logs (organization_id, occurred_at DESC);
 CREATE INDEX IF NOT EXISTS idx_audit_logs_project_id ON platform.audit_logs (project_id, occurred_at DESC);

@@ -25,6 +25,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
     IF to_regclass('platform.projects') IS NULL THEN
@@ -92,7 +96,7 @@ CREATE INDEX IF NOT EXISTS idx_databases_updated_at ON platform.databases (updat
 
 DO $$
 BEGIN
-    IF to_regprocedure('platform.encrypt_database_connection_string()') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform.encrypt_database_connection_string()') IS NULL THEN
         CREATE FUNCTION platform.encrypt_database_connection_string() RETURNS trigger
             LANGUAGE plpgsql
             SECURITY DEFINER
@@ -282,7 +286,7 @@ $$;
 
 DO $$
 BEGIN
-    IF to_regprocedure('platform.decrypt_database_connection_string(uuid)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform.decrypt_database_connection_string(uuid)') IS NULL THEN
         CREATE FUNCTION platform.decrypt_database_connection_string(database_id uuid) RETURNS text
             LANGUAGE plpgsql
             SECURITY DEFINER
@@ -378,6 +382,8 @@ BEGIN
     END IF;
 END
 $$;
+
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- For everyone: what a console or an API may show. The masked string is built from the row's own type, host and port,
 -- never cut out of the secret. config is left out: drivers' options can hold passwords and keys.

@@ -17,6 +17,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     t text;

@@ -9,6 +9,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     t       text;
@@ -37,6 +41,8 @@ BEGIN
     ] LOOP
         EXECUTE format('DROP POLICY IF EXISTS organization_%s ON platform.%I', t, t);
         EXECUTE format('DROP POLICY IF EXISTS owner_%s ON platform.%I', t, t);
+        EXECUTE format('DROP POLICY IF EXISTS changed_%s ON platform.%I', t, t);
+        EXECUTE format('DROP POLICY IF EXISTS removed_%s ON platform.%I', t, t);
         IF EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = t AND policyname = 'permissive_all_' || t) THEN
             EXECUTE format('ALTER POLICY permissive_all_%s ON platform.%I TO PUBLIC', t, t);
         ELSE
@@ -79,6 +85,7 @@ BEGIN
 
     DROP FUNCTION IF EXISTS platform.set_context(uuid, uuid), platform.enter_organization(uuid),
         platform_private.first_organization_id(), platform_private.last_organization_id(),
+        platform_private.first_organization_id(name), platform_private.last_organization_id(name),
         platform.current_organization_id(), platform.current_user_id(),
         platform_private.write_context(uuid, uuid), platform_private.caller_bypasses();
 

@@ -34,6 +34,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pgcrypto') THEN
@@ -60,15 +64,6 @@ BEGIN
     IF NOT pg_has_role('lancio_owner', 'USAGE') THEN
         GRANT lancio_owner TO CURRENT_USER;
     END IF;
-END
-$$;
-
--- pgcrypto is used where it lives. The functions below keep this path as their own (SET search_path FROM CURRENT).
-DO $$
-BEGIN
-    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-    WHERE e.extname = 'pgcrypto';
 END
 $$;
 
@@ -208,9 +203,17 @@ $$;
 
 -- The envelope: what it is made of and what it opens to. Nobody is granted these; they run in the name of lancio_owner.
 
+-- pgcrypto is used where it lives. The functions below keep this path as their own (SET search_path FROM CURRENT).
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.seal(text, text, uuid, uuid, integer, bytea)') IS NULL THEN
+    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pgcrypto';
+END
+$$;
+DO $$
+BEGIN
+    IF pg_catalog.to_regprocedure('platform_private.seal(text, text, uuid, uuid, integer, bytea)') IS NULL THEN
         CREATE FUNCTION platform_private.seal(
             plain text, column_name text, row_id uuid, organization_id uuid, key_id integer, key bytea
         ) RETURNS bytea
@@ -233,7 +236,7 @@ BEGIN
         COMMENT ON FUNCTION platform_private.seal(text, text, uuid, uuid, integer, bytea) IS
             'Makes an envelope; without an organization, the one of 006. Looks at nothing: for functions that have looked.';
     END IF;
-    IF to_regprocedure('platform_private.verifies(bytea, text, uuid, uuid, bytea)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.verifies(bytea, text, uuid, uuid, bytea)') IS NULL THEN
         -- Both sides are hashed with the key, so that the time the comparison takes says nothing.
         CREATE FUNCTION platform_private.verifies(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, key bytea
@@ -257,7 +260,7 @@ BEGIN
         COMMENT ON FUNCTION platform_private.verifies(bytea, text, uuid, uuid, bytea) IS
             'Was this envelope made with this key for this column, row and organization?';
     END IF;
-    IF to_regprocedure('platform_private.unseal(bytea, text, uuid, uuid, bytea)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.unseal(bytea, text, uuid, uuid, bytea)') IS NULL THEN
         CREATE FUNCTION platform_private.unseal(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, key bytea
         ) RETURNS text
@@ -286,7 +289,7 @@ BEGIN
         COMMENT ON FUNCTION platform_private.unseal(bytea, text, uuid, uuid, bytea) IS
             'What is in an envelope; NULL if it does not verify.';
     END IF;
-    IF to_regprocedure('platform_private.check_value(integer, uuid, bytea)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.check_value(integer, uuid, bytea)') IS NULL THEN
         CREATE FUNCTION platform_private.check_value(key_id integer, organization_id uuid, key bytea) RETURNS bytea
             LANGUAGE plpgsql
             SET search_path FROM CURRENT
@@ -301,7 +304,7 @@ BEGIN
         ALTER FUNCTION platform_private.check_value(integer, uuid, bytea) OWNER TO lancio_owner;
         COMMENT ON FUNCTION platform_private.check_value(integer, uuid, bytea) IS 'What tells a key from every other, without telling the key.';
     END IF;
-    IF to_regprocedure('platform_private.session_key(integer)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.session_key(integer)') IS NULL THEN
         CREATE FUNCTION platform_private.session_key(key_id integer) RETURNS bytea
             LANGUAGE plpgsql
             SET search_path = pg_catalog, pg_temp
@@ -340,12 +343,20 @@ BEGIN
     END IF;
 END
 $$;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- With which key, and whether the session has it.
 
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.refuse_without_key(text, text)') IS NULL THEN
+    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pgcrypto';
+END
+$$;
+DO $$
+BEGIN
+    IF pg_catalog.to_regprocedure('platform_private.refuse_without_key(text, text)') IS NULL THEN
         CREATE FUNCTION platform_private.refuse_without_key(verb text, what text) RETURNS void
             LANGUAGE plpgsql
             SET search_path = pg_catalog, pg_temp
@@ -364,7 +375,7 @@ BEGIN
         ALTER FUNCTION platform_private.refuse_without_key(text, text) OWNER TO lancio_owner;
         COMMENT ON FUNCTION platform_private.refuse_without_key(text, text) IS 'SQLSTATE 55000 if the session has no key at all.';
     END IF;
-    IF to_regprocedure('platform_private.seal_for(uuid, text, uuid, text, text)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.seal_for(uuid, text, uuid, text, text)') IS NULL THEN
         CREATE FUNCTION platform_private.seal_for(
             organization_id uuid, column_name text, row_id uuid, plain text, what text
         ) RETURNS bytea
@@ -421,7 +432,7 @@ BEGIN
             'Seals with the active key of an organization, which the session must have. SQLSTATE 55000 without it.';
     END IF;
 
-    IF to_regprocedure('platform_private.key_of(uuid, bytea)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.key_of(uuid, bytea)') IS NULL THEN
         CREATE FUNCTION platform_private.key_of(
             INOUT organization_id uuid, envelope bytea, OUT key_id integer, OUT check_value bytea, OUT state text
         )
@@ -449,7 +460,7 @@ BEGIN
             'The key that an envelope of this organization names, and whose it is; 22000 if it is another organization''s.';
     END IF;
 
-    IF to_regprocedure('platform_private.accept_envelope(bytea, text, uuid, uuid, text)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.accept_envelope(bytea, text, uuid, uuid, text)') IS NULL THEN
         CREATE FUNCTION platform_private.accept_envelope(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, what text
         ) RETURNS void
@@ -484,7 +495,7 @@ BEGIN
             'May an envelope that was sealed elsewhere be written to this row? Its key is one of the organization and is not destroyed; with the key in the session it is verified.';
     END IF;
 
-    IF to_regprocedure('platform_private.open_for(uuid, text, uuid, bytea, text)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.open_for(uuid, text, uuid, bytea, text)') IS NULL THEN
         CREATE FUNCTION platform_private.open_for(
             organization_id uuid, column_name text, row_id uuid, envelope bytea, what text
         ) RETURNS text
@@ -537,7 +548,7 @@ BEGIN
             'Opens an envelope of an organization with the key that the session has. SQLSTATE 55000 without it, 22000 when it does not verify.';
     END IF;
 
-    IF to_regprocedure('platform_private.write_opening(uuid, uuid, text, uuid, integer, text)') IS NULL THEN
+    IF pg_catalog.to_regprocedure('platform_private.write_opening(uuid, uuid, text, uuid, integer, text)') IS NULL THEN
         CREATE FUNCTION platform_private.write_opening(
             organization_id uuid, project_id uuid, target_type text, target_id uuid, key_id integer, opened_by text
         ) RETURNS void
@@ -568,14 +579,22 @@ BEGIN
     END IF;
 END
 $$;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- The sealing trigger of 007, with the organization's key.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pgcrypto';
+END
+$$;
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM platform_private.replaced_by_008 WHERE object = 'platform.encrypt_database_connection_string()') THEN
         INSERT INTO platform_private.replaced_by_008 (object, definition)
         VALUES ('platform.encrypt_database_connection_string()',
-                pg_get_functiondef(to_regprocedure('platform.encrypt_database_connection_string()')));
+                pg_catalog.pg_get_functiondef(pg_catalog.to_regprocedure('platform.encrypt_database_connection_string()')));
         CREATE OR REPLACE FUNCTION platform.encrypt_database_connection_string() RETURNS trigger
             LANGUAGE plpgsql
             SECURITY DEFINER
@@ -741,14 +760,22 @@ BEGIN
     END IF;
 END
 $$;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Opening, which is written down.
+DO $$
+BEGIN
+    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pgcrypto';
+END
+$$;
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM platform_private.replaced_by_008 WHERE object = 'platform.decrypt_database_connection_string(uuid)') THEN
         INSERT INTO platform_private.replaced_by_008 (object, definition)
         VALUES ('platform.decrypt_database_connection_string(uuid)',
-                pg_get_functiondef(to_regprocedure('platform.decrypt_database_connection_string(uuid)')));
+                pg_catalog.pg_get_functiondef(pg_catalog.to_regprocedure('platform.decrypt_database_connection_string(uuid)')));
         CREATE OR REPLACE FUNCTION platform.decrypt_database_connection_string(database_id uuid) RETURNS text
             LANGUAGE plpgsql
             SECURITY DEFINER
@@ -807,6 +834,7 @@ BEGIN
     END IF;
 END
 $$;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- For programs that open by themselves: envelope and wrapped key, and the same entry.
 DO $$

@@ -4,7 +4,7 @@
 -- lancio: requires policy organization_audit_logs on platform.audit_logs
 -- lancio: requires table platform.data_keys
 -- lancio: verify SELECT count(*) = 2 FROM platform.verify_rls_enabled() WHERE table_name IN ('audit_seals', 'audit_rounds') AND rls_enabled AND policy_count >= 3
--- lancio: verify SELECT count(*) >= 69 FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()')
+-- lancio: verify SELECT count(*) >= 69 FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()')::oid
 --
 -- 010: every change leaves an entry, and an entry that is changed, removed or slipped in is named.
 --
@@ -31,6 +31,10 @@
 
 BEGIN;
 
+-- Nothing is looked for where others may create: a function that fits better than PostgreSQL's own would run with the
+-- rights of whoever runs this file.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pgcrypto') THEN
@@ -54,8 +58,6 @@ BEGIN
     END IF;
 END
 $$;
-
-SELECT set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- Without a cache: a session that keeps numbers for later would write below one that is sealed.
 CREATE SEQUENCE IF NOT EXISTS platform_private.audit_numbers AS bigint CACHE 1;
