@@ -66,6 +66,7 @@ BEGIN
     DROP TABLE platform.data_keys;
     DROP FUNCTION platform_private.guard_data_keys(), platform.envelope_key_id(bytea);
     DROP SEQUENCE platform_private.data_key_ids;
+    DROP TABLE IF EXISTS platform_private.rewrites_due;
     DROP TABLE platform_private.replaced_by_008;
     RAISE NOTICE 'migration 008 is taken back';
 END

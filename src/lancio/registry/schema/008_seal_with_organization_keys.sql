@@ -106,8 +106,21 @@ CREATE TABLE IF NOT EXISTS platform_private.replaced_by_008 (
     definition text NOT NULL
 );
 
+-- That rows in clear were sealed and the table's file is to be written anew (lancio keys take-over): since when.
+CREATE TABLE IF NOT EXISTS platform_private.rewrites_due (
+    table_name text PRIMARY KEY,
+    since      timestamptz NOT NULL
+);
+
 DO $$
 BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform_private' AND tablename = 'rewrites_due' AND tableowner = 'lancio_owner') THEN
+        ALTER TABLE platform_private.rewrites_due OWNER TO lancio_owner;
+        -- This file was run here before there was this table. Once too often does no harm.
+        IF EXISTS (SELECT 1 FROM platform_private.replaced_by_008 WHERE object = 'first keys') THEN
+            INSERT INTO platform_private.rewrites_due (table_name, since) VALUES ('platform.databases', now());
+        END IF;
+    END IF;
     IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform' AND tablename = 'data_keys' AND tableowner = 'lancio_owner') THEN
         ALTER TABLE platform.data_keys OWNER TO lancio_owner;
         ALTER TABLE platform_private.replaced_by_008 OWNER TO lancio_owner;
