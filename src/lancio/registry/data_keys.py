@@ -289,7 +289,9 @@ def make(
     with connection.cursor(row_factory=tuple_row) as cursor:
         found = cursor.execute(_QUERIES["next_id"]).fetchone()
         assert found is not None  # noqa: S101  a SELECT without FROM has one row
-        key, kek = Key.random(found[0], organization), ring.current
+        # Between the day that programs are given a new KEK and its rotation, the operator's word is the old one still.
+        kek = next((each for each in ring if each.id in found[1]), ring.current)
+        key = Key.random(found[0], organization)
         values = {
             "key_id": key.id,
             "organization": organization,
@@ -305,6 +307,13 @@ def make(
                 "this organization has no key that this session may see",
                 cause=error.diag.message_primary or "",
                 remedy="Set the context of the organization first.",
+            ) from error
+        except psycopg.errors.InvalidParameterValue as error:
+            raise KeyRefused(
+                f"no data key can be made here with the key-encryption key {kek.id}",
+                cause=f"{error.diag.message_primary}.",
+                remedy="Let the operator make the first key with it, or give the one that keys are wrapped with.",
+                commands=("lancio keys init",),
             ) from error
     return key if added is not None and added[0] else None
 

@@ -14,7 +14,7 @@ FROM platform.data_keys k
 WHERE k.key_id = %(key_id)s;
 
 -- name: next_id
-SELECT platform.next_data_key_id();
+SELECT platform.next_data_key_id(), ARRAY(SELECT k.kek_id FROM platform.kek_ids() AS k (kek_id));
 
 -- name: add
 -- Of two that make an organization's key at once, one waits for the other here and then adds nothing.

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 BATCH: Final = 500
 """How many rows are locked and sealed again in one transaction."""
 
+PATIENCE_SECONDS: Final = 10.0
+"""How long rows that others hold are waited for when nothing else is left to do."""
+
 QUERIES: Final = named_queries("lancio.registry", "key_rotation.sql")
 """Of this module, and of those beside it that need the same."""
 
@@ -149,6 +152,7 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
     Raises:
         KeyRefused: a KEK that wraps some data key is not in the ring; nothing was changed.
         WrapBroken: data keys do not open. All others are done.
+        RotationRefused: a session has held some for `PATIENCE_SECONDS`. All others are done.
     """
     prepare(connection)
     here = [each.id for each in ring]
@@ -159,7 +163,8 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
     new, done = ring.current, 0
     broken: list[int] = []
     yield Progress("data keys", 0, left := _left(connection, new.id, broken))
-    while left:
+    since = time.monotonic()
+    while left or (left := _ended(connection, new.id, here, broken)):
         with connection.transaction():
             stored = _stored(connection, "wrapped_otherwise", kek_id=new.id, broken=broken, batch=batch)
             wrapped: list[tuple[int, bytes]] = []
@@ -175,10 +180,38 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
                 connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "new": fresh})
         done += len(wrapped)
         left = _left(connection, new.id, broken)
-        if not stored and left:
+        if stored:
+            since = time.monotonic()
+        elif left:
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                raise _held(f"{left} data keys")
             time.sleep(0.05)  # another rotation holds the rest
         yield Progress("data keys", done, done + left)
     _refuse_broken(broken)
+
+
+def _ended(connection: psycopg.Connection[Any], kek_id: str, here: Sequence[str], broken: Sequence[int]) -> int:
+    """Let nobody wrap with the KEKs that are left; 0, or how many keys were wrapped with them meanwhile.
+
+    A key that does not open keeps no KEK alive: nobody knows whether it is wrapped with that one at all.
+    """
+    with connection.transaction() as transaction:
+        connection.execute(QUERIES["writers_first"], {"wait": f"{PATIENCE_SECONDS * 1000:.0f}ms"})
+        try:
+            connection.execute(QUERIES["forget_keks"], {"here": list(here), "kek_id": kek_id})
+        except psycopg.errors.LockNotAvailable as error:
+            raise _held("a data key that is being made") from error
+        if left := _left(connection, kek_id, broken):
+            raise psycopg.Rollback(transaction)
+    return left
+
+
+def _held(what: str) -> RotationRefused:
+    return RotationRefused(
+        f"another session holds {what}",
+        cause=f"Its transaction has not ended for {PATIENCE_SECONDS:g} seconds; all others are done.",
+        remedy="Run it again when that session has finished; pg_stat_activity shows it.",
+    )
 
 
 def check(connection: psycopg.Connection[Any], ring: Ring) -> int:

@@ -29,6 +29,10 @@ SELECT count(*)
 FROM platform.data_keys k
 WHERE k.wrapped IS NOT NULL AND k.kek_id <> %(kek_id)s AND NOT k.key_id = ANY (%(broken)s);
 
+-- name: forget_keks
+-- From now on nobody wraps with them. Waits for who does in a transaction that is not over.
+DELETE FROM platform_private.key_encryption_keys e WHERE e.kek_id = ANY (%(here)s) AND e.kek_id <> %(kek_id)s;
+
 -- name: foreign_keks
 SELECT DISTINCT k.kek_id
 FROM platform.data_keys k
