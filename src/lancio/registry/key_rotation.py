@@ -102,7 +102,7 @@ class Tally:
     unopened: dict[str, list[UUID]] = field(default_factory=dict)
     """Rows whose envelope does not open, by table: changed, moved or sealed with a lost key."""
     refused: dict[str, dict[UUID, str]] = field(default_factory=dict)
-    """Rows that their table takes no change of, by table, with what it says: they are older than one of its checks."""
+    """Rows that could not be changed, by table, with why: they are older than a check of it, or others hold them."""
 
     def __bool__(self) -> bool:
         return bool(self.unopened or self.refused)
@@ -111,6 +111,16 @@ class Tally:
         """Note a row that does not open, once."""
         if row not in (rows := self.unopened.setdefault(table, [])):
             rows.append(row)
+
+    def waited(self, table: str, rows: Sequence[UUID], since: float) -> float:
+        """Wait a moment for rows that others hold; after `PATIENCE_SECONDS` without any done, note them as refused."""
+        if not (held := set(rows) - self.left(table)):
+            return since
+        if time.monotonic() - since > PATIENCE_SECONDS:
+            said = f"another session has held it for {PATIENCE_SECONDS:g} seconds"
+            self.refused.setdefault(table, {}).update(dict.fromkeys(held, said))
+        time.sleep(0.2)
+        return since
 
     def left(self, table: str) -> set[UUID]:
         """The rows of a table that are not tried again."""
@@ -137,7 +147,7 @@ class Tally:
             raise RotationRefused(
                 f"{len(refused)} rows cannot be changed as they are; all others are done",
                 cause=f"{beside}{f' and {len(refused) - 5} more' if len(refused) > 5 else ''}.",
-                remedy="Mend those rows, then run it again.",
+                remedy="Mend those rows, or end the sessions that hold them (pg_stat_activity); then run it again.",
             )
 
 
@@ -376,9 +386,10 @@ def seal_again(
 ) -> Iterator[Progress]:
     """Seal with its organization's active key whatever is sealed with one of `key_ids`, until nothing is.
 
-    A row that somebody else holds is left for a later look. Writers wait for one batch at most, readers for nothing.
+    A row that somebody else holds is left for a later look, and for `tally` when that has gone on. Writers wait for one
+    batch at most, readers for nothing.
     """
-    named, done = list(key_ids), 0
+    named, done, since = list(key_ids), 0, time.monotonic()
     while True:
         skip = tally.left(place.table)
         with connection.cursor(row_factory=tuple_row) as cursor:
@@ -391,8 +402,7 @@ def seal_again(
             work = functools.partial(_batch, connection, keys, place, named=named, tally=tally)
             done += carefully(connection, place.table, rows[start : start + batch], work, tally)
             yield Progress(place.table, done, before + len(rows))
-        if done == before and set(rows) - tally.left(place.table):
-            time.sleep(0.2)  # all of them are held by others
+        since = tally.waited(place.table, rows, since if done == before else time.monotonic())
 
 
 def carefully(
@@ -431,14 +441,16 @@ def _batch(
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         locked = list(cursor.execute(QUERIES[f"{place.table}_lock"], {"ids": list(ids), "keys": named}))
     sealed: list[tuple[UUID, bytes, str]] = []
+    opening = functools.cache(functools.partial(keys.opening, connection))
+    active = functools.cache(functools.partial(keys.active, connection))
     for row in locked:
         try:
-            old = keys.opening(connection, secrets.key_id_of(bytes(row.envelope)))
+            old = opening(secrets.key_id_of(bytes(row.envelope)))
             plain = secrets.open_sealed(bytes(row.envelope), row_id=row.id, key=old, column=place.column)
         except (SealBroken, KeyRefused):
             tally.add(place.table, row.id)
             continue
-        key = keys.active(connection, row.organization_id)
+        key = active(row.organization_id)
         envelope = secrets.seal(plain, row_id=row.id, key=key, column=place.column)
         shown = secrets.sealed_form(envelope, row.type, row.host, row.port) if place.shown else ""
         sealed.append((row.id, envelope, shown))

@@ -111,8 +111,8 @@ def take_over(
             before = step.done
             yield step
     yield from _seal_plain(connection, keys, taken, batch)
-    if not taken.tally:
-        connection.execute(key_rotation.QUERIES["retire_single"])
+    # Whatever was left: what the key has sealed it opens still, and every organization has one of its own to seal with.
+    connection.execute(key_rotation.QUERIES["retire_single"])
     if write_anew and (since := _due_since(connection)) is not None:
         yield Progress("the table's file", 0, 1)
         key_rotation.rewrite(connection, "platform.databases", waits=waits)
@@ -211,6 +211,7 @@ def _seal_plain(connection: psycopg.Connection[Any], keys: DataKeys, taken: Take
         kept_now.append(kept)
         return done
 
+    since = time.monotonic()
     while rows := [row for row in plain(connection) if row not in taken.tally.left("databases")]:
         if not due(connection):
             _note(connection, "data_key.take_over", {"rows": len(rows)})
@@ -222,8 +223,7 @@ def _seal_plain(connection: psycopg.Connection[Any], keys: DataKeys, taken: Take
             )
             taken.kept += sum(kept_now)
             yield Progress("rows in clear", taken.plain, before + len(rows))
-        if taken.plain == before:
-            time.sleep(0.2)  # all of them are held by others
+        since = taken.tally.waited("databases", rows, since if taken.plain == before else time.monotonic())
 
 
 def _plain_batch(

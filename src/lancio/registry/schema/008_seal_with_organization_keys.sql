@@ -204,21 +204,22 @@ $$;
 -- Who may change a key, and how: forwards only.
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.guard_data_keys()') IS NULL THEN
-        CREATE FUNCTION platform_private.guard_data_keys() RETURNS trigger
+    IF platform_private.differs('platform_private.guard_data_keys()', 'pg_trigger_depth') THEN
+        CREATE OR REPLACE FUNCTION platform_private.guard_data_keys() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
             SET row_security = on
         AS $body$
         BEGIN
             IF TG_OP = 'DELETE' THEN
-                -- With its organization it goes. (The policies of a caller who does not see that one let nobody get here.)
-                IF OLD.organization_id IS NULL OR EXISTS (SELECT 1 FROM platform.organizations o WHERE o.id = OLD.organization_id) THEN
+                -- With its organization it goes: then the foreign key's trigger is around this one.
+                IF OLD.organization_id IS NULL OR pg_trigger_depth() < 2 THEN
                     RAISE EXCEPTION 'data key % is not deleted', OLD.key_id
                         USING ERRCODE = 'restrict_violation',
                               HINT = 'What is sealed with it would be unreadable for ever. If that is what you want: '
                                      'SELECT platform.destroy_data_keys(organization_id), which is written down.';
                 END IF;
+                INSERT INTO platform_private.data_key_ids_taken (key_id) VALUES (OLD.key_id) ON CONFLICT DO NOTHING;
                 RETURN OLD;
             END IF;
             IF NEW.key_id <> OLD.key_id OR NEW.organization_id IS DISTINCT FROM OLD.organization_id OR NEW.created_at <> OLD.created_at
@@ -340,8 +341,8 @@ BEGIN
         COMMENT ON FUNCTION platform_private.verifies(bytea, text, uuid, uuid, bytea) IS
             'Was this envelope made with this key for this column, row and organization?';
     END IF;
-    IF to_regprocedure('platform_private.unseal(bytea, text, uuid, uuid, bytea)') IS NULL THEN
-        CREATE FUNCTION platform_private.unseal(
+    IF platform_private.differs('platform_private.unseal(bytea, text, uuid, uuid, bytea)', 'untranslatable_character') THEN
+        CREATE OR REPLACE FUNCTION platform_private.unseal(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, key bytea
         ) RETURNS text
             LANGUAGE plpgsql
@@ -358,6 +359,17 @@ BEGIN
                                substring(key, 33, 32), 'sha256'::text) || key, 'sha256'::text)
                    = digest(substring(envelope, octet_length(envelope) - 31, 32) || key, 'sha256'::text)) IS NOT TRUE THEN
                 RETURN NULL;
+            END IF;
+            IF current_setting('server_encoding'::text) <> 'UTF8'::text THEN
+                BEGIN
+                    RETURN convert_from(
+                        decrypt_iv(substring(envelope, 22, octet_length(envelope) - 53), substring(key, 1, 32),
+                                   substring(envelope, 6, 16), 'aes-cbc/pad:pkcs'::text), 'UTF8'::name);
+                EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN
+                    -- PostgreSQL's own message shows the character.
+                    RAISE EXCEPTION 'the secret has a character that this database''s encoding has not'
+                        USING ERRCODE = 'untranslatable_character', HINT = 'Open it in a program instead: lancio.connect().';
+                END;
             END IF;
             RETURN convert_from(
                 decrypt_iv(substring(envelope, 22, octet_length(envelope) - 53), substring(key, 1, 32), substring(envelope, 6, 16),
@@ -532,8 +544,8 @@ BEGIN
             'The key that an envelope of this organization names, and whose it is; 22000 if it is another organization''s.';
     END IF;
 
-    IF to_regprocedure('platform_private.accept_envelope(bytea, text, uuid, uuid, text)') IS NULL THEN
-        CREATE FUNCTION platform_private.accept_envelope(
+    IF platform_private.differs('platform_private.accept_envelope(bytea, text, uuid, uuid, text)', 'caller_bypasses') THEN
+        CREATE OR REPLACE FUNCTION platform_private.accept_envelope(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, what text
         ) RETURNS void
             LANGUAGE plpgsql
@@ -544,6 +556,14 @@ BEGIN
             v_key   bytea;
         BEGIN
             SELECT * INTO v_named FROM platform_private.key_of(accept_envelope.organization_id, envelope);
+            -- An envelope of 006 knows no organization: an old one of another could come back by it. Where there is a key of
+            -- the organization, or the single key seals no more, only who restores a dump writes one.
+            IF v_named.organization_id IS NULL AND NOT platform_private.caller_bypasses()
+               AND ((v_named.state <> 'active' AND v_named.check_value IS NOT NULL)
+                    OR EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.organization_id = accept_envelope.organization_id)) THEN
+                RAISE EXCEPTION 'key % is not a key of this organization', v_named.key_id
+                    USING ERRCODE = 'data_exception', HINT = 'Seal with the organization''s active key.';
+            END IF;
             IF v_named.state = 'destroyed' THEN
                 RAISE EXCEPTION 'key % was destroyed', v_named.key_id
                     USING ERRCODE = 'object_not_in_prerequisite_state',
