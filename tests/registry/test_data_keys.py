@@ -76,7 +76,7 @@ def test_a_key_that_was_rolled_back_is_not_kept(keyed_platform: str) -> None:
             keys.opening(connection, gone.id)
 
 
-def test_a_key_is_unwrapped_again_when_its_time_is_over_and_is_gone_at_once_when_it_is_destroyed(keyed_platform: str) -> None:
+def test_a_key_is_unwrapped_again_after_its_time_and_not_given_once_it_is_destroyed(keyed_platform: str) -> None:
     with psycopg.connect(keyed_platform, autocommit=True) as connection:
         an_organization(connection, ACME)
         now = 0.0
