@@ -145,7 +145,6 @@ BEGIN
         ALTER TABLE platform_private.key_encryption_keys OWNER TO lancio_owner;
         ALTER TABLE platform_private.data_key_ids_taken OWNER TO lancio_owner;
         IF EXISTS (SELECT 1 FROM platform_private.replaced_by_008 WHERE object = 'first keys') THEN
-            PERFORM set_config('row_security', 'off', true);  -- an error rather than a part of the rows
             INSERT INTO platform_private.key_encryption_keys (kek_id)
             SELECT DISTINCT k.kek_id FROM platform.data_keys k WHERE k.kek_id IS NOT NULL;
         END IF;
