@@ -101,6 +101,9 @@ READ = [
     ("mongodb://[fe80::1%eth0]/", "mongodb://[fe80::1%25eth0]:27017", "off"),
     ("mongodb://u:a+b%2Bc#d@h/db?authSource=admin&ssl=true", "mongodb://h:27017/db", "full"),
     ("mongodb://h?tls=true;tlsAllowInvalidHostnames=true", "mongodb://h:27017", "ca"),
+    ("mongodb://h/?tlsAllowInvalidCertificates=false", "mongodb://h:27017", "full"),
+    ("mongodb://h/?tlsInsecure=false", "mongodb://h:27017", "full"),
+    ("mongodb://h/?tlsInsecure=true", "mongodb://h:27017", "off"),
     ("mongodb://h/?TLSINSECURE=true&tls=true&tls=true", "mongodb://h:27017", "unverified"),
     ("mongodb://acct:k==@acct.mongo.cosmos.azure.com:10255/?ssl=true&appName=@acct@",
      "mongodb://acct.mongo.cosmos.azure.com:10255", "full"),
@@ -109,6 +112,19 @@ READ = [
      "full"),
     ("mongodb+srv://c0.ab1cd.mongodb.net/?tls=false", "mongodb+srv://c0.ab1cd.mongodb.net", "off"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "tls"),
+    [
+        ("tlsCAFile=/ca.pem", "full"),
+        ("tlsCRLFile=/crl.pem&tlsAllowInvalidHostnames=true", "ca"),
+        ("tlsCertificateKeyFile=/c.pem&tlsInsecure=true", "unverified"),
+        ("tlsCAFile=/ca.pem&tls=false", "off"),
+    ],
+)
+def test_a_file_of_certificates_switches_mongodbs_tls_on(options: str, tls: str) -> None:
+    assert parse(f"mongodb://h/?{options}").tls == tls
 
 
 @pytest.mark.parametrize(("text", "display", "tls"), READ)

@@ -76,16 +76,18 @@ def test_a_key_that_was_rolled_back_is_not_kept(keyed_platform: str) -> None:
             keys.opening(connection, gone.id)
 
 
-def test_a_key_is_asked_for_again_when_its_time_is_over(keyed_platform: str) -> None:
+def test_a_key_is_unwrapped_again_after_its_time_and_not_given_once_it_is_destroyed(keyed_platform: str) -> None:
     with psycopg.connect(keyed_platform, autocommit=True) as connection:
         an_organization(connection, ACME)
         now = 0.0
         keys = DataKeys(RING, life_s=30, clock=lambda: now)
         key = keys.active(connection, ACME)
-        connection.execute("SELECT platform.destroy_data_keys(%s)", (ACME,))
         now = 29.0
-        assert keys.opening(connection, key.id) == key
+        assert keys.opening(connection, key.id) is key
         now = 31.0
+        assert keys.opening(connection, key.id) is not key
+        assert keys.opening(connection, key.id) == key
+        connection.execute("SELECT platform.destroy_data_keys(%s)", (ACME,))
         with pytest.raises(KeyRefused, match="was destroyed"):
             keys.opening(connection, key.id)
         assert keys.active(connection, ACME) != key

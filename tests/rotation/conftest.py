@@ -15,7 +15,7 @@ from servers import TestServer, database_of
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "registry"))
 
 from rotating import Desk, RedisServer, desk_of
-from schema_files import KEYS, NAMES, NINE, ROTATIONS, launch, run
+from schema_files import KEYS, NAMED, NINE, ROTATIONS, launch, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def rotating_template(server: TestServer) -> str:
     """A database with the platform in it and no organization; nobody connects to it."""
     url = server.create_database()
     launch(url, *NINE)
-    run(url, KEYS, NAMES, ROTATIONS)
+    run(url, KEYS, NAMED, ROTATIONS)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DELETE FROM platform.organizations")
     return database_of(url)

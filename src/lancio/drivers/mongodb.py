@@ -49,9 +49,6 @@ Client = MongoClient[dict[str, Any]]
 AsyncClient = AsyncMongoClient[dict[str, Any]]
 
 _FILES: Final = ("tlsCAFile", "tlsCRLFile", "tlsCertificateKeyFile")
-_SWITCHES: Final = (
-    "tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames", "tlsDisableOCSPEndpointCheck", "tlsInsecure"
-)  # fmt: skip
 _AMBIENT: Final = frozenset({"GSSAPI", "MONGODB-AWS", "MONGODB-OIDC"})
 """Ways to log in that take, where no password is given, who this machine or its user is."""
 _FAREWELL_S: Final = 0.2
@@ -337,7 +334,7 @@ def _logs_in(target: MongoDB) -> bool:
 
 
 def _usable(target: MongoDB, *, local_files: bool) -> MongoDB:
-    """The string, with tls written out where another option switches it on, as pymongo reads them.
+    """The string, if it is for here.
 
     Raises:
         Failed: an option that is not for here: files of this machine, or being somebody because this machine is.
@@ -348,13 +345,9 @@ def _usable(target: MongoDB, *, local_files: bool) -> MongoDB:
                 raise Failed("name", "option", name)
         if target.option("authMechanism") in _AMBIENT:
             raise Failed("name", "option", "authMechanism")
-    implies = any(target.option(name) for name in (*_FILES, "tlsCertificateKeyFilePassword"))
-    implies = implies or any(target.option(name) == "false" for name in _SWITCHES)
-    if not implies or target.option("tls") == "true":
-        return target
-    if target.option("tls") == "false":
+    if target.option("tls") == "false" and target.means_tls:
         raise Failed("name", "option", "tls")
-    return replace(target, options=(*target.options, ("tls", "true")))
+    return target
 
 
 def _context(target: MongoDB) -> ssl.SSLContext:

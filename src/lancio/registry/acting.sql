@@ -8,7 +8,8 @@ SELECT pg_catalog.to_regclass('platform.organizations') IS NOT NULL AS there,
 
 -- name: row_security
 -- A session of Lancio may have it off, which makes an error of every row that a policy holds back.
-SELECT pg_catalog.set_config('row_security', 'on', true);
+-- And what others made in schema public is not called, whatever the login has set for itself; nor are secrets logged.
+SELECT pg_catalog.set_config('row_security', 'on', true), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 
 -- name: user
 SELECT u.id, u.primary_email AS email, u.disabled_at IS NOT NULL AS disabled

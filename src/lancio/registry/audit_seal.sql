@@ -8,7 +8,7 @@ SET client_encoding = 'UTF8';
 
 -- name: text
 -- What is hashed are the bytes of the text, and one encoding gives one hash.
-SELECT set_config('client_encoding', 'UTF8', true);
+SELECT pg_catalog.set_config('client_encoding', 'UTF8', true);
 
 -- name: lock
 SELECT pg_catalog.pg_try_advisory_lock(%(name)s);

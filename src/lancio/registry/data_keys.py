@@ -17,7 +17,7 @@ import hmac
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from lancio.registry.key_encryption_key import Ring
     from lancio.registry.opening import WrappedKey
 
-T = TypeVar("T")
-
 LIFE_SECONDS: Final = 30.0
-"""How long a program may use a key without asking whether it is still the active one, or still there."""
+"""How long a program keeps a key unwrapped, and how long one that it was given may go on sealing."""
 
 _MOST: Final = 10_000
 _QUERIES = named_queries("lancio.registry", "data_keys.sql")
@@ -107,7 +105,6 @@ class DataKeys:
         self.ring, self.single = ring, single
         self._life, self._clock = life_s, clock
         self._lock = threading.Lock()
-        self._active: dict[UUID, tuple[float, Key]] = {}
         self._by_id: dict[int, tuple[float, Key]] = {}
 
     def __repr__(self) -> str:
@@ -123,8 +120,10 @@ class DataKeys:
             KeyRefused: the KEK that it is wrapped with is not at hand, or the session does not see the organization.
             WrapBroken: it does not open.
         """
-        if (kept := self._kept(self._active, organization)) is not None:
-            return kept
+        with connection.transaction():
+            stored = one(connection, "of_organization", organization=organization)
+        if stored is not None and stored.state == "active":
+            return self._opened(connection, stored)
         return self._all(connection, organization)[0]
 
     def give(self, connection: psycopg.Connection[Any], organization: UUID) -> None:
@@ -154,8 +153,7 @@ class DataKeys:
                 is not at hand.
             WrapBroken: it does not open.
         """
-        if (kept := self._kept(self._by_id, key_id)) is not None:
-            return kept
+        # Asked each time: whether this session sees the key is not a question to what another one was given.
         with connection.transaction():
             stored = one(connection, "by_id", key_id=key_id)
         if stored is not None and stored.wrapped is not None:
@@ -175,7 +173,7 @@ class DataKeys:
         """
         if wrapped.wrapped is None and self.single is not None and self.single.id == wrapped.key_id:
             return self.single
-        if (kept := self._kept(self._by_id, wrapped.key_id)) is not None:
+        if (kept := self._kept(wrapped.key_id)) is not None:
             return kept
         return Stored(
             wrapped.key_id, wrapped.organization_id, wrapped.wrapped, wrapped.kek_id, wrapped.check_value,
@@ -195,23 +193,19 @@ class DataKeys:
                 cause="The organization is not there, or it is not the one in the session's context.",
                 remedy="Set the context of the organization first.",
             )
-        keys = [self._opened(connection, each) for each in found]
-        if found[0].settled or connection.info.transaction_status == TransactionStatus.IDLE:
-            self._keep(self._active, organization, keys[0])
-        return keys
+        return [self._opened(connection, each) for each in found]
 
     def _opened(self, connection: psycopg.Connection[Any], stored: Stored) -> Key:
-        if (kept := self._kept(self._by_id, stored.key_id)) is not None:
+        if (kept := self._kept(stored.key_id)) is not None:
             return kept
         key = stored.open(self.ring)
         if stored.settled or connection.info.transaction_status == TransactionStatus.IDLE:
-            self._keep(self._by_id, key.id, key)
+            self._keep(key)
         return key
 
     def forget(self) -> None:
         """Drop all that is kept unwrapped."""
         with self._lock:
-            self._active.clear()
             self._by_id.clear()
 
     def refuse_wrong(self, connection: psycopg.Connection[Any]) -> None:
@@ -224,20 +218,20 @@ class DataKeys:
         """
         refuse_wrong(connection, self.ring)
 
-    def _kept(self, of: dict[T, tuple[float, Key]], name: T) -> Key | None:
+    def _kept(self, key_id: int) -> Key | None:
         with self._lock:
-            if (kept := of.get(name)) is None:
+            if (kept := self._by_id.get(key_id)) is None:
                 return None
             if self._clock() < kept[0]:
                 return kept[1]
-            del of[name]
+            del self._by_id[key_id]
             return None
 
-    def _keep(self, of: dict[T, tuple[float, Key]], name: T, key: Key) -> None:
+    def _keep(self, key: Key) -> None:
         with self._lock:
-            if len(of) >= _MOST:
-                of.clear()
-            of[name] = (self._clock() + self._life, key)
+            if len(self._by_id) >= _MOST:
+                self._by_id.clear()
+            self._by_id[key.id] = (self._clock() + self._life, key)
 
 
 def refuse_unready(connection: psycopg.Connection[Any]) -> None:
@@ -289,7 +283,9 @@ def make(
     with connection.cursor(row_factory=tuple_row) as cursor:
         found = cursor.execute(_QUERIES["next_id"]).fetchone()
         assert found is not None  # noqa: S101  a SELECT without FROM has one row
-        key, kek = Key.random(found[0], organization), ring.current
+        # Between the day that programs are given a new KEK and its rotation, the operator's word is the old one still.
+        kek = next((each for each in ring if each.id in found[1]), ring.current)
+        key = Key.random(found[0], organization)
         values = {
             "key_id": key.id,
             "organization": organization,
@@ -306,11 +302,19 @@ def make(
                 cause=error.diag.message_primary or "",
                 remedy="Set the context of the organization first.",
             ) from error
+        except psycopg.errors.InvalidParameterValue as error:
+            raise KeyRefused(
+                f"no data key can be made here with the key-encryption key {kek.id}",
+                cause=f"{error.diag.message_primary}.",
+                remedy="Let the operator make the first key with it, or give the one that keys are wrapped with.",
+                commands=("lancio keys init",),
+            ) from error
     return key if added is not None and added[0] else None
 
 
 def give(connection: psycopg.Connection[Any], key: Key, *more: Key) -> None:
-    """Keys for SQL, until the transaction ends."""
+    """Keys for SQL, until the transaction ends; until then what fails is logged without its parameters."""
+    connection.execute(_QUERIES["quiet"])
     settings = {name: secret.reveal() for name, secret in key.settings(*more).items()}
     connection.execute(
         _QUERIES["give"], {"key_id": settings["lancio.key_id"], "key": settings["lancio.key"]}, prepare=False

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 BATCH: Final = 500
 """How many rows are locked and sealed again in one transaction."""
 
+PATIENCE_SECONDS: Final = 10.0
+"""How long rows that others hold are waited for when nothing else is left to do."""
+
 QUERIES: Final = named_queries("lancio.registry", "key_rotation.sql")
 """Of this module, and of those beside it that need the same."""
 
@@ -99,7 +102,7 @@ class Tally:
     unopened: dict[str, list[UUID]] = field(default_factory=dict)
     """Rows whose envelope does not open, by table: changed, moved or sealed with a lost key."""
     refused: dict[str, dict[UUID, str]] = field(default_factory=dict)
-    """Rows that their table takes no change of, by table, with what it says: they are older than one of its checks."""
+    """Rows that could not be changed, by table, with why: they are older than a check of it, or others hold them."""
 
     def __bool__(self) -> bool:
         return bool(self.unopened or self.refused)
@@ -108,6 +111,16 @@ class Tally:
         """Note a row that does not open, once."""
         if row not in (rows := self.unopened.setdefault(table, [])):
             rows.append(row)
+
+    def waited(self, table: str, rows: Sequence[UUID], since: float) -> float:
+        """Wait a moment for rows that others hold; after `PATIENCE_SECONDS` without any done, note them as refused."""
+        if not (held := set(rows) - self.left(table)):
+            return since
+        if time.monotonic() - since > PATIENCE_SECONDS:
+            said = f"another session has held it for {PATIENCE_SECONDS:g} seconds"
+            self.refused.setdefault(table, {}).update(dict.fromkeys(held, said))
+        time.sleep(0.2)
+        return since
 
     def left(self, table: str) -> set[UUID]:
         """The rows of a table that are not tried again."""
@@ -134,7 +147,7 @@ class Tally:
             raise RotationRefused(
                 f"{len(refused)} rows cannot be changed as they are; all others are done",
                 cause=f"{beside}{f' and {len(refused) - 5} more' if len(refused) > 5 else ''}.",
-                remedy="Mend those rows, then run it again.",
+                remedy="Mend those rows, or end the sessions that hold them (pg_stat_activity); then run it again.",
             )
 
 
@@ -149,6 +162,7 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
     Raises:
         KeyRefused: a KEK that wraps some data key is not in the ring; nothing was changed.
         WrapBroken: data keys do not open. All others are done.
+        RotationRefused: a session has held some for `PATIENCE_SECONDS`. All others are done.
     """
     prepare(connection)
     here = [each.id for each in ring]
@@ -159,7 +173,8 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
     new, done = ring.current, 0
     broken: list[int] = []
     yield Progress("data keys", 0, left := _left(connection, new.id, broken))
-    while left:
+    since = time.monotonic()
+    while left or (left := _ended(connection, new.id, here, broken)):
         with connection.transaction():
             stored = _stored(connection, "wrapped_otherwise", kek_id=new.id, broken=broken, batch=batch)
             wrapped: list[tuple[int, bytes]] = []
@@ -175,10 +190,38 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
                 connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "new": fresh})
         done += len(wrapped)
         left = _left(connection, new.id, broken)
-        if not stored and left:
+        if stored:
+            since = time.monotonic()
+        elif left:
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                raise _held(f"{left} data keys")
             time.sleep(0.05)  # another rotation holds the rest
         yield Progress("data keys", done, done + left)
     _refuse_broken(broken)
+
+
+def _ended(connection: psycopg.Connection[Any], kek_id: str, here: Sequence[str], broken: Sequence[int]) -> int:
+    """Let nobody wrap with the KEKs that are left; 0, or how many keys were wrapped with them meanwhile.
+
+    A key that does not open keeps no KEK alive: nobody knows whether it is wrapped with that one at all.
+    """
+    with connection.transaction() as transaction:
+        connection.execute(QUERIES["writers_first"], {"wait": f"{PATIENCE_SECONDS * 1000:.0f}ms"})
+        try:
+            connection.execute(QUERIES["forget_keks"], {"here": list(here), "kek_id": kek_id})
+        except psycopg.errors.LockNotAvailable as error:
+            raise _held("a data key that is being made") from error
+        if left := _left(connection, kek_id, broken):
+            raise psycopg.Rollback(transaction)
+    return left
+
+
+def _held(what: str) -> RotationRefused:
+    return RotationRefused(
+        f"another session holds {what}",
+        cause=f"Its transaction has not ended for {PATIENCE_SECONDS:g} seconds; all others are done.",
+        remedy="Run it again when that session has finished; pg_stat_activity shows it.",
+    )
 
 
 def check(connection: psycopg.Connection[Any], ring: Ring) -> int:
@@ -343,9 +386,10 @@ def seal_again(
 ) -> Iterator[Progress]:
     """Seal with its organization's active key whatever is sealed with one of `key_ids`, until nothing is.
 
-    A row that somebody else holds is left for a later look. Writers wait for one batch at most, readers for nothing.
+    A row that somebody else holds is left for a later look, and for `tally` when that has gone on. Writers wait for one
+    batch at most, readers for nothing.
     """
-    named, done = list(key_ids), 0
+    named, done, since = list(key_ids), 0, time.monotonic()
     while True:
         skip = tally.left(place.table)
         with connection.cursor(row_factory=tuple_row) as cursor:
@@ -358,8 +402,7 @@ def seal_again(
             work = functools.partial(_batch, connection, keys, place, named=named, tally=tally)
             done += carefully(connection, place.table, rows[start : start + batch], work, tally)
             yield Progress(place.table, done, before + len(rows))
-        if done == before and set(rows) - tally.left(place.table):
-            time.sleep(0.2)  # all of them are held by others
+        since = tally.waited(place.table, rows, since if done == before else time.monotonic())
 
 
 def carefully(
@@ -398,14 +441,16 @@ def _batch(
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         locked = list(cursor.execute(QUERIES[f"{place.table}_lock"], {"ids": list(ids), "keys": named}))
     sealed: list[tuple[UUID, bytes, str]] = []
+    opening = functools.cache(functools.partial(keys.opening, connection))
+    active = functools.cache(functools.partial(keys.active, connection))
     for row in locked:
         try:
-            old = keys.opening(connection, secrets.key_id_of(bytes(row.envelope)))
+            old = opening(secrets.key_id_of(bytes(row.envelope)))
             plain = secrets.open_sealed(bytes(row.envelope), row_id=row.id, key=old, column=place.column)
         except (SealBroken, KeyRefused):
             tally.add(place.table, row.id)
             continue
-        key = keys.active(connection, row.organization_id)
+        key = active(row.organization_id)
         envelope = secrets.seal(plain, row_id=row.id, key=key, column=place.column)
         shown = secrets.sealed_form(envelope, row.type, row.host, row.port) if place.shown else ""
         sealed.append((row.id, envelope, shown))

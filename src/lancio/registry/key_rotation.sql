@@ -1,10 +1,11 @@
 -- name: begin
 -- Rows that a policy hides would be left behind without a word: then it is an error instead.
-SET row_security = off;
+-- And what others made in schema public is not called.
+SELECT pg_catalog.set_config('row_security', 'off', false), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
 
 -- name: patience
 -- A little longer than it takes until an autovacuum that is in the way gives up, and not longer: others queue behind.
-SELECT set_config('lock_timeout', (least(s.setting::integer, 5000) + 500)::text, false)
+SELECT pg_catalog.set_config('lock_timeout', (least(s.setting::integer, 5000) + 500)::text, false)
 FROM pg_catalog.pg_settings s WHERE s.name = 'deadlock_timeout';
 
 -- name: no_patience
@@ -28,6 +29,10 @@ WHERE k.key_id = n.key_id;
 SELECT count(*)
 FROM platform.data_keys k
 WHERE k.wrapped IS NOT NULL AND k.kek_id <> %(kek_id)s AND NOT k.key_id = ANY (%(broken)s);
+
+-- name: forget_keks
+-- From now on nobody wraps with them. Waits for who does in a transaction that is not over.
+DELETE FROM platform_private.key_encryption_keys e WHERE e.kek_id = ANY (%(here)s) AND e.kek_id <> %(kek_id)s;
 
 -- name: foreign_keks
 SELECT DISTINCT k.kek_id
@@ -67,7 +72,7 @@ FOR UPDATE;
 
 -- name: writers_first
 -- Who has sealed with the key and not committed yet is waited for, and nobody begins meanwhile.
-SELECT set_config('lock_timeout', %(wait)s, true);
+SELECT pg_catalog.set_config('lock_timeout', %(wait)s, true);
 
 -- name: no_writers
 LOCK TABLE platform.databases, platform.credentials IN SHARE MODE;

@@ -34,6 +34,7 @@ from lancio.registry.secrets import Key, KeyRefused, SealBroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
 _QUERIES = named_queries("lancio.registry", "key_takeover.sql")
 _CREDENTIAL: Final = PLACES[1].column
@@ -110,9 +111,9 @@ def take_over(
             before = step.done
             yield step
     yield from _seal_plain(connection, keys, taken, batch)
-    if not taken.tally:
-        connection.execute(key_rotation.QUERIES["retire_single"])
-    if write_anew and due(connection):
+    # Whatever was left: what the key has sealed it opens still, and every organization has one of its own to seal with.
+    connection.execute(key_rotation.QUERIES["retire_single"])
+    if write_anew and (since := _due_since(connection)) is not None:
         yield Progress("the table's file", 0, 1)
         key_rotation.rewrite(connection, "platform.databases", waits=waits)
         # The planner's statistics held values of the column, and their old versions are rows as well.
@@ -120,7 +121,9 @@ def take_over(
             key_rotation.rewrite(connection, "pg_catalog.pg_statistic", waits=waits)
         except key_rotation.RotationRefused:
             taken.statistics = False
-        _note(connection, "data_key.rewritten", {})
+        with connection.transaction():
+            connection.execute(_QUERIES["rewritten"], {"since": since})
+            _note(connection, "data_key.rewritten", {})
         taken.rewritten = True
         yield Progress("the table's file", 1, 1)
     taken.tally.refuse()
@@ -193,9 +196,13 @@ def plain(connection: psycopg.Connection[Any]) -> list[UUID]:
 
 def due(connection: psycopg.Connection[Any]) -> bool:
     """Whether rows in clear were sealed and their table was not written anew since."""
+    return _due_since(connection) is not None
+
+
+def _due_since(connection: psycopg.Connection[Any]) -> datetime | None:
     with connection.cursor(row_factory=tuple_row) as cursor:
         found = cursor.execute(_QUERIES["rewrite_due"]).fetchone()
-    return bool(found and found[0])
+    return found[0] if found is not None else None
 
 
 def _seal_plain(connection: psycopg.Connection[Any], keys: DataKeys, taken: Taken, batch: int) -> Iterator[Progress]:
@@ -204,9 +211,9 @@ def _seal_plain(connection: psycopg.Connection[Any], keys: DataKeys, taken: Take
         kept_now.append(kept)
         return done
 
+    since = time.monotonic()
     while rows := [row for row in plain(connection) if row not in taken.tally.left("databases")]:
         if not due(connection):
-            # Before the first is sealed: whoever goes on after a kill knows by it that the file is to be written anew.
             _note(connection, "data_key.take_over", {"rows": len(rows)})
         before = taken.plain
         for start in range(0, len(rows), batch):
@@ -216,8 +223,7 @@ def _seal_plain(connection: psycopg.Connection[Any], keys: DataKeys, taken: Take
             )
             taken.kept += sum(kept_now)
             yield Progress("rows in clear", taken.plain, before + len(rows))
-        if taken.plain == before:
-            time.sleep(0.2)  # all of them are held by others
+        since = taken.tally.waited("databases", rows, since if taken.plain == before else time.monotonic())
 
 
 def _plain_batch(
@@ -243,6 +249,8 @@ def _plain_batch(
         envelope = secrets.seal(secret, row_id=row.id, key=key)
         sealed.append((row.id, envelope, secrets.sealed_form(envelope, row.type, row.host, row.port)))
     if sealed:
+        # In the same transaction: whoever goes on after a kill knows by it that the file is to be written anew.
+        connection.execute(_QUERIES["make_due"])
         rows, envelopes, shown = map(list, zip(*sealed, strict=True))
         connection.execute(_QUERIES["plain_write"], {"ids": rows, "envelopes": envelopes, "shown": shown})
     for each in kept:

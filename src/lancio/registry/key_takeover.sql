@@ -31,11 +31,16 @@ VALUES (%(id)s, %(organization)s, %(project)s, 'password', %(name)s, %(envelope)
 SELECT count(*) FROM platform.credentials c WHERE c.project_id = %(project)s AND c.name LIKE %(name)s || '%%';
 
 -- name: rewrite_due
--- Plain rows were sealed, and their table was not written anew since.
-SELECT coalesce(max(a.occurred_at) FILTER (WHERE a.action = 'data_key.take_over')
-                > coalesce(max(a.occurred_at) FILTER (WHERE a.action = 'data_key.rewritten'), '-infinity'), false)
-FROM platform.audit_logs a
-WHERE a.action IN ('data_key.take_over', 'data_key.rewritten');
+-- Plain rows were sealed, and their table was not written anew since. Who may write entries does not decide this.
+SELECT d.since FROM platform_private.rewrites_due d WHERE d.table_name = 'platform.databases';
+
+-- name: make_due
+INSERT INTO platform_private.rewrites_due (table_name, since) VALUES ('platform.databases', clock_timestamp())
+ON CONFLICT (table_name) DO UPDATE SET since = EXCLUDED.since;
+
+-- name: rewritten
+-- What was sealed while the table was being written anew, or after it, is due still.
+DELETE FROM platform_private.rewrites_due d WHERE d.table_name = 'platform.databases' AND d.since = %(since)s;
 
 -- name: note
 INSERT INTO platform.audit_logs (organization_id, actor_type, action, target_type, target_id, after, occurred_at)

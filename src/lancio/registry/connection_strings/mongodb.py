@@ -126,6 +126,7 @@ SECRETS: Final = frozenset({"authMechanismProperties", "tlsCertificateKeyFilePas
 
 _SPELLED: Final = {name.lower(): name for name in OPTIONS} | {"ssl": "tls"}
 _IN_TLS_INSECURE: Final = ("tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames", "tlsDisableOCSPEndpointCheck")
+_MEAN_TLS: Final = ("tlsCAFile", "tlsCRLFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +200,22 @@ class MongoDB(ConnectionString):
 
     @property
     def tls(self) -> Tls:
-        """By tls (on by default with mongodb+srv), tlsInsecure, tlsAllowInvalid…; pymongo verifies all by default."""
-        if (self.option("tls") or ("true" if self.srv else "false")) == "false":
+        """By tls (on by default with mongodb+srv, and by `means_tls`), tlsInsecure, tlsAllowInvalid…; pymongo verifies
+        all by default."""
+        if (self.option("tls") or ("true" if self.srv or self.means_tls else "false")) == "false":
             return "off"
         if "true" in (self.option("tlsInsecure"), self.option("tlsAllowInvalidCertificates")):
             return "unverified"
         return "ca" if self.option("tlsAllowInvalidHostnames") == "true" else "full"
+
+    @property
+    def means_tls(self) -> bool:
+        """Whether another option than tls switches TLS on, for pymongo: a file of certificates, or a check that is
+        asked for (tlsAllowInvalid…=false). With tls=false beside it pymongo refuses the string."""
+        given = dict(self.options)
+        return any(given.get(name) for name in _MEAN_TLS) or any(
+            given.get(name) == "false" for name in (*_IN_TLS_INSECURE, "tlsInsecure")
+        )
 
     @property
     def display(self) -> str:

@@ -67,6 +67,15 @@ BEGIN
 END
 $$;
 
+-- A function that an earlier text of this file has made is made anew; one that is as here is left alone, also where a
+-- later file has changed it further.
+CREATE OR REPLACE FUNCTION platform_private.differs(named text, mark text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = to_regprocedure(named) AND strpos(p.prosrc, mark) > 0)
+$$;
+
 -- Above what a key file is usually numbered with; an id that is taken is passed over.
 CREATE SEQUENCE IF NOT EXISTS platform_private.data_key_ids AS integer START WITH 1000 MAXVALUE 999999999;
 
@@ -101,8 +110,40 @@ CREATE TABLE IF NOT EXISTS platform_private.replaced_by_008 (
     definition text NOT NULL
 );
 
+-- That rows in clear were sealed and the table's file is to be written anew (lancio keys take-over): since when.
+CREATE TABLE IF NOT EXISTS platform_private.rewrites_due (
+    table_name text PRIMARY KEY,
+    since      timestamptz NOT NULL
+);
+
+-- The key-encryption keys that data keys may be wrapped with, by their public check values: the operator's to say.
+CREATE TABLE IF NOT EXISTS platform_private.key_encryption_keys (
+    kek_id text PRIMARY KEY
+);
+
+-- Ids that no new key is given but the one that they were drawn for; without an organization: of keys that are gone.
+CREATE TABLE IF NOT EXISTS platform_private.data_key_ids_taken (
+    key_id          integer PRIMARY KEY,
+    organization_id uuid
+);
+
 DO $$
 BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform_private' AND tablename = 'rewrites_due' AND tableowner = 'lancio_owner') THEN
+        ALTER TABLE platform_private.rewrites_due OWNER TO lancio_owner;
+        -- This file was run here before there was this table. Once too often does no harm.
+        IF EXISTS (SELECT 1 FROM platform_private.replaced_by_008 WHERE object = 'first keys') THEN
+            INSERT INTO platform_private.rewrites_due (table_name, since) VALUES ('platform.databases', now());
+        END IF;
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform_private' AND tablename = 'key_encryption_keys' AND tableowner = 'lancio_owner') THEN
+        ALTER TABLE platform_private.key_encryption_keys OWNER TO lancio_owner;
+        ALTER TABLE platform_private.data_key_ids_taken OWNER TO lancio_owner;
+        IF EXISTS (SELECT 1 FROM platform_private.replaced_by_008 WHERE object = 'first keys') THEN
+            INSERT INTO platform_private.key_encryption_keys (kek_id)
+            SELECT DISTINCT k.kek_id FROM platform.data_keys k WHERE k.kek_id IS NOT NULL;
+        END IF;
+    END IF;
     IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform' AND tablename = 'data_keys' AND tableowner = 'lancio_owner') THEN
         ALTER TABLE platform.data_keys OWNER TO lancio_owner;
         ALTER TABLE platform_private.replaced_by_008 OWNER TO lancio_owner;
@@ -157,21 +198,22 @@ $$;
 -- Who may change a key, and how: forwards only.
 DO $$
 BEGIN
-    IF to_regprocedure('platform_private.guard_data_keys()') IS NULL THEN
-        CREATE FUNCTION platform_private.guard_data_keys() RETURNS trigger
+    IF platform_private.differs('platform_private.guard_data_keys()', 'pg_trigger_depth') THEN
+        CREATE OR REPLACE FUNCTION platform_private.guard_data_keys() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
             SET row_security = on
         AS $body$
         BEGIN
             IF TG_OP = 'DELETE' THEN
-                -- With its organization it goes. (The policies of a caller who does not see that one let nobody get here.)
-                IF OLD.organization_id IS NULL OR EXISTS (SELECT 1 FROM platform.organizations o WHERE o.id = OLD.organization_id) THEN
+                -- With its organization it goes: then the foreign key's trigger is around this one.
+                IF OLD.organization_id IS NULL OR pg_trigger_depth() < 2 THEN
                     RAISE EXCEPTION 'data key % is not deleted', OLD.key_id
                         USING ERRCODE = 'restrict_violation',
                               HINT = 'What is sealed with it would be unreadable for ever. If that is what you want: '
                                      'SELECT platform.destroy_data_keys(organization_id), which is written down.';
                 END IF;
+                INSERT INTO platform_private.data_key_ids_taken (key_id) VALUES (OLD.key_id) ON CONFLICT DO NOTHING;
                 RETURN OLD;
             END IF;
             IF NEW.key_id <> OLD.key_id OR NEW.organization_id IS DISTINCT FROM OLD.organization_id OR NEW.created_at <> OLD.created_at
@@ -197,6 +239,47 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'guard_data_keys_trigger' AND tgrelid = 'platform.data_keys'::regclass) THEN
         CREATE TRIGGER guard_data_keys_trigger BEFORE UPDATE OR DELETE ON platform.data_keys
             FOR EACH ROW EXECUTE PROCEDURE platform_private.guard_data_keys();
+    END IF;
+END
+$$;
+
+-- Whatever the operator wraps a key with is a key-encryption key of this platform; what wraps a key now cannot be taken
+-- off the list before the transaction that wraps it is over.
+DO $$
+BEGIN
+    IF to_regprocedure('platform_private.note_key_encryption_key()') IS NULL THEN
+        CREATE FUNCTION platform_private.note_key_encryption_key() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = pg_catalog, pg_temp
+            SET row_security = on
+        AS $body$
+        BEGIN
+            PERFORM 1 FROM platform_private.key_encryption_keys e WHERE e.kek_id = NEW.kek_id FOR KEY SHARE;
+            IF NOT FOUND THEN
+                INSERT INTO platform_private.key_encryption_keys (kek_id) VALUES (NEW.kek_id) ON CONFLICT DO NOTHING;
+            END IF;
+            RETURN NULL;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.note_key_encryption_key() FROM PUBLIC;
+        ALTER FUNCTION platform_private.note_key_encryption_key() OWNER TO lancio_owner;
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'note_key_encryption_key_trigger' AND tgrelid = 'platform.data_keys'::regclass) THEN
+        CREATE TRIGGER note_key_encryption_key_trigger AFTER INSERT OR UPDATE OF kek_id ON platform.data_keys
+            FOR EACH ROW WHEN (NEW.kek_id IS NOT NULL) EXECUTE PROCEDURE platform_private.note_key_encryption_key();
+    END IF;
+    IF to_regprocedure('platform_private.login_operates()') IS NULL THEN
+        CREATE FUNCTION platform_private.login_operates() RETURNS boolean
+            LANGUAGE sql STABLE PARALLEL RESTRICTED
+            SET search_path = pg_catalog, pg_temp
+        AS $body$
+            SELECT coalesce((SELECT r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, 'lancio_owner'::name, 'MEMBER'::text)
+                             FROM pg_roles r WHERE r.rolname = session_user), false)
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.login_operates() FROM PUBLIC;
+        ALTER FUNCTION platform_private.login_operates() OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform_private.login_operates() IS
+            'Is the login itself, whatever role it has taken, one that policies do not hold or that could take them away?';
     END IF;
 END
 $$;
@@ -260,8 +343,8 @@ BEGIN
         COMMENT ON FUNCTION platform_private.verifies(bytea, text, uuid, uuid, bytea) IS
             'Was this envelope made with this key for this column, row and organization?';
     END IF;
-    IF pg_catalog.to_regprocedure('platform_private.unseal(bytea, text, uuid, uuid, bytea)') IS NULL THEN
-        CREATE FUNCTION platform_private.unseal(
+    IF platform_private.differs('platform_private.unseal(bytea, text, uuid, uuid, bytea)', 'untranslatable_character') THEN
+        CREATE OR REPLACE FUNCTION platform_private.unseal(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, key bytea
         ) RETURNS text
             LANGUAGE plpgsql
@@ -278,6 +361,17 @@ BEGIN
                                substring(key, 33, 32), 'sha256'::text) || key, 'sha256'::text)
                    = digest(substring(envelope, octet_length(envelope) - 31, 32) || key, 'sha256'::text)) IS NOT TRUE THEN
                 RETURN NULL;
+            END IF;
+            IF current_setting('server_encoding'::text) <> 'UTF8'::text THEN
+                BEGIN
+                    RETURN convert_from(
+                        decrypt_iv(substring(envelope, 22, octet_length(envelope) - 53), substring(key, 1, 32),
+                                   substring(envelope, 6, 16), 'aes-cbc/pad:pkcs'::text), 'UTF8'::name);
+                EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN
+                    -- PostgreSQL's own message shows the character.
+                    RAISE EXCEPTION 'the secret has a character that this database''s encoding has not'
+                        USING ERRCODE = 'untranslatable_character', HINT = 'Open it in a program instead: lancio.connect().';
+                END;
             END IF;
             RETURN convert_from(
                 decrypt_iv(substring(envelope, 22, octet_length(envelope) - 53), substring(key, 1, 32), substring(envelope, 6, 16),
@@ -460,8 +554,8 @@ BEGIN
             'The key that an envelope of this organization names, and whose it is; 22000 if it is another organization''s.';
     END IF;
 
-    IF pg_catalog.to_regprocedure('platform_private.accept_envelope(bytea, text, uuid, uuid, text)') IS NULL THEN
-        CREATE FUNCTION platform_private.accept_envelope(
+    IF platform_private.differs('platform_private.accept_envelope(bytea, text, uuid, uuid, text)', 'caller_bypasses') THEN
+        CREATE OR REPLACE FUNCTION platform_private.accept_envelope(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, what text
         ) RETURNS void
             LANGUAGE plpgsql
@@ -472,6 +566,14 @@ BEGIN
             v_key   bytea;
         BEGIN
             SELECT * INTO v_named FROM platform_private.key_of(accept_envelope.organization_id, envelope);
+            -- An envelope of 006 knows no organization: an old one of another could come back by it. Where there is a key of
+            -- the organization, or the single key seals no more, only who restores a dump writes one.
+            IF v_named.organization_id IS NULL AND NOT platform_private.caller_bypasses()
+               AND ((v_named.state <> 'active' AND v_named.check_value IS NOT NULL)
+                    OR EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.organization_id = accept_envelope.organization_id)) THEN
+                RAISE EXCEPTION 'key % is not a key of this organization', v_named.key_id
+                    USING ERRCODE = 'data_exception', HINT = 'Seal with the organization''s active key.';
+            END IF;
             IF v_named.state = 'destroyed' THEN
                 RAISE EXCEPTION 'key % was destroyed', v_named.key_id
                     USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -1103,8 +1205,8 @@ BEGIN
         ALTER FUNCTION platform_private.write_key_event(text, integer, uuid, jsonb) OWNER TO lancio_owner;
     END IF;
 
-    IF to_regprocedure('platform.next_data_key_id()') IS NULL THEN
-        CREATE FUNCTION platform.next_data_key_id() RETURNS integer
+    IF platform_private.differs('platform.next_data_key_id()', 'data_key_ids_taken') THEN
+        CREATE OR REPLACE FUNCTION platform.next_data_key_id() RETURNS integer
             LANGUAGE plpgsql
             SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
@@ -1115,19 +1217,25 @@ BEGIN
         BEGIN
             LOOP
                 v_id := nextval('platform_private.data_key_ids'::regclass);
-                EXIT WHEN NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.key_id = v_id);
+                EXIT WHEN NOT EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.key_id = v_id)
+                      AND NOT EXISTS (SELECT 1 FROM platform_private.data_key_ids_taken t WHERE t.key_id = v_id);
             END LOOP;
+            IF platform.current_organization_id() IS NOT NULL THEN
+                INSERT INTO platform_private.data_key_ids_taken (key_id, organization_id)
+                VALUES (v_id, platform.current_organization_id());
+            END IF;
             RETURN v_id;
         END
         $body$;
         REVOKE ALL ON FUNCTION platform.next_data_key_id() FROM PUBLIC;
         ALTER FUNCTION platform.next_data_key_id() OWNER TO lancio_owner;
         GRANT EXECUTE ON FUNCTION platform.next_data_key_id() TO lancio_service;
-        COMMENT ON FUNCTION platform.next_data_key_id() IS 'The id for a new data key, to be wrapped with it and then added. Never given twice.';
+        COMMENT ON FUNCTION platform.next_data_key_id() IS
+            'The id for a new data key of the organization in the context, to be wrapped with it and then added. Never given twice.';
     END IF;
 
-    IF to_regprocedure('platform.add_data_key(integer, uuid, bytea, text, bytea, integer)') IS NULL THEN
-        CREATE FUNCTION platform.add_data_key(
+    IF platform_private.differs('platform.add_data_key(integer, uuid, bytea, text, bytea, integer)', 'data_key_ids_taken') THEN
+        CREATE OR REPLACE FUNCTION platform.add_data_key(
             key_id integer, organization_id uuid, wrapped bytea, kek_id text, check_value bytea, replaces integer DEFAULT NULL
         ) RETURNS boolean
             LANGUAGE plpgsql
@@ -1149,6 +1257,23 @@ BEGIN
             IF v_active IS DISTINCT FROM add_data_key.replaces THEN
                 RETURN false;
             END IF;
+            -- Neither the number nor the key-encryption key is chosen by who adds a key for one organization: every other
+            -- organization's programs go by them.
+            IF NOT platform_private.login_operates() THEN
+                PERFORM 1 FROM platform_private.key_encryption_keys e WHERE e.kek_id = add_data_key.kek_id FOR KEY SHARE;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'this is no key-encryption key of this platform'
+                        USING ERRCODE = 'invalid_parameter_value',
+                              HINT = 'The operator gives one by making a key with it: lancio keys init, or lancio keys rotate-kek.';
+                END IF;
+                DELETE FROM platform_private.data_key_ids_taken t
+                WHERE t.key_id = add_data_key.key_id AND t.organization_id = add_data_key.organization_id;
+                IF NOT FOUND THEN
+                    RAISE EXCEPTION 'data key % was not drawn for this organization', add_data_key.key_id
+                        USING ERRCODE = 'invalid_parameter_value',
+                              HINT = 'Draw a number: SELECT platform.next_data_key_id(), in the context of the organization.';
+                END IF;
+            END IF;
             UPDATE platform.data_keys AS k SET state = 'retired', retired_at = now() WHERE k.key_id = v_active;
             INSERT INTO platform.data_keys (key_id, organization_id, wrapped, kek_id, check_value)
             VALUES (add_data_key.key_id, add_data_key.organization_id, add_data_key.wrapped, add_data_key.kek_id,
@@ -1162,7 +1287,7 @@ BEGIN
         ALTER FUNCTION platform.add_data_key(integer, uuid, bytea, text, bytea, integer) OWNER TO lancio_owner;
         GRANT EXECUTE ON FUNCTION platform.add_data_key(integer, uuid, bytea, text, bytea, integer) TO lancio_service;
         COMMENT ON FUNCTION platform.add_data_key(integer, uuid, bytea, text, bytea, integer) IS
-            'Adds the active key of an organization and retires the one it replaces. False, and nothing done, if the active key is another than replaces says (NULL: there is none).';
+            'Adds the active key of an organization, under a number that was drawn for it and wrapped with a key-encryption key of this platform, and retires the one it replaces. False, and nothing done, if the active key is another than replaces says (NULL: there is none).';
     END IF;
 
     IF to_regprocedure('platform.destroy_data_keys(uuid)') IS NULL THEN
@@ -1265,13 +1390,14 @@ $$;
 -- Which key-encryption keys wrap any data key: a program that sees no organization yet has to know whether it has them.
 DO $$
 BEGIN
-    IF to_regprocedure('platform.kek_ids()') IS NULL THEN
-        CREATE FUNCTION platform.kek_ids() RETURNS SETOF text
+    IF platform_private.differs('platform.kek_ids()', 'key_encryption_keys') THEN
+        CREATE OR REPLACE FUNCTION platform.kek_ids() RETURNS SETOF text
             LANGUAGE sql STABLE SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
             SET row_security = on
         AS $body$
-            SELECT DISTINCT k.kek_id FROM platform.data_keys k WHERE k.kek_id IS NOT NULL ORDER BY 1
+            SELECT e.kek_id FROM platform_private.key_encryption_keys e
+            WHERE EXISTS (SELECT 1 FROM platform.data_keys k WHERE k.kek_id = e.kek_id) ORDER BY 1
         $body$;
         REVOKE ALL ON FUNCTION platform.kek_ids() FROM PUBLIC;
         ALTER FUNCTION platform.kek_ids() OWNER TO lancio_owner;
@@ -1404,5 +1530,7 @@ BEGIN
     END IF;
 END
 $$;
+
+DROP FUNCTION platform_private.differs(text, text);
 
 COMMIT;

@@ -29,6 +29,7 @@ BEGIN
     END LOOP;
     DROP TRIGGER IF EXISTS guard_audit_trigger ON platform.audit_logs;
     DROP TRIGGER IF EXISTS guard_audit_truncate_trigger ON platform.audit_logs;
+    DROP TRIGGER IF EXISTS refuse_forged_entry_trigger ON platform.audit_logs;
     DROP TRIGGER IF EXISTS number_entry_trigger ON platform.audit_logs;
     DROP TRIGGER IF EXISTS look_for_project ON platform.audit_logs;
     DROP POLICY IF EXISTS owner_writes_audit_logs ON platform.audit_logs;
@@ -49,7 +50,7 @@ BEGIN
     COMMENT ON COLUMN platform.audit_logs.row_hash IS NULL;
     DROP FUNCTION IF EXISTS platform.prune_audit_round(bigint), platform.audit_horizon();
     DROP TABLE platform.audit_seals, platform.audit_rounds, platform_private.audit_mark;
-    DROP FUNCTION IF EXISTS platform_private.write_change(), platform_private.guard_audit(), platform_private.number_entry();
+    DROP FUNCTION IF EXISTS platform_private.write_change(), platform_private.guard_audit(), platform_private.number_entry(), platform_private.refuse_forged_entry();
     DROP SEQUENCE platform_private.audit_numbers;
     RAISE NOTICE 'migration 010 is taken back';
 END

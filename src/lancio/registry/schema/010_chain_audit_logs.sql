@@ -247,6 +247,48 @@ BEGIN
 END
 $$;
 
+-- A program writes what its user has done now: no other user, no operator, no other time, and nothing that only the
+-- platform's own functions and the operator's commands say. What they write they write as lancio_owner.
+DO $$
+BEGIN
+    IF to_regprocedure('platform_private.refuse_forged_entry()') IS NULL THEN
+        CREATE FUNCTION platform_private.refuse_forged_entry() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = pg_catalog, pg_temp
+            SET row_security = on
+        AS $body$
+        BEGIN
+            IF EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = session_user
+                       AND (r.rolsuper OR r.rolbypassrls OR pg_has_role(r.oid, 'lancio_owner'::name, 'MEMBER'::text))) THEN
+                RETURN NEW;
+            END IF;
+            IF NEW.action = 'secret.open' OR NEW.action ~ '^(data_key|audit|lancio)\.' OR NEW.method = 'sql' THEN
+                RAISE EXCEPTION 'an entry of this action is not written by a program'
+                    USING ERRCODE = 'insufficient_privilege', HINT = 'The platform writes it itself where it is done.';
+            END IF;
+            IF NEW.actor_type = 'system' OR (NEW.actor_type = 'user' AND NEW.actor_id IS DISTINCT FROM platform.current_user_id()) THEN
+                RAISE EXCEPTION 'an entry speaks of another than the user in the context'
+                    USING ERRCODE = 'insufficient_privilege', HINT = 'Set the context of the user who acts.';
+            END IF;
+            IF NEW.occurred_at NOT BETWEEN now() AND clock_timestamp() THEN
+                RAISE EXCEPTION 'an entry speaks of another time than now'
+                    USING ERRCODE = 'insufficient_privilege', HINT = 'Leave occurred_at out.';
+            END IF;
+            RETURN NEW;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.refuse_forged_entry() FROM PUBLIC;
+        ALTER FUNCTION platform_private.refuse_forged_entry() OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform_private.refuse_forged_entry() IS
+            'Trigger: what a program writes speaks of its user and of now, and of nothing that the platform writes itself.';
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'refuse_forged_entry_trigger' AND tgrelid = 'platform.audit_logs'::regclass) THEN
+        CREATE TRIGGER refuse_forged_entry_trigger BEFORE INSERT ON platform.audit_logs
+            FOR EACH ROW WHEN (current_user <> 'lancio_owner') EXECUTE PROCEDURE platform_private.refuse_forged_entry();
+    END IF;
+END
+$$;
+
 -- Entries are added and read.
 DO $$
 DECLARE
