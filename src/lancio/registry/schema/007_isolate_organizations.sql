@@ -523,7 +523,7 @@ BEGIN
     -- role has put into an index or a materialized view runs with its rights in the session of a superuser, or of autovacuum.
     IF to_regprocedure('platform_private.first_organization_id(name)') IS NULL THEN
         CREATE FUNCTION platform_private.first_organization_id(who name) RETURNS uuid
-            LANGUAGE sql STABLE SECURITY DEFINER PARALLEL RESTRICTED
+            LANGUAGE sql STABLE SECURITY DEFINER PARALLEL UNSAFE
             SET search_path = pg_catalog, pg_temp
         AS $body$
             SELECT CASE WHEN CASE first_organization_id.who WHEN 'lancio_owner' THEN platform_private.caller_bypasses()
@@ -534,7 +534,7 @@ BEGIN
     END IF;
     IF to_regprocedure('platform_private.last_organization_id(name)') IS NULL THEN
         CREATE FUNCTION platform_private.last_organization_id(who name) RETURNS uuid
-            LANGUAGE sql STABLE SECURITY DEFINER PARALLEL RESTRICTED
+            LANGUAGE sql STABLE SECURITY DEFINER PARALLEL UNSAFE
             SET search_path = pg_catalog, pg_temp
         AS $body$
             SELECT CASE WHEN CASE last_organization_id.who WHEN 'lancio_owner' THEN platform_private.caller_bypasses()
