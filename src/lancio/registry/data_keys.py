@@ -114,7 +114,7 @@ class DataKeys:
         """The key that seals for an organization; made if it has none. Of several that make it at once one wins.
 
         Made in a transaction it is there for others when that commits, and gone if it is rolled back. For sealing in
-        Python: one that was retired within `LIFE_SECONDS` may be given, and what it seals is accepted.
+        Python: one that is retired after it was given may seal for `LIFE_SECONDS` more, and what it seals is accepted.
 
         Raises:
             KeyRefused: the KEK that it is wrapped with is not at hand, or the session does not see the organization.

@@ -25,7 +25,7 @@ SELECT k.kek_id FROM platform.kek_ids() AS k (kek_id) ORDER BY 1;
 
 -- name: quiet
 -- What a login has set for itself (ALTER ROLE ... SET) would bring keys and secrets into the server's log: plans with their
--- constants, and the parameters of what fails. Not settable and off for others are the rest of what logs parameters.
+-- constants, and the parameters of what fails. All else that logs parameters is a superuser's to set.
 SELECT pg_catalog.set_config(w.name, w.value, true)
 FROM (VALUES ('debug_print_parse', 'off'), ('debug_print_rewritten', 'off'), ('debug_print_plan', 'off'),
              ('log_parameter_max_length_on_error', '0')) AS w (name, value)
