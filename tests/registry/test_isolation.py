@@ -620,14 +620,14 @@ def test_an_entry_of_the_audit_log_outlives_its_project(peopled: str) -> None:
         connection.execute("DELETE FROM platform.projects WHERE id = %s", (OWN.project,))
         assert connection.execute(
             "SELECT project_id, organization_id FROM platform.audit_logs WHERE id = %s", (OWN.row("audit_logs"),)
-        ).fetchone() == (None, OWN.id)
+        ).fetchone() == (OWN.project, OWN.id)
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("UPDATE platform.audit_logs SET project_id = %s WHERE organization_id = %s",
                                (OTHER.project, OWN.id))  # fmt: skip
         connection.execute("DELETE FROM platform.organizations WHERE id = %s", (OTHER.id,))
         assert connection.execute(
             "SELECT project_id, organization_id FROM platform.audit_logs WHERE id = %s", (OTHER.row("audit_logs"),)
-        ).fetchone() == (None, None)
+        ).fetchone() == (OTHER.project, OTHER.id)
 
 
 def test_databases_that_share_a_server_share_the_roles_and_nothing_else(
