@@ -231,6 +231,9 @@ def test_tenant_tables_bind_their_organization(platform: str) -> None:
                  AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'f'
                                  AND a.attnum = ANY (k.conkey))"""
         ).fetchall()
+        # An entry of the trail outlives what it speaks of.
+        assert loose.count(("platform.audit_logs", "organization_id")) == 1
+        loose = [each for each in loose if each[0] != "platform.audit_logs"]
         keyless = connection.execute(
             """SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'id'
                WHERE c.relnamespace = 'platform'::regnamespace AND c.relkind = 'r' AND NOT a.atthasdef"""
