@@ -68,8 +68,7 @@ BEGIN
         platform_private.seal(text, text, uuid, uuid, integer, bytea);
     DROP FUNCTION platform.kek_ids();
     DROP TABLE platform.data_keys;
-    DROP FUNCTION IF EXISTS platform_private.note_key_encryption_key(), platform_private.login_operates(),
-        platform_private.differs(text, text);
+    DROP FUNCTION IF EXISTS platform_private.note_key_encryption_key(), platform_private.login_operates();
     DROP FUNCTION platform_private.guard_data_keys(), platform.envelope_key_id(bytea);
     DROP SEQUENCE platform_private.data_key_ids;
     DROP TABLE IF EXISTS platform_private.rewrites_due, platform_private.key_encryption_keys, platform_private.data_key_ids_taken;

@@ -75,9 +75,6 @@ CREATE OR REPLACE FUNCTION platform_private.differs(named text, mark text) RETUR
 AS $$
     SELECT NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = to_regprocedure(named) AND strpos(p.prosrc, mark) > 0)
 $$;
-REVOKE ALL ON FUNCTION platform_private.differs(text, text) FROM PUBLIC;
-ALTER FUNCTION platform_private.differs(text, text) OWNER TO lancio_owner;
-COMMENT ON FUNCTION platform_private.differs(text, text) IS 'Is this function not there, or without these words in its text?';
 
 -- Above what a key file is usually numbered with; an id that is taken is passed over.
 CREATE SEQUENCE IF NOT EXISTS platform_private.data_key_ids AS integer START WITH 1000 MAXVALUE 999999999;
@@ -1533,5 +1530,7 @@ BEGIN
     END IF;
 END
 $$;
+
+DROP FUNCTION platform_private.differs(text, text);
 
 COMMIT;
