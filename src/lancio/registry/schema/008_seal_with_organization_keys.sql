@@ -28,7 +28,8 @@
 -- Run with that single key in the session, this file writes down its check value, and organizations without a key of
 -- their own go on with it.
 --
--- Safe to run again: what is there stays as it is, also where a later file has changed it. What this file replaces is
+-- Safe to run again: what is there stays as it is, also where a later file has changed it; a function that an earlier text of
+-- this file has made is made anew, which is told by a word of its body. What this file replaces is
 -- kept in platform_private.replaced_by_008, and 008_seal_with_organization_keys.rollback.sql puts it back as long as nothing
 -- is sealed with an organization's key.
 
@@ -67,6 +68,7 @@ BEGIN
 END
 $$;
 
+<<<<<<< HEAD
 -- A function that an earlier text of this file has made is made anew; one that is as here is left alone, also where a
 -- later file has changed it further.
 CREATE OR REPLACE FUNCTION platform_private.differs(named text, mark text) RETURNS boolean
@@ -74,6 +76,15 @@ CREATE OR REPLACE FUNCTION platform_private.differs(named text, mark text) RETUR
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = to_regprocedure(named) AND strpos(p.prosrc, mark) > 0)
+=======
+-- pgcrypto is used where it lives. The functions below keep this path as their own (SET search_path FROM CURRENT).
+DO $$
+BEGIN
+    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pgcrypto';
+END
+>>>>>>> mend2
 $$;
 
 -- Above what a key file is usually numbered with; an id that is taken is passed over.
@@ -198,7 +209,7 @@ $$;
 -- Who may change a key, and how: forwards only.
 DO $$
 BEGIN
-    IF platform_private.differs('platform_private.guard_data_keys()', 'pg_trigger_depth') THEN
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure('platform_private.guard_data_keys()') AND strpos(prosrc, 'pg_trigger_depth') > 0) THEN
         CREATE OR REPLACE FUNCTION platform_private.guard_data_keys() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
@@ -343,7 +354,7 @@ BEGIN
         COMMENT ON FUNCTION platform_private.verifies(bytea, text, uuid, uuid, bytea) IS
             'Was this envelope made with this key for this column, row and organization?';
     END IF;
-    IF platform_private.differs('platform_private.unseal(bytea, text, uuid, uuid, bytea)', 'untranslatable_character') THEN
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure('platform_private.unseal(bytea, text, uuid, uuid, bytea)') AND strpos(prosrc, 'untranslatable_character') > 0) THEN
         CREATE OR REPLACE FUNCTION platform_private.unseal(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, key bytea
         ) RETURNS text
@@ -554,7 +565,7 @@ BEGIN
             'The key that an envelope of this organization names, and whose it is; 22000 if it is another organization''s.';
     END IF;
 
-    IF platform_private.differs('platform_private.accept_envelope(bytea, text, uuid, uuid, text)', 'caller_bypasses') THEN
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure('platform_private.accept_envelope(bytea, text, uuid, uuid, text)') AND strpos(prosrc, 'caller_bypasses') > 0) THEN
         CREATE OR REPLACE FUNCTION platform_private.accept_envelope(
             envelope bytea, column_name text, row_id uuid, organization_id uuid, what text
         ) RETURNS void
@@ -1205,7 +1216,7 @@ BEGIN
         ALTER FUNCTION platform_private.write_key_event(text, integer, uuid, jsonb) OWNER TO lancio_owner;
     END IF;
 
-    IF platform_private.differs('platform.next_data_key_id()', 'data_key_ids_taken') THEN
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure('platform.next_data_key_id()') AND strpos(prosrc, 'data_key_ids_taken') > 0) THEN
         CREATE OR REPLACE FUNCTION platform.next_data_key_id() RETURNS integer
             LANGUAGE plpgsql
             SECURITY DEFINER
@@ -1234,7 +1245,7 @@ BEGIN
             'The id for a new data key of the organization in the context, to be wrapped with it and then added. Never given twice.';
     END IF;
 
-    IF platform_private.differs('platform.add_data_key(integer, uuid, bytea, text, bytea, integer)', 'data_key_ids_taken') THEN
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure('platform.add_data_key(integer, uuid, bytea, text, bytea, integer)') AND strpos(prosrc, 'data_key_ids_taken') > 0) THEN
         CREATE OR REPLACE FUNCTION platform.add_data_key(
             key_id integer, organization_id uuid, wrapped bytea, kek_id text, check_value bytea, replaces integer DEFAULT NULL
         ) RETURNS boolean
@@ -1390,7 +1401,7 @@ $$;
 -- Which key-encryption keys wrap any data key: a program that sees no organization yet has to know whether it has them.
 DO $$
 BEGIN
-    IF platform_private.differs('platform.kek_ids()', 'key_encryption_keys') THEN
+    IF NOT EXISTS (SELECT 1 FROM pg_proc WHERE oid = to_regprocedure('platform.kek_ids()') AND strpos(prosrc, 'key_encryption_keys') > 0) THEN
         CREATE OR REPLACE FUNCTION platform.kek_ids() RETURNS SETOF text
             LANGUAGE sql STABLE SECURITY DEFINER
             SET search_path = pg_catalog, pg_temp
@@ -1530,7 +1541,5 @@ BEGIN
     END IF;
 END
 $$;
-
-DROP FUNCTION platform_private.differs(text, text);
 
 COMMIT;
