@@ -68,25 +68,6 @@ BEGIN
 END
 $$;
 
-<<<<<<< HEAD
--- A function that an earlier text of this file has made is made anew; one that is as here is left alone, also where a
--- later file has changed it further.
-CREATE OR REPLACE FUNCTION platform_private.differs(named text, mark text) RETURNS boolean
-    LANGUAGE sql STABLE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.oid = to_regprocedure(named) AND strpos(p.prosrc, mark) > 0)
-=======
--- pgcrypto is used where it lives. The functions below keep this path as their own (SET search_path FROM CURRENT).
-DO $$
-BEGIN
-    PERFORM set_config('search_path', 'pg_catalog, ' || quote_ident(n.nspname) || ', pg_temp', true)
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-    WHERE e.extname = 'pgcrypto';
-END
->>>>>>> mend2
-$$;
-
 -- Above what a key file is usually numbered with; an id that is taken is passed over.
 CREATE SEQUENCE IF NOT EXISTS platform_private.data_key_ids AS integer START WITH 1000 MAXVALUE 999999999;
 
