@@ -330,8 +330,8 @@ def test_a_data_only_restore_keeps_every_credential(
     level = ("template", "isolated_template", "sealing_template")[len(kept)]
     target = server.create_database(template=request.getfixturevalue(level))
     with psycopg.connect(target, autocommit=True) as connection:
-        connection.execute("TRUNCATE platform.organizations, platform.databases CASCADE")
-        for name in kept:
+        connection.execute("TRUNCATE platform.organizations, platform.databases, platform.audit_logs CASCADE")
+        for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'platform_private'"):
             connection.execute(f"TRUNCATE platform_private.{name}")  # type: ignore[arg-type]
     done = run_psql(target, sql=dump, stop_on_error=True)  # a session without a key
     assert done.returncode == 0, done.stderr

@@ -72,6 +72,7 @@ BEGIN
     DROP FUNCTION platform_private.guard_data_keys(), platform.envelope_key_id(bytea);
     DROP SEQUENCE platform_private.data_key_ids;
     DROP TABLE IF EXISTS platform_private.rewrites_due, platform_private.key_encryption_keys, platform_private.data_key_ids_taken;
+    DROP FUNCTION IF EXISTS platform_private.pass_over_noted();
     DROP TABLE platform_private.replaced_by_008;
     RAISE NOTICE 'migration 008 is taken back';
 END

@@ -260,6 +260,26 @@ BEGIN
         CREATE TRIGGER note_key_encryption_key_trigger AFTER INSERT OR UPDATE OF kek_id ON platform.data_keys
             FOR EACH ROW WHEN (NEW.kek_id IS NOT NULL) EXECUTE PROCEDURE platform_private.note_key_encryption_key();
     END IF;
+    -- Rows that are restored find what the trigger above has noted from the keys before them.
+    IF to_regprocedure('platform_private.pass_over_noted()') IS NULL THEN
+        CREATE FUNCTION platform_private.pass_over_noted() RETURNS trigger
+            LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp
+        AS $body$
+        BEGIN
+            IF EXISTS (SELECT 1 FROM platform_private.key_encryption_keys e WHERE e.kek_id = NEW.kek_id) THEN
+                RETURN NULL;
+            END IF;
+            RETURN NEW;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.pass_over_noted() FROM PUBLIC;
+        ALTER FUNCTION platform_private.pass_over_noted() OWNER TO lancio_owner;
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'pass_over_noted' AND tgrelid = 'platform_private.key_encryption_keys'::regclass) THEN
+        CREATE TRIGGER pass_over_noted BEFORE INSERT ON platform_private.key_encryption_keys
+            FOR EACH ROW EXECUTE PROCEDURE platform_private.pass_over_noted();
+    END IF;
     IF to_regprocedure('platform_private.login_operates()') IS NULL THEN
         CREATE FUNCTION platform_private.login_operates() RETURNS boolean
             LANGUAGE sql STABLE PARALLEL RESTRICTED
