@@ -275,7 +275,7 @@ def test_a_name_that_is_nearly_right_is_proposed() -> None:
 def test_a_file_is_explained_by_what_it_needs_and_makes(named: str) -> None:
     found = json.loads(lancio("explain", named, "--platform", "--json")[1])
     assert (found["kind"], found["subject"]) == ("file", "006_register_railway_databases.sql")
-    assert "table platform.databases (from 006_add_platform_databases_table.sql:56)" in found["needs"]
+    assert "table platform.databases (from 006_add_platform_databases_table.sql:60)" in found["needs"]
     assert any("register_database_from_setting" in each for each in found["makes"])
     assert found["commands"] == ["lancio apply --platform --only 006_register_railway_databases.sql"]
 
@@ -289,5 +289,5 @@ def test_what_may_go_wrong_with_a_file_has_the_shape_of_a_diagnosis() -> None:
 def test_an_object_is_explained_by_who_makes_and_who_needs_it() -> None:
     found = json.loads(lancio("explain", "platform.databases", "--platform", "--json")[1])
     assert found["subject"] == "table platform.databases"
-    assert found["history"][0] == "006_add_platform_databases_table.sql:56: made table platform.databases"
-    assert any(each.startswith("006_register_railway_databases.sql:27") for each in found["needed_by"])
+    assert found["history"][0] == "006_add_platform_databases_table.sql:60: made table platform.databases"
+    assert any(each.startswith("006_register_railway_databases.sql:31") for each in found["needed_by"])
