@@ -47,7 +47,7 @@ M7 = f"Migration 007: {ISOLATION}"
 V7 = (
     (
         "Verify: SELECT COUNT(*) FROM pg_policies WHERE schemaname = 'platform' AND permissive = 'RESTRICTIVE'"
-        " AND policyname = 'organization_' || tablename; returns 26+"
+        " AND policyname::text = 'organization_' || tablename::text; returns 26+"
     ),
     "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE rls_enabled AND policy_count >= 3; returns 26+",
 )
@@ -77,7 +77,7 @@ V10 = (
         " AND rls_enabled AND policy_count >= 3; returns 2"
     ),
     (
-        "Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()');"
+        "Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()')::oid;"
         " returns 69+"
     ),
 )
