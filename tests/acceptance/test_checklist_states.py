@@ -77,8 +77,8 @@ V10 = (
         " AND rls_enabled AND policy_count >= 3; returns 2"
     ),
     (
-        "Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgfoid = to_regprocedure('platform_private.write_change()')::oid;"
-        " returns 69+"
+        "Verify: SELECT COUNT(*) FROM pg_trigger"
+        " WHERE tgfoid = to_regprocedure('platform_private.write_change()')::oid; returns 69+"
     ),
 )
 M11 = f"Migration 011: {ROTATIONS}"
