@@ -244,3 +244,13 @@ def run_psql(
         input=sql if file is None else None,
         stdin=subprocess.DEVNULL if file is not None else None,
     )
+
+
+def redis_program() -> str:
+    """Where redis-server is; a named skip where it is not installed."""
+    import pytest
+
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed (make packages installs it)")
+    return program

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import struct
 import subprocess
@@ -11,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Self
 
-import pytest
+from servers import redis_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +27,7 @@ class Redis:
     """Debian's redis-server in a folder of its own, without anything on disk."""
 
     def __init__(self, folder: Path, password: str) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
-            pytest.skip("redis-server is not installed (make packages installs it)")
+        program = redis_program()
         self.port = free_port()
         config = folder / "redis.conf"
         config.write_text(f"port {self.port}\nbind 127.0.0.1\nrequirepass {password}\nsave ''\ndir {folder}\n")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, ClassVar, Self
 
-import pytest
 import redis
 
 from acceptance.services_outside import free_port
+from servers import redis_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,9 +25,7 @@ PASSWORD = "s3cret-Pa55word"
 def running(folder: Path, *lines: str, port: int | None = None, ready: bool = True, sentinel: bool = False,
             save: bool = False) -> Iterator[int]:  # fmt: skip
     """A redis-server with these lines in its configuration, and its port. `save`: its data on disk."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed (make packages installs it)")
+    program = redis_program()
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "redis.conf"

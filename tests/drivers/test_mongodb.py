@@ -289,7 +289,7 @@ WRONG = [
     Wrong("an answer is no BSON", "read", "unexpected", does("buildInfo", "not-bson")),
     # options
     Wrong("a list of authorities is a file of ours", "name", "option", more="&tls=true&tlsCAFile=/etc/passwd"),
-    Wrong("a key is a file of ours", "name", "option", more="&tls=true&tlsCertificateKeyFile=/root/key.pem"),
+    Wrong("a key is a file of ours", "name", "option", more="&tls=true&tlsCertificateKeyFile=/etc/ssl/private/key.pem"),
     Wrong("a list of revocations is a file of ours", "name", "option", more="&tls=true&tlsCRLFile=/etc/passwd"),
     Wrong("the login would be this machine's", "name", "option", more="&authMechanism=MONGODB-AWS", user=""),
     Wrong("TLS is off and set up", "name", "option", more="&tls=false&tlsAllowInvalidHostnames=false"),

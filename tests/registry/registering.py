@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -11,13 +10,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-import pytest
 from isolation import SPACE
 from keys import RING
 
 from lancio.registry import projects
 from lancio.registry.acting import Acting, Actor, acting, operator
 from lancio.registry.data_keys import DataKeys
+from servers import redis_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,9 +83,7 @@ def project(work: Acting, slug: str = "shop") -> projects.Project:
 @contextmanager
 def redis_server(folder: Path, password: str) -> Iterator[int]:
     """Debian's redis-server with this password; gives its port."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed (make packages installs it)")
+    program = redis_program()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +17,6 @@ from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import psycopg
-import pytest
 import redis
 from keys import ACME, RING, an_organization
 from psycopg import sql
@@ -31,6 +29,7 @@ from lancio.registry.data_keys import DataKeys
 from lancio.registry.opening import open_connection_string
 from lancio.rotation.machine import Machine
 from lancio.rotation.registry import Registry
+from servers import redis_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -293,9 +292,7 @@ class RedisServer:
         return f"redis://{user}:{quote(OLD)}@127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
-            pytest.skip("redis-server is not installed (make packages installs it)")
+        program = redis_program()
         # Without a file it has nothing to remember users in.
         words = self._options if self.way == "memory" else [str(self.config)]
         self._process = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -12,9 +12,10 @@ import click
 
 from lancio.cli.acting import columns
 from lancio.cli.asked import typed
-from lancio.cli.keys import kek_options, ring, ring_if_named, session_of
+from lancio.cli.keys import kek_options, reads, ring, ring_if_named, session_of
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import UsageError
+from lancio.render.lines import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,10 +77,6 @@ def _filters(command: Callable[P, R]) -> Callable[P, R]:
 
 def _common(command: Callable[P, R]) -> Callable[P, R]:
     return database_options(environment_options(json_option(command)))
-
-
-def _reads(context: click.Context) -> None:
-    context.params["dry_run"] = True  # a protected environment need not be asked for
 
 
 def _query(connection: psycopg.Connection[Any], given: dict[str, Any], **more: Any) -> Query:
@@ -159,7 +156,7 @@ def list_(
     from lancio.render import json
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     if follow and before is not None:
         raise UsageError("--follow and --before are both given", remedy="Give one of them.")
     with session_of(database, role) as session:
@@ -259,7 +256,7 @@ def show(context: click.Context, entry: str, database: str | None, role: str | N
     from lancio.render.lines import clean
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     try:
         asked: int | UUID = int(entry) if re.fullmatch(r"[0-9]{1,18}", entry) else UUID(entry)
     except ValueError:
@@ -325,7 +322,7 @@ def export(
     from lancio.registry import audit_trail
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     if json_ and format_ == "csv":
         raise UsageError("--json and --format csv are both given", remedy="Give one of them.")
     with session_of(database, role) as session:
@@ -341,7 +338,7 @@ def export(
         if lines:
             terminal.data("".join(lines))
     if not json_:
-        terminal.talk(f"{_counted(count)}.")
+        terminal.talk(f"{counted(count, 'entry')}.")
 
 
 # --- sealing, verifying -----------------------------------------------------------------------------------------------
@@ -433,12 +430,15 @@ def seal(
                 terminal.data(f"{json.line(said)}\n" if every else json.document(said))
             elif last is not None or not every:
                 done = (
-                    f"{_counted(last.entries)} sealed, up to round {last.round}" if last else "Nothing was to be sealed"
+                    f"{counted(last.entries, 'entry')} sealed, up to round {last.round}"
+                    if last
+                    else "Nothing was to be sealed"
                 )
                 terminal.data(f"{done}.\n")
                 if left:
                     terminal.talk(
-                        f"{_counted(left)} of transactions that are open, or younger than one of them: seal again."
+                        f"{counted(left, 'entry')} of transactions that are open,"
+                        " or younger than one of them: seal again."
                     )
             if every is None:
                 return
@@ -486,7 +486,7 @@ def verify(
     from lancio.render import json
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     if org is not None and resume is not None:
         raise UsageError("--org and --resume are both given", remedy="Give one of them.")
     wanted, since = _anchors(anchors), _anchors(resume)
@@ -540,20 +540,20 @@ def _sum_up(terminal: Terminal, found: Verified, limit: int, *, one: bool) -> No
         terminal.data("Nothing is sealed here yet.\n")
     else:
         terminal.data(
-            f"{_counted(found.entries)} as they were sealed, in"
-            f" {_counted(found.seals if one else found.rounds, unit[:-1], unit)}.\n"
+            f"{counted(found.entries, 'entry')} as they were sealed, in"
+            f" {counted(found.seals if one else found.rounds, unit[:-1])}.\n"
         )
     if found.pruned:
-        terminal.data(f"{_counted(found.pruned)} pruned, as a sealed record says.\n")
+        terminal.data(f"{counted(found.pruned, 'entry')} pruned, as a sealed record says.\n")
     if found.unsealed:
         since = (
             f", the oldest of {found.unsealed_since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
             if found.unsealed_since
             else ""
         )
-        terminal.data(f"{_counted(found.unsealed)} not sealed yet{since}: of them nothing is proved.\n")
+        terminal.data(f"{counted(found.unsealed, 'entry')} not sealed yet{since}: of them nothing is proved.\n")
     if found.findings:
-        terminal.data(f"{_counted(found.findings, 'finding', 'findings')}: the trail is not what was written down.\n")
+        terminal.data(f"{counted(found.findings, 'finding')}: the trail is not what was written down.\n")
     elif found.last and found.key:
         terminal.data(f"Proved with the key-encryption key up to {unit[:-1]} {found.proved}.\n")
     if not found.key and found.last:
@@ -583,7 +583,7 @@ def anchor(context: click.Context, org: str | None, database: str | None, role: 
 
     del json_  # it is JSON anyway
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     with session_of(database, role) as session:
         audit_seal.prepare(session.connection)
         organization = None if org is None else audit_trail.named(session.connection, "organization", org)
@@ -645,7 +645,7 @@ def prune(
                 )
             else:
                 terminal.data(
-                    f"{_counted(plan.of)} in {_counted(len(plan.rounds), 'round', 'rounds')} would be pruned."
+                    f"{counted(plan.of, 'entry')} in {counted(len(plan.rounds), 'round')} would be pruned."
                     f" Nothing was changed.\n"
                 )
             return
@@ -653,7 +653,7 @@ def prune(
         if plan.rounds:
             typed(
                 terminal, "Type prune to go on", "prune", yes=yes,
-                why=f"{_counted(plan.of)} in {_counted(len(plan.rounds), 'round', 'rounds')} will be gone.",
+                why=f"{counted(plan.of, 'entry')} in {counted(len(plan.rounds), 'round')} will be gone.",
             )  # fmt: skip
         done = audit_seal.Pruned()
         for _ in audit_seal.prune(session.connection, keys, before, done):
@@ -663,12 +663,9 @@ def prune(
             json.document({"rounds": len(done.rounds), "entries": done.entries, "before": before.isoformat()})
         )
         return
-    terminal.data(f"{_counted(done.entries)} in {_counted(len(done.rounds), 'round', 'rounds')} pruned.\n")
+    terminal.data(f"{counted(done.entries, 'entry')} in {counted(len(done.rounds), 'round')} pruned.\n")
     if done.kept_back:
         terminal.talk(
-            f"{_counted(done.kept_back, 'round is', 'rounds are')} old enough and stay: one before has younger entries."
+            f"{counted(done.kept_back, 'round')} {'is' if done.kept_back == 1 else 'are'} old enough and stay:"
+            " one before has younger entries."
         )
-
-
-def _counted(number: int, one: str = "entry", many: str = "entries") -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -191,8 +191,9 @@ def _watch(terminal: Terminal, steps: Iterator[Progress], *, every_s: float = 5.
     return done
 
 
-def _reads(context: click.Context) -> None:
-    context.params["dry_run"] = True  # a protected environment need not be asked for
+def reads(context: click.Context) -> None:
+    """Say of a command that it changes nothing: a protected environment need not be asked for."""
+    context.params["dry_run"] = True
 
 
 @contextlib.contextmanager
@@ -345,7 +346,7 @@ def status(context: click.Context, database: str | None, role: str | None, json_
     from lancio.render import json
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     with session_of(database, role) as session:
         found = key_state.state(session.connection)
     if json_:
@@ -419,7 +420,7 @@ def check(context: click.Context, database: str | None, role: str | None, json_:
     from lancio.render import json
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     with session_of(database, role) as session:
         found = _ready(context, session)
         count = key_rotation.check(session.connection, found.ring)
@@ -720,7 +721,7 @@ def backup(context: click.Context, file: Path, database: str | None, role: str |
     from lancio.render import json
 
     terminal = terminal_of(context)
-    _reads(context)
+    reads(context)
     with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         count, keks = key_backup.backup(session.connection, file)
