@@ -91,19 +91,27 @@ def test_a_canary_is_not_shown() -> None:
         assert KEY.hex()[:5] not in shown
 
 
-def test_what_postgresql_compresses_is_found(server: TestServer, database: str) -> None:
+@pytest.mark.parametrize("first", ["", "y", "yyyy", "23-2"])
+def test_what_postgresql_compresses_is_found(server: TestServer, database: str, first: str) -> None:
+    """Also a text whose beginning repeats what stands before it: it is written as a reference to that."""
     if server.data is None:
         pytest.skip("the server was given: its files cannot be looked into")
+    secret = Canary.of_text("secret", first + SECRET.bare[len(first) :])
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (content text)")
-        for before in range(8):  # each alignment of its control bytes
-            long = "-".join(str(number) for number in range(300)) + "y" * before + SECRET.text + "x" * 9000
+        for before in (
+            "",
+            "y",
+            "yyyyy",
+            *("!#$%&()"[:length] for length in range(1, 8)),
+        ):  # each alignment of its control bytes
+            long = "-".join(str(number) for number in range(300)) + before + secret.text + "x" * 9000
             connection.execute("INSERT INTO kept VALUES (%s)", (long,))
         connection.execute("CHECKPOINT")
         row = connection.execute("SELECT pg_relation_filepath('kept'), pg_relation_size('kept')").fetchone()
     assert row is not None
-    assert row[1] < 8 * 9000  # it is compressed
-    hits = SECRET.find((server.data / row[0]).read_bytes())
-    assert len(hits) == 8
+    assert row[1] < 10 * 9000  # it is compressed
+    hits = secret.find((server.data / row[0]).read_bytes())
+    assert len(hits) == 10
     assert {hit.form for hit in hits} <= {canaries.PGLZ, canaries.CLEAR}
     assert canaries.PGLZ in {hit.form for hit in hits}

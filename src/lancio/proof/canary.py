@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import string
 from dataclasses import dataclass, field
@@ -57,16 +58,22 @@ class Canary:
     text: str = field(repr=False)
     pieces: tuple[tuple[int, bytes], ...] = field(repr=False)
     """Parts of its bytes with where they begin in them."""
-    needles: tuple[tuple[str, bytes], ...] = field(repr=False)
+    needles: tuple[tuple[str, re.Pattern[bytes]], ...] = field(repr=False)
     """Every form of every piece, by the form's name."""
     tail: str = field(default="", repr=False)
 
     @classmethod
     def random(cls, name: str) -> Canary:
         """A new one: 24 letters and digits, and behind them what encodings change."""
-        core = "".join(secrets.choice(_LETTERS) for _ in range(2 * _PIECE))
+        return cls.of_text(name, "".join(secrets.choice(_LETTERS) for _ in range(2 * _PIECE)))
+
+    @classmethod
+    def of_text(cls, name: str, core: str) -> Canary:
+        """One whose letters and digits are chosen: `core` is 24 of them."""
         pieces = ((0, core[:_PIECE].encode()), (_PIECE, core[_PIECE:].encode()))
-        return cls(name, core + _TAIL, pieces, tuple(_needles(pieces)), _TAIL)
+        needles = [(form, re.compile(re.escape(each))) for form, each in _needles(pieces)]
+        needles += [(PGLZ, each) for each in _compressed(pieces)]
+        return cls(name, core + _TAIL, pieces, tuple(needles), _TAIL)
 
     @classmethod
     def of_key(cls, name: str, key: bytes) -> Canary:
@@ -83,7 +90,7 @@ class Canary:
             needles += [(BASE64, each) for each in dict.fromkeys(_in_base64(piece))]
             needles += [(f"{BASE64} of its digits", each) for each in dict.fromkeys(_in_base64(digits.encode()))]
             needles += [(f"{UTF16} of its digits", digits.encode("utf-16-le")[:-1])]
-        return cls(name, key.hex(), pieces, tuple(needles))
+        return cls(name, key.hex(), pieces, tuple((form, re.compile(re.escape(each))) for form, each in needles))
 
     @property
     def prefix(self) -> str:
@@ -102,10 +109,8 @@ class Canary:
         """Every place in `data` where a piece of it is, one for each occurrence, in the order of their offsets."""
         found: dict[int, str] = {}
         for form, needle in self.needles:
-            at = data.find(needle)
-            while at >= 0:
-                found.setdefault(at, form)
-                at = data.find(needle, at + 1)
+            for match in needle.finditer(data):
+                found.setdefault(match.start(), form)
         hits: list[Hit] = []
         for at in sorted(found):
             form = self._told(data, at) if found[at] == CLEAR else found[at]
@@ -140,17 +145,26 @@ class Canary:
 
 
 def _needles(pieces: Iterable[tuple[int, bytes]]) -> Iterable[tuple[str, bytes]]:
-    for at, piece in pieces:
+    for _, piece in pieces:
         yield CLEAR, piece
         yield HEX, piece.hex().encode()
         yield HEX, piece.hex().upper().encode()
         yield from ((BASE64, each) for each in dict.fromkeys(_in_base64(piece)))
         # The zero bytes stand before or behind: with those between the letters both byte orders are found.
         yield UTF16, b"\0".join(piece[index : index + 1] for index in range(len(piece)))
-        if at == 0:
-            for first in range(1, _LITERALS + 1):
-                parts = [piece[:first], *(piece[i : i + _LITERALS] for i in range(first, len(piece), _LITERALS))]
-                yield PGLZ, b"\0".join(parts)
+
+
+def _compressed(pieces: Iterable[tuple[int, bytes]]) -> Iterable[re.Pattern[bytes]]:
+    """What pglz makes of each piece, wherever in it the first control byte stands.
+
+    A control byte is zero if the 8 items behind it are literals; where one of them refers to earlier text (`y` behind
+    `yyy`, or what follows the canary) it is not, so it may be any. Each piece is looked for since such a reference may
+    stand in the other.
+    """
+    for _, piece in pieces:
+        for first in range(1, _LITERALS + 1):
+            parts = [piece[:first], *(piece[i : i + _LITERALS] for i in range(first, len(piece), _LITERALS))]
+            yield re.compile(b".".join(parts), re.DOTALL)
 
 
 def find(data: bytes, canaries: Iterable[Canary]) -> list[Hit]:
