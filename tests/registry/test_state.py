@@ -84,6 +84,33 @@ def test_the_end_is_ready_and_lists_what_is_still_to_do(connection: psycopg.Conn
     assert [said.split(" (")[0] for said in found.to_do[:2]] == ["Railway MongoDB", "Railway Redis"]
 
 
+def test_a_client_is_ticked_once_it_reached_what_is_registered(connection: psycopg.Connection) -> None:
+    launch(connection, 8)
+
+    def clients() -> dict[str, str]:
+        """The reason of each that is not ticked."""
+        later = state.words(state.ask(connection)).later
+        assert all(bool(item.reason) is not item.ticked for item in later)
+        return {item.says.split()[0]: item.reason for item in later if "client" in item.says and not item.ticked}
+
+    assert clients() == {
+        "Redis": "still a placeholder: Railway Redis",
+        "MongoDB": "still a placeholder: Railway MongoDB",
+    }
+    connection.execute("UPDATE platform.databases SET metadata = metadata - 'placeholder'")
+    assert "lancio db test" in clients()["Redis"]
+    assert [said.split(":")[1] for said in judged(connection).to_do] == [" Railway MongoDB, Railway Redis"]
+    connection.execute(
+        "SELECT platform.update_database_health(id, 'healthy', NULL) FROM platform.databases WHERE type = 'redis'"
+    )
+    assert [*clients()] == ["MongoDB"]
+    connection.execute("SELECT platform.update_database_health(id, 'unhealthy', 'refused') FROM platform.databases")
+    assert [*clients()] == ["Redis", "MongoDB"]
+    connection.execute("SELECT platform.update_database_health(id, 'healthy', NULL) FROM platform.databases")
+    assert clients() == {}
+    assert judged(connection).to_do == ()
+
+
 def test_step_2_without_step_1_is_partly_applied_once_databases_exists(connection: psycopg.Connection) -> None:
     launch(connection, 5)
     connection.execute(FILES[6].read_bytes())

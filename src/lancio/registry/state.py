@@ -47,6 +47,9 @@ VERIFY_ROWS = "SELECT count(*) >= 2 FROM platform.databases"
 UPDATE = "Update connection strings with actual Railway values"
 """What step 3 declares to be done after the run."""
 
+HEALTHY = "healthy"
+TRY = "lancio db test NAME"
+
 NOT_HERE = "not part of a database: nothing here tells"
 
 READY = "READY FOR REDIS INTEGRATION"
@@ -91,6 +94,8 @@ class Registered:
     name: str
     type: str
     placeholder: bool
+    health: str
+    """What its last probe found: `healthy`, `unhealthy`, `unknown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +259,8 @@ def words(facts: Facts) -> Words:
             Item(
                 "Actual Railway connection strings", "Can update post-migration", updated.ticked is True, updated.reason
             ),
-            Item("Redis client implementation", "Separate task", False, NOT_HERE),
-            Item("MongoDB client implementation", "Separate task", False, NOT_HERE),
+            _client("Redis", "redis", facts),
+            _client("MongoDB", "mongodb", facts),
             Item("Health check automation", "Future enhancement", False, NOT_HERE),
         ),
     )
@@ -267,9 +272,22 @@ def _to_do(facts: Facts, *, ready: bool) -> tuple[str, ...]:
         for each in facts.databases or ()
         if each.placeholder
     ]
-    if ready:
-        said.append("implement the Redis client")
+    unreached = [each.name for each in facts.databases or () if not each.placeholder and each.health != HEALTHY]
+    if ready and unreached:
+        said.append(some(f"not reached by its client yet ({TRY}):", unreached))
     return tuple(said)
+
+
+def _client(name: str, kind: str, facts: Facts) -> Item:
+    """Lancio has the client; that it is at work is seen by a probe that reached what is registered."""
+    rows = [each for each in facts.databases or () if each.type == kind]
+    reason = (
+        facts.why_databases
+        or ("" if rows else f"platform.databases has no row of type {kind}")
+        or some("still a placeholder:", [each.name for each in rows if each.placeholder])
+        or some(f"not reached yet ({TRY}):", [each.name for each in rows if each.health != HEALTHY])
+    )
+    return Item(f"{name} client implementation", "Separate task", not reason, reason)
 
 
 def _sealing(facts: Facts) -> bool:

@@ -67,6 +67,7 @@ SELECT
     ) AS narrowing;
 
 -- name: databases
-SELECT d.name, d.type, COALESCE(d.metadata ->> 'placeholder', 'false') = 'true' AS placeholder
+SELECT d.name, d.type, COALESCE(d.metadata ->> 'placeholder', 'false') = 'true' AS placeholder,
+       COALESCE(d.health_check_status, 'unknown') AS health
 FROM platform.databases d
 ORDER BY d.name, d.type;
