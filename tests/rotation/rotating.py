@@ -115,7 +115,7 @@ def rotate(
     machine: Machine, database: UUID, *, way: Way | None = None, keep_seconds: int | None = 0, login: str | None = None
 ) -> Rotation:
     """A rotation from its beginning as far as it goes."""
-    return machine.go_on(machine.begin(database, way=way, keep_seconds=keep_seconds, login=login), fresh=True)
+    return machine.go_on(machine.begin(database, way=way, keep_seconds=keep_seconds, login=login))
 
 
 def desk_of(url: str) -> Desk:

@@ -172,7 +172,7 @@ def test_when_the_new_login_is_not_let_in_the_old_one_stays(desk: Desk, pool: Po
             lines = (f"host {role.database} {role.name} 127.0.0.1/32 scram-sha-256",
                      f"host {role.database} all 127.0.0.1/32 reject")  # fmt: skip
             with hba(server, *lines):
-                refused(lambda: machine.go_on(rotation, fresh=True), "proof")
+                refused(lambda: machine.go_on(rotation), "proof")
                 assert logs_in(role.url)
                 assert desk.now(database).build() == connection_strings.parse(role.url).build()
                 refused(lambda: machine.go_on(rotation), "proof")
@@ -183,7 +183,7 @@ def test_when_the_new_login_is_not_let_in_the_old_one_stays(desk: Desk, pool: Po
                 if what == "prove the new login":
                     role.run("ALTER ROLE {role} PASSWORD 'something else'")
 
-            refused(lambda: desk.machine(role.administrator, told=told).go_on(rotation, fresh=True), "proof")
+            refused(lambda: desk.machine(role.administrator, told=told).go_on(rotation), "proof")
             assert logs_in(role.url)
         # What stood in the way is gone: it goes on, from where it was.
         if way == "same-login":
@@ -204,7 +204,7 @@ def test_a_role_of_that_name_is_left_alone(desk: Desk, pool: Pool) -> None:
         assert rotation.new_login == f"{role.name}_b"
         # Made meanwhile by somebody else.
         role.run(f"CREATE ROLE {role.name}_b LOGIN PASSWORD 'another'")
-        refused(lambda: machine.go_on(rotation, fresh=True), "login-taken")
+        refused(lambda: machine.go_on(rotation), "login-taken")
         assert machine.abandon(rotation).state == "abandoned"
         assert {f"{role.name}_a", f"{role.name}_b"} < role.roles()
         assert logs_in(role.url)
@@ -224,7 +224,7 @@ def test_of_two_rotations_at_once_one_is_refused(desk: Desk, pool: Pool) -> None
             reasons.append(refused(lambda: other.machine(role.administrator).go_on(rotation), "held").reason)
             reasons.append(refused(lambda: other.machine(role.administrator).abandon(rotation), "held").reason)
 
-        assert desk.machine(role.administrator, told=told).go_on(rotation, fresh=True).state == "done"
+        assert desk.machine(role.administrator, told=told).go_on(rotation).state == "done"
         assert len(reasons) > 10
         refused(lambda: other.machine(role.administrator).abandon(rotation), "none")
         other.close()
@@ -243,7 +243,7 @@ def test_a_string_that_was_changed_meanwhile_is_not_overwritten(desk: Desk, pool
                 " WHERE id = %s",
                 (other.url, database),
             )
-        refused(lambda: machine.go_on(rotation, fresh=True), "overtaken")
+        refused(lambda: machine.go_on(rotation), "overtaken")
         assert machine.abandon(rotation).state == "abandoned"
         assert desk.now(database).user == other.name
         assert role.roles() == {role.name}
@@ -265,11 +265,11 @@ def test_it_is_taken_back_from_every_state(desk: Desk, pool: Pool) -> None:
             machine = desk.machine(role.administrator)
             rotation = machine.begin(database, keep_seconds=3600)
             if stop is None:
-                rotation = machine.go_on(rotation, fresh=True)
+                rotation = machine.go_on(rotation)
                 assert rotation.state == "registered"
             else:
                 with pytest.raises(Stopped):
-                    desk.machine(role.administrator, told=told).go_on(rotation, fresh=True)
+                    desk.machine(role.administrator, told=told).go_on(rotation)
             assert machine.abandon(rotation).state == "abandoned"
             assert role.roles() == {role.name}
             assert whoami(desk, database) == (role.name, role.name)

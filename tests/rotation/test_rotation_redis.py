@@ -66,11 +66,11 @@ def test_it_is_taken_back_from_every_state(desk: Desk, redis_server: RedisServer
 
         rotation = desk.machine().begin(database, keep_seconds=3600 if stop is None else 0)
         if stop is None:
-            rotation = desk.machine().go_on(rotation, fresh=True)
+            rotation = desk.machine().go_on(rotation)
             assert rotation.state == "registered"
         else:
             with pytest.raises(Stopped):
-                desk.machine(told=told).go_on(rotation, fresh=True)
+                desk.machine(told=told).go_on(rotation)
         _, new = desk.registry.strings(rotation)
         assert desk.machine().abandon(rotation).state == "abandoned"
         assert desk.now(database).build() == before

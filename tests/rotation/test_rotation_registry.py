@@ -138,7 +138,7 @@ def test_what_else_is_changed_of_the_string_meanwhile_stays(desk: Desk, pool: Po
         machine = desk.machine(role.administrator)
         rotation = machine.begin(database, keep_seconds=3600)
         rewrite(desk, database, f"{role.url}?application_name=shop")
-        rotation = machine.go_on(rotation, fresh=True)
+        rotation = machine.go_on(rotation)
         now = desk.now(database)
         assert (rotation.state, now.user, now.option("application_name")) == ("registered", f"{role.name}_a", "shop")
         rewrite(desk, database, replace(now, options=(("application_name", "shop2"),)).build())
@@ -170,7 +170,7 @@ def test_an_administrator_of_another_server_is_refused(desk: Desk, pool: Pool) -
             for way in ("two-logins", "same-login"):
                 refused(lambda way=way: rotate(desk.machine(other.url()), database, way=way), "administrator")  # type: ignore[misc]
             rotation = desk.machine(role.administrator).begin(database, way="same-login")
-            refused(lambda: desk.machine(other.url()).go_on(rotation, fresh=True), "administrator")
+            refused(lambda: desk.machine(other.url()).go_on(rotation), "administrator")
             assert logs_in(other.url(user=role.name, password="its own"))
             assert logs_in(role.url)
         finally:

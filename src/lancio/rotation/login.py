@@ -7,13 +7,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import psycopg
+
 from lancio import drivers
 from lancio.drivers import DatabaseRefused, Limits
+from lancio.rotation.model import CredentialRotationRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import psycopg
     import redis
 
     from lancio.registry.connection_strings import PostgreSQL, Redis
@@ -44,11 +46,37 @@ def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.C
 
     Raises:
         DatabaseRefused: there is none to be had.
+        CredentialRotationRefused: what the server refuses in it, without its own words, which may hold a statement.
     """
     with drivers.client(string, LIMITS, local_files=files) as connection:
-        connection.autocommit = True
-        connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
-        yield connection
+        try:
+            connection.autocommit = True
+            connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
+            yield connection
+        except psycopg.errors.InsufficientPrivilege:
+            raise CredentialRotationRefused(
+                "no-rights",
+                "this login may not change roles as it is needed",
+                cause="Making a role takes CREATEROLE, and from PostgreSQL 16 on the ADMIN OPTION of the role that it "
+                "is to work as; so does changing another role's password. Some attributes and settings of a login only "
+                "a superuser may give to another one.",
+                remedy="Give an administrator's connection string, or change the login's own password.",
+                commands=("lancio db rotate NAME --admin-file FILE", "lancio db rotate NAME --way same-login"),
+            ) from None
+        except psycopg.Error as error:
+            if connection.closed:
+                raise CredentialRotationRefused(
+                    "unreachable",
+                    "the connection to the server broke",
+                    cause="It was stopped, or somebody ended the session.",
+                    remedy="Try again: the rotation stays where it is.",
+                ) from None
+            raise CredentialRotationRefused(
+                "refused",
+                f"PostgreSQL refuses it (SQLSTATE {error.sqlstate or 'none'})",
+                cause="Its log tells why; what it said is not shown, since it may quote a statement.",
+                remedy="Look at the server's log, mend it, and go on or take the rotation back.",
+            ) from None
 
 
 @contextlib.contextmanager
