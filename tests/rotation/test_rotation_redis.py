@@ -133,10 +133,32 @@ def test_a_file_that_cannot_be_written_is_said(desk: Desk, tmp_path: Path) -> No
         client = redis.Redis.from_url(server.url)
         (tmp_path / "users.acl").rename(tmp_path / "moved")
         (tmp_path / "users.acl").mkdir()
-        done = rotate(desk.machine(), desk.add(server.url))
+        database = desk.add(server.url)
+        refusal = refused(lambda: rotate(desk.machine(), database), "refused")
+        assert "ACL SAVE was refused" in refusal.message
         client.close()
+        assert logs_in(server.url)
+        rotation = desk.registry.unfinished()[0]
+        assert desk.machine(persist=False).go_on(rotation).state == "done"
+        assert logs_in(desk.now(database))
+
+        # A file that is lost later is said.
+        (tmp_path / "users.acl").rmdir()
+        rotation = rotate(desk.machine(), database, keep_seconds=60)
+        assert rotation.state == "registered"
+        (tmp_path / "users.acl").unlink()
+        (tmp_path / "users.acl").mkdir()
+        done = desk.machine().go_on(rotation, end_now=True)
         assert done.state == "done"
         assert any("ACL SAVE was refused" in note for note in done.notes)
+
+
+def test_databases_of_one_server_are_not_shut_out_unasked(desk: Desk, tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "requirepass") as server:
+        database = desk.add(server.url)
+        desk.add(server.url.replace("://:", "://default:").replace("/0", "/1"))
+        refused(lambda: rotate(desk.machine(), database), "shared")
+        assert rotate(desk.machine(), database, keep_seconds=60).state == "registered"
 
 
 def test_other_passwords_of_the_default_user_stay(desk: Desk, tmp_path: Path) -> None:
@@ -153,6 +175,8 @@ def test_other_passwords_of_the_default_user_stay(desk: Desk, tmp_path: Path) ->
 def test_replicas_are_told_of(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "replica").mkdir()
     with RedisServer(tmp_path, "requirepass") as server, RedisServer(tmp_path / "replica", "memory") as replica:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("repl-diskless-sync-delay", 0)
         with redis.Redis(port=replica.port, decode_responses=True) as client:
             client.config_set("masterauth", OLD)
             client.replicaof("127.0.0.1", server.port)

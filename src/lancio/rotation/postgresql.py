@@ -208,7 +208,7 @@ class Source:
         return ()
 
     def prove(self) -> tuple[str, ...]:
-        """The new login was used at each host that answers; a sentence for each that does not.
+        """The new login was used at each host that answers; a sentence for each that does not, and on what it may lose.
 
         Raises:
             CredentialRotationRefused: a host that answers does not let it in, or lets it work as somebody else.
@@ -217,9 +217,9 @@ class Source:
         works_as = self._works_as()
         with self._proving(new) as connection:
             self._same_role(connection, works_as)
+            notes = list(self._lost(connection, works_as))
         if len(new.hosts) == 1:
-            return ()
-        silent = []
+            return tuple(notes)
         for host in new.hosts:
             try:
                 with self._proving(new.single(host)) as connection:
@@ -227,8 +227,8 @@ class Source:
             except CredentialRotationRefused as refused:
                 if refused.reason != "unreachable":
                     raise
-                silent.append(f"{host.shown} did not answer, so the new login was not tried there.")
-        return tuple(silent)
+                notes.append(f"{host.shown} did not answer, so the new login was not tried there.")
+        return tuple(notes)
 
     @contextlib.contextmanager
     def _proving(self, string: PostgreSQL) -> Iterator[psycopg.Connection[Any]]:
@@ -271,6 +271,19 @@ class Source:
                 cause="Its setting of role was changed, or something between resets it.",
                 remedy="Take the rotation back and look at the role's settings.",
             )
+
+    def _lost(self, connection: psycopg.Connection[Any], works_as: str | None) -> tuple[str, ...]:
+        """What to know where a session that is given to the next one does not work as `works_as` any more."""
+        connection.execute("DISCARD ALL")
+        found = _one(connection, "who")
+        if works_as is None or found["works_as"] == works_as:
+            return ()
+        words = (
+            f"On this server DISCARD ALL has a session work as {found['login']}, not as {works_as}: what it makes then "
+            f"belongs to {found['login']}. If a pooler or a driver sends it between two sessions (PgBouncer in session "
+            "mode, Npgsql), switch that off, or rotate by --way same-login."
+        )
+        return (words,)
 
     def end(self) -> tuple[str, ...]:
         """The old login is gone: dropped, or kept as the role that owns things and lets nobody in."""
