@@ -164,8 +164,11 @@ class Source:
                 raise self._changed(f"the new password of {self._user} is not there any more")
             if old in self._passwords(client):
                 ask(client, "ACL", "SETUSER", self._user, f"!{old}")
-            notes = self._requirepass(client, self._old, self._candidate())
-            return (*notes, *self._kept(client))
+            asked = self._requirepass(client, self._old, self._candidate())
+            notes, refused = self._keep(client)
+        if refused:
+            notes = (f"{_FORGOTTEN}: {refused}. Write it into the file by hand.",)
+        return (*asked, *notes)
 
     def restore_old(self) -> None:
         """The old password is taken."""
@@ -184,7 +187,10 @@ class Source:
             if new in there:
                 ask(client, "ACL", "SETUSER", self._user, f"!{new}")
             notes = self._requirepass(client, self._candidate(), self._old)
-            return (*notes, *self._kept(client))
+            _, refused = self._keep(client)
+        if not self._persist:
+            refused = "it was left alone, as --no-persist says"
+        return (*notes, f"The server's file may still have the new password: {refused}.") if refused else notes
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -258,10 +264,6 @@ class Source:
                 f"requirepass could not be looked at ({type(error).__name__}); it may have the password from before.",
             )
         return ()
-
-    def _kept(self, client: redis.Redis) -> tuple[str, ...]:
-        notes, refused = self._keep(client)
-        return (*notes, f"{_FORGOTTEN}: {refused}. Write it into the file by hand.") if refused else notes
 
     def _keep(self, client: redis.Redis) -> tuple[tuple[str, ...], str]:
         """Have the server remember its users; what is to be known where it has no file, and what it refused."""
