@@ -76,7 +76,7 @@ def test_no_login_fails_while_a_second_login_takes_over(desk: Desk, pool: Pool, 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_login_has_its_sibling_has(desk: Desk, pool: Pool, version: int) -> None:
     server = pool.get(version)
-    with a_role(server, attributes="CREATEDB CONNECTION LIMIT 7") as role:
+    with a_role(server, attributes="CREATEDB CONNECTION LIMIT 7 VALID UNTIL '2099-02-01 03:04:05+06'") as role:
         role.run('ALTER ROLE {role} SET search_path = "$user", \'odd "name\', own, public')
         role.run("ALTER ROLE {role} SET statement_timeout = '77s'")
         role.run(f"ALTER ROLE {{role}} IN DATABASE {role.database} SET work_mem = '5MB'")
@@ -105,9 +105,10 @@ def test_what_a_login_has_its_sibling_has(desk: Desk, pool: Pool, version: int) 
                 assert "=r/" in made[1]
             with server.connect() as connection:
                 found = connection.execute(
-                    "SELECT rolconnlimit FROM pg_roles WHERE rolname = %s", (desk.now(database).user,)
+                    "SELECT rolconnlimit, rolvaliduntil = '2099-02-01 03:04:05+06' FROM pg_roles WHERE rolname = %s",
+                    (desk.now(database).user,),
                 ).fetchone()
-                assert found == (7,)
+                assert found == (7, True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -348,7 +349,8 @@ def test_databases_with_the_same_login_are_not_shut_out_unasked(desk: Desk, pool
         desk.add(role.url)
         machine = desk.machine(role.administrator)
         refused(lambda: machine.begin(database), "shared")
-        refused(lambda: machine.begin(database, way="same-login", keep_seconds=60), "shared")
+        refusal = refused(lambda: machine.begin(database, way="same-login", keep_seconds=60), "shared")
+        assert refusal.commands[0] == "lancio db rotate NAME --way two-logins --keep-old 24h"
         assert desk.registry.unfinished() == ()
         rotation = rotate(machine, database, keep_seconds=60)
         assert any("At the same address" in note for note in rotation.notes)

@@ -275,9 +275,12 @@ def _refuse_shared(planned: Planned, keep_seconds: int | None) -> None:
         "shared",
         f"other databases may have the same login, which would end at once: {names}",
         cause="They are registered at the same address, and their connection strings are not changed.",
-        remedy="Keep two logins for a while, in which you register what is new for the others as well. Or say --yes, "
-        "and do that afterwards.",
-        commands=("lancio db rotate NAME --keep-old 24h", "lancio db rotate NAME --yes"),
+        remedy=("Have two logins" if same else "Keep the old one") + " for a while, in which you register the new one "
+        "for the others as well. Or say --yes, and do that afterwards.",
+        commands=(
+            "lancio db rotate NAME" + (" --way two-logins" if same else "") + " --keep-old 24h",
+            "lancio db rotate NAME" + (" --way same-login" if same else "") + " --yes",
+        ),
     )
 
 
