@@ -12,6 +12,7 @@ from psycopg import sql
 from rotating import PROOF, Program, a_role, hba, logs_in, rotate
 
 from lancio.registry import connection_strings
+from lancio.rotation import login
 from lancio.rotation.model import CredentialRotationRefused
 
 if TYPE_CHECKING:
@@ -141,6 +142,18 @@ def test_a_login_beside_the_first_changes_its_own_password(desk: Desk, pool: Poo
         rotate(desk.machine(role.administrator), database)
         assert rotate(desk.machine(), database, way="same-login").state == "done"
         assert whoami(desk, database) == (f"{role.name}_a", role.name)
+
+
+def test_a_comment_that_somebody_changed_is_no_hindrance(desk: Desk, pool: Pool) -> None:
+    with a_role(pool.get(18)) as role:
+        database = desk.add(role.url)
+        machine = desk.machine(role.administrator)
+        rotation = rotate(machine, database, keep_seconds=None)
+        role.run(f"COMMENT ON ROLE {role.name}_a IS 'of the shop'")
+        assert machine.go_on(rotation, end_now=True).state == "done"
+        assert rotate(machine, database).state == "done"
+        assert not logs_in(role.url)
+        assert role.roles() == {role.name, f"{role.name}_a", f"{role.name}_b"}
 
 
 def test_a_login_that_may_make_roles_ends_itself(desk: Desk, pool: Pool) -> None:
@@ -341,6 +354,18 @@ def test_the_lock_holds_whatever_a_pooler_does_to_the_session(desk: Desk, pool: 
         finally:
             desk.connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(name))
             other.close()
+
+
+def test_what_a_session_sets_ends_with_its_transaction(pool: Pool) -> None:
+    """The next one in a pooler's server process is a program."""
+    limits = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+    with a_role(pool.get(18)) as role:
+        string = connection_strings.parse(role.url)
+        assert isinstance(string, connection_strings.PostgreSQL)
+        with login.postgresql(string) as connection:
+            assert connection.execute(limits).fetchone() == ("30s", "10s")
+            connection.execute("COMMIT")
+            assert connection.execute(limits).fetchone() == ("0", "0")
 
 
 def test_databases_with_the_same_login_are_not_shut_out_unasked(desk: Desk, pool: Pool) -> None:

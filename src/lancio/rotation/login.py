@@ -27,7 +27,7 @@ LIMITS: Final = Limits(connect_s=10.0, total_s=20.0)
 _STATEMENT: Final = "30s"
 _LOCK: Final = "10s"
 _SETTINGS: Final = (
-    "SELECT pg_catalog.set_config('statement_timeout', %s, false), pg_catalog.set_config('lock_timeout', %s, false)"
+    "SELECT pg_catalog.set_config('statement_timeout', %s, true), pg_catalog.set_config('lock_timeout', %s, true)"
 )
 _LATER: Final = frozenset(("timeout", "starting", "stopping", "too-many-connections", "closed", "no-primary"))
 """What says nothing about the login: the server may let it in another time."""
@@ -40,9 +40,10 @@ def answered(refused: DatabaseRefused) -> bool:
 
 @contextlib.contextmanager
 def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.Connection[Any]]:
-    """A session in autocommit, whose statements end within their limits; closed behind the block.
+    """A session with one transaction for the block, whose statements end within their limits; closed behind it.
 
-    With `files` the options of the string may name files of this machine.
+    What is set in it is to be set for the transaction alone: a pooler would hand it on to programs. With `files` the
+    options of the string may name files of this machine.
 
     Raises:
         DatabaseRefused: there is none to be had.
@@ -51,8 +52,9 @@ def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.C
     with drivers.client(string, LIMITS, local_files=files) as connection:
         try:
             connection.autocommit = True
-            connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
-            yield connection
+            with connection.transaction():
+                connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
+                yield connection
         except psycopg.errors.InsufficientPrivilege:
             raise CredentialRotationRefused(
                 "no-rights",

@@ -199,8 +199,7 @@ class Source:
             if old is None:
                 raise _changed(f"role {self._user(self._old)} is not there any more")
             if found is None:
-                with connection.transaction():
-                    self._create(connection, old, name, verifier)
+                self._create(connection, old, name, verifier)
             elif found.said == self._mark:
                 self._set_password(connection, name, verifier)
             else:
@@ -274,8 +273,11 @@ class Source:
 
     def _lost(self, connection: psycopg.Connection[Any], works_as: str | None) -> tuple[str, ...]:
         """What to know where a session that is given to the next one does not work as `works_as` any more."""
-        connection.execute("DISCARD ALL")
-        found = _one(connection, "who")
+        with connection.transaction(force_rollback=True):
+            # What it consists of, as far as it touches the role: itself it cannot be taken back.
+            connection.execute("SET SESSION AUTHORIZATION DEFAULT")
+            connection.execute("RESET ALL")
+            found = _one(connection, "who")
         if works_as is None or found["works_as"] == works_as:
             return ()
         words = (
@@ -293,8 +295,8 @@ class Source:
         with self._session(leaving=self._old) as connection:
             old = self._login(connection, name)
             new = self._login(connection, self._user(self._candidate()))
-            if new is None or new.said != self._mark:
-                raise _changed(f"role {self._user(self._candidate())} is not there any more, or is another")
+            if new is None:
+                raise _changed(f"role {self._user(self._candidate())} is not there any more")
             if old is None:
                 return ()
             sessions = self._sessions(connection, name)
@@ -391,7 +393,7 @@ class Source:
                 self._refuse_elsewhere(who["started"])
             elif self._way == "same-login":
                 # A role may change its own password, but not while it works as another one.
-                connection.execute("SET ROLE NONE")
+                connection.execute("SET LOCAL ROLE NONE")
             yield connection
 
     def _as(self, string: PostgreSQL) -> contextlib.AbstractContextManager[psycopg.Connection[Any]]:
@@ -446,7 +448,8 @@ class Source:
 
     def _dropped(self, connection: psycopg.Connection[Any], name: str) -> bool:
         try:
-            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+            with connection.transaction():
+                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
         except psycopg.errors.DependentObjectsStillExist:
             return False
         return True
