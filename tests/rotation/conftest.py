@@ -1,4 +1,4 @@
-"""A registry with migration 011 in it: made once a server, copied for each test."""
+"""A registry with migration 011 in it: made once, emptied for each test."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from servers import TestServer, database_of
-
-# Helpers of the registry's tests are used here too.
+# Helpers of other tests are used here too.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "registry"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "executor"))
 
 from rotating import Desk, RedisServer, desk_of
 from schema_files import KEYS, NAMED, NINE, ROTATIONS, launch, run
@@ -20,26 +19,26 @@ from schema_files import KEYS, NAMED, NINE, ROTATIONS, launch, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servers import TestServer
+
 
 @pytest.fixture(scope="session")
-def rotating_template(server: TestServer) -> str:
-    """A database with the platform in it and no organization; nobody connects to it."""
+def platform(server: TestServer) -> str:
+    """A database with the platform in it."""
     url = server.create_database()
     launch(url, *NINE)
     run(url, KEYS, NAMED, ROTATIONS)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM platform.organizations")
-    return database_of(url)
+    return url
 
 
 @pytest.fixture
-def desk(server: TestServer, rotating_template: str) -> Iterator[Desk]:
-    """Somebody who rotates, in a registry of one organization."""
-    url = server.create_database(template=rotating_template)
-    desk = desk_of(url)
+def desk(platform: str) -> Iterator[Desk]:
+    """Somebody who rotates, in a registry of one organization; of others before only the audit log tells."""
+    with psycopg.connect(platform, autocommit=True) as connection:
+        connection.execute("DELETE FROM platform.organizations")
+    desk = desk_of(platform)
     yield desk
     desk.close()
-    server.drop_database(url)
 
 
 @pytest.fixture(params=RedisServer.WAYS)

@@ -29,7 +29,7 @@ from lancio.registry.data_keys import DataKeys
 from lancio.registry.opening import open_connection_string
 from lancio.rotation.machine import Machine
 from lancio.rotation.registry import Registry
-from servers import redis_program
+from servers import database_of, redis_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +115,7 @@ def rotate(
     machine: Machine, database: UUID, *, way: Way | None = None, keep_seconds: int | None = 0, login: str | None = None
 ) -> Rotation:
     """A rotation from its beginning as far as it goes."""
-    return machine.go_on(machine.begin(database, way=way, keep_seconds=keep_seconds, login=login), fresh=True)
+    return machine.go_on(machine.begin(database, way=way, keep_seconds=keep_seconds, login=login))
 
 
 def desk_of(url: str) -> Desk:
@@ -215,11 +215,15 @@ class Roles:
             return {row[0] for row in found.fetchall()}
 
 
+_FREE: dict[tuple[str, int], list[str]] = {}
+"""Databases that a role has had, by server: making one takes longer than most tests."""
+
+
 @contextlib.contextmanager
 def a_role(server: TestServer, *, encryption: str = "scram-sha-256", attributes: str = "") -> Iterator[Roles]:
     """A role that logs in with OLD and owns a database; gone with all that a rotation made at the end."""
-    url = server.create_database()
-    place = Roles(server, f"app_{uuid4().hex[:8]}", url.rsplit("/", 1)[1])
+    free = _FREE.setdefault((server.host, server.port), [])
+    place = Roles(server, f"app_{uuid4().hex[:8]}", free.pop() if free else database_of(server.create_database()))
     with server.connect(place.database) as connection:
         connection.execute(sql.SQL("SET password_encryption = {}").format(sql.Literal(encryption)))
         connection.execute(
@@ -234,10 +238,14 @@ def a_role(server: TestServer, *, encryption: str = "scram-sha-256", attributes:
     try:
         yield place
     finally:
-        server.drop_database(url)
-        with server.connect() as connection:
-            for role in sorted(place.roles(), key=len, reverse=True):
-                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+        with server.connect(place.database) as connection:
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(sql.Identifier(place.database))
+            )
+            for statement in ("DROP OWNED BY {} CASCADE", "DROP ROLE {}"):
+                for role in sorted(place.roles(), key=len, reverse=True):
+                    connection.execute(sql.SQL(statement).format(sql.Identifier(role)))  # type: ignore[arg-type]
+        free.append(place.database)
 
 
 @contextlib.contextmanager

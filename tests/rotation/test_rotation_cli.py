@@ -129,6 +129,18 @@ def test_a_redis_user_is_kept_for_a_day_and_taken_back(desk: Desk, call: Any, tm
         assert not logs_in(server.url)
 
 
+def test_a_login_that_others_have_too_is_asked_about(desk: Desk, call: Any, tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "aclfile") as server:
+        named(desk, server.url, "cache")
+        named(desk, server.url, "queue")
+        status, _, err = call("cache")
+        assert status == 1
+        assert "queue" in err
+        assert "lancio db rotate cache --project" in err
+        assert "--keep-old 24h" in err
+        assert call("cache", "--yes")[0] == 0
+
+
 def test_all_that_are_due_are_gone_on_with_and_each_refusal_is_told(desk: Desk, call: Any, tmp_path: Path) -> None:
     with RedisServer(tmp_path, "aclfile") as server:
         first = named(desk, server.url, "first")
@@ -147,9 +159,10 @@ def test_all_that_are_due_are_gone_on_with_and_each_refusal_is_told(desk: Desk, 
         assert [each["reason"] for each in document["refused"]] == ["unreachable"]
     # That server does not come back.
     assert call("first", "--abandon")[0] == 1
-    status, _, err = call("first", "--abandon", "--forget-source")
+    status, out, err = call("first", "--abandon", "--forget-source")
     assert status == 0
     assert "was not asked" in err
+    assert out == "The rotation of first is given up; what is registered stays.\n"
     assert desk.registry.unfinished() == ()
     assert desk.credentials() == 0
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -43,6 +47,12 @@ def secrets_of(desk: Desk, database: UUID, more: list[str]) -> set[str]:
     password = desk.now(database).password
     assert password is not None
     return {OLD, password.reveal(), *more}
+
+
+def is_of(password: str, rounds: str, salt: str, server_key: str) -> bool:
+    """Whether it is the verifier of this password (RFC 5802)."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(rounds))
+    return hmac.digest(salted, b"Server Key", "sha256") == base64.b64decode(server_key)
 
 
 def rows_of(url: str) -> str:
@@ -91,6 +101,11 @@ def test_no_password_reaches_postgresqls_log_its_views_or_the_registry(desk: Des
     assert "ALTER ROLE" in log
     assert "SCRAM-SHA-256$" in log
     assert len(set(drawn)) == 5
+    # A password that people chose could be guessed from its verifier.
+    verifiers = re.findall(r"SCRAM-SHA-256\$(\d+):([^$]+)\$[^:]+:([A-Za-z0-9+/=]+)", log)
+    assert len(verifiers) > 5
+    assert not any(is_of(OLD, *each) for each in verifiers)
+    assert any(is_of(secret, *each) for each in verifiers for secret in drawn)
     for secret in drawn:
         for where, text in {"log": log, "views": views, "rows": rows, "words": "\n".join(said)}.items():
             assert secret not in text, where

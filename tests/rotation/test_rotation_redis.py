@@ -66,11 +66,11 @@ def test_it_is_taken_back_from_every_state(desk: Desk, redis_server: RedisServer
 
         rotation = desk.machine().begin(database, keep_seconds=3600 if stop is None else 0)
         if stop is None:
-            rotation = desk.machine().go_on(rotation, fresh=True)
+            rotation = desk.machine().go_on(rotation)
             assert rotation.state == "registered"
         else:
             with pytest.raises(Stopped):
-                desk.machine(told=told).go_on(rotation, fresh=True)
+                desk.machine(told=told).go_on(rotation)
         _, new = desk.registry.strings(rotation)
         assert desk.machine().abandon(rotation).state == "abandoned"
         assert desk.now(database).build() == before
@@ -133,10 +133,35 @@ def test_a_file_that_cannot_be_written_is_said(desk: Desk, tmp_path: Path) -> No
         client = redis.Redis.from_url(server.url)
         (tmp_path / "users.acl").rename(tmp_path / "moved")
         (tmp_path / "users.acl").mkdir()
-        done = rotate(desk.machine(), desk.add(server.url))
+        database = desk.add(server.url)
+        refusal = refused(lambda: rotate(desk.machine(), database), "refused")
+        assert "ACL SAVE was refused" in refusal.message
         client.close()
+        assert logs_in(server.url)
+        rotation = desk.registry.unfinished()[0]
+        back = desk.machine().abandon(rotation)
+        assert "may still have the new password" in back.notes[-1]
+        rotation = desk.machine(persist=False).begin(database)
+        assert desk.machine(persist=False).go_on(rotation).state == "done"
+        assert logs_in(desk.now(database))
+
+        # A file that is lost later is said.
+        (tmp_path / "users.acl").rmdir()
+        rotation = rotate(desk.machine(), database, keep_seconds=60)
+        assert rotation.state == "registered"
+        (tmp_path / "users.acl").unlink()
+        (tmp_path / "users.acl").mkdir()
+        done = desk.machine().go_on(rotation, end_now=True)
         assert done.state == "done"
         assert any("ACL SAVE was refused" in note for note in done.notes)
+
+
+def test_databases_of_one_server_are_not_shut_out_unasked(desk: Desk, tmp_path: Path) -> None:
+    with RedisServer(tmp_path, "requirepass") as server:
+        database = desk.add(server.url)
+        desk.add(server.url.replace("://:", "://default:").replace("/0", "/1"))
+        refused(lambda: rotate(desk.machine(), database), "shared")
+        assert rotate(desk.machine(), database, keep_seconds=60).state == "registered"
 
 
 def test_other_passwords_of_the_default_user_stay(desk: Desk, tmp_path: Path) -> None:
@@ -153,6 +178,8 @@ def test_other_passwords_of_the_default_user_stay(desk: Desk, tmp_path: Path) ->
 def test_replicas_are_told_of(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "replica").mkdir()
     with RedisServer(tmp_path, "requirepass") as server, RedisServer(tmp_path / "replica", "memory") as replica:
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("repl-diskless-sync-delay", 0)
         with redis.Redis(port=replica.port, decode_responses=True) as client:
             client.config_set("masterauth", OLD)
             client.replicaof("127.0.0.1", server.port)

@@ -69,7 +69,7 @@ Examples:
 @click.option("--forget-source", is_flag=True, help="With --abandon: don't go to the server, which is gone.")
 @click.option("--list", "list_", is_flag=True, help="Show the unfinished ones.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Don't ask.")
+@click.option("-y", "--yes", is_flag=True, help="Don't ask, nor mind other databases with the same login.")
 @org_option
 @kek_options
 @common
@@ -112,7 +112,8 @@ def rotate(context: click.Context, /, database: str | None, role: str | None, js
             unfinished = registry.unfinished_of(found.id) if given["resume"] or given["abandon"] else None
             rotation = _done(machine, unfinished, found, given, keep_seconds)
     said = 0 if unfinished is None else len(unfinished.notes)
-    _tell(terminal, rotation, found.project, rotation.notes[said:], json_=json_)
+    notes = rotation.notes[said:]
+    _tell(terminal, rotation, found.project, notes, given_up=given["forget_source"], json_=json_)
 
 
 class _Named(NamedTuple):
@@ -209,8 +210,10 @@ def _done(
     from lancio.rotation.model import CredentialRotationRefused
 
     if not (given["resume"] or given["abandon"]):
-        rotation = machine.begin(found.id, way=given["way"], login=given["login"], keep_seconds=keep_seconds)
-        return _going_on(machine, rotation, fresh=True)
+        rotation = machine.begin(
+            found.id, way=given["way"], login=given["login"], keep_seconds=keep_seconds, shared=given["yes"]
+        )
+        return _going_on(machine, rotation)
     if unfinished is None:
         raise CredentialRotationRefused(
             "none",
@@ -224,15 +227,15 @@ def _done(
     return _going_on(machine, unfinished, end_now=given["drop_old"])
 
 
-def _going_on(machine: Machine, rotation: Rotation, *, fresh: bool = False, end_now: bool = False) -> Rotation:
+def _going_on(machine: Machine, rotation: Rotation, *, end_now: bool = False) -> Rotation:
     try:
-        return machine.go_on(rotation, fresh=fresh, end_now=end_now)
+        return machine.go_on(rotation, end_now=end_now)
     except LancioError as error:
         # What it begins with is decided; what is left is to go on, perhaps as an administrator, or to take it back.
         error.commands = tuple(
             each.replace("NAME --admin-file", "NAME --resume --admin-file")
             for each in error.commands
-            if not each.startswith("lancio db rotate NAME --") or "--admin-file" in each
+            if not each.startswith("lancio db rotate NAME --") or "--admin-file" in each or "--resume" in each
         )
         error.commands = (*error.commands, "lancio db rotate NAME --resume", "lancio db rotate NAME --abandon")
         raise
@@ -382,7 +385,15 @@ def _would(terminal: Terminal, machine: Machine, found: _Named, given: dict[str,
         terminal.talk(note)
 
 
-def _tell(terminal: Terminal, rotation: Rotation, project: str | None, notes: tuple[str, ...], *, json_: bool) -> None:
+def _tell(
+    terminal: Terminal,
+    rotation: Rotation,
+    project: str | None,
+    notes: tuple[str, ...],
+    *,
+    given_up: bool,
+    json_: bool,
+) -> None:
     from lancio.render import json
 
     if json_:
@@ -393,6 +404,8 @@ def _tell(terminal: Terminal, rotation: Rotation, project: str | None, notes: tu
     login = f"a new password of {new}" if rotation.way == "same-login" else new
     if rotation.state == "done":
         terminal.data(f"{name} logs in with {login}; {same} is refused.\n")
+    elif rotation.state == "abandoned" and given_up:
+        terminal.data(f"The rotation of {name} is given up; what is registered stays.\n")
     elif rotation.state == "abandoned":
         terminal.data(f"The rotation of {name} is taken back: it logs in as {old}, as before.\n")
     else:

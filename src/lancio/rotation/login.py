@@ -7,13 +7,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import psycopg
+
 from lancio import drivers
 from lancio.drivers import DatabaseRefused, Limits
+from lancio.rotation.model import CredentialRotationRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import psycopg
     import redis
 
     from lancio.registry.connection_strings import PostgreSQL, Redis
@@ -25,7 +27,7 @@ LIMITS: Final = Limits(connect_s=10.0, total_s=20.0)
 _STATEMENT: Final = "30s"
 _LOCK: Final = "10s"
 _SETTINGS: Final = (
-    "SELECT pg_catalog.set_config('statement_timeout', %s, false), pg_catalog.set_config('lock_timeout', %s, false)"
+    "SELECT pg_catalog.set_config('statement_timeout', %s, true), pg_catalog.set_config('lock_timeout', %s, true)"
 )
 _LATER: Final = frozenset(("timeout", "starting", "stopping", "too-many-connections", "closed", "no-primary"))
 """What says nothing about the login: the server may let it in another time."""
@@ -38,17 +40,45 @@ def answered(refused: DatabaseRefused) -> bool:
 
 @contextlib.contextmanager
 def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.Connection[Any]]:
-    """A session in autocommit, whose statements end within their limits; closed behind the block.
+    """A session with one transaction for the block, whose statements end within their limits; closed behind it.
 
-    With `files` the options of the string may name files of this machine.
+    What is set in it is to be set for the transaction alone: a pooler would hand it on to programs. With `files` the
+    options of the string may name files of this machine.
 
     Raises:
         DatabaseRefused: there is none to be had.
+        CredentialRotationRefused: what the server refuses in it, without its own words, which may hold a statement.
     """
     with drivers.client(string, LIMITS, local_files=files) as connection:
-        connection.autocommit = True
-        connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
-        yield connection
+        try:
+            connection.autocommit = True
+            with connection.transaction():
+                connection.execute(_SETTINGS, (_STATEMENT, _LOCK))
+                yield connection
+        except psycopg.errors.InsufficientPrivilege:
+            raise CredentialRotationRefused(
+                "no-rights",
+                "this login may not change roles as it is needed",
+                cause="Making a role takes CREATEROLE, and from PostgreSQL 16 on the ADMIN OPTION of the role that it "
+                "is to work as; so does changing another role's password. Some attributes and settings of a login only "
+                "a superuser may give to another one.",
+                remedy="Give an administrator's connection string, or change the login's own password.",
+                commands=("lancio db rotate NAME --admin-file FILE", "lancio db rotate NAME --way same-login"),
+            ) from None
+        except psycopg.Error as error:
+            if connection.closed:
+                raise CredentialRotationRefused(
+                    "unreachable",
+                    "the connection to the server broke",
+                    cause="It was stopped, or somebody ended the session.",
+                    remedy="Try again: the rotation stays where it is.",
+                ) from None
+            raise CredentialRotationRefused(
+                "refused",
+                f"PostgreSQL refuses it (SQLSTATE {error.sqlstate or 'none'})",
+                cause="Its log tells why; what it said is not shown, since it may quote a statement.",
+                remedy="Look at the server's log, mend it, and go on or take the rotation back.",
+            ) from None
 
 
 @contextlib.contextmanager

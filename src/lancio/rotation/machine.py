@@ -127,9 +127,17 @@ class Machine:
         return Planned(registered, outlook)
 
     def begin(
-        self, database: UUID, *, way: Way | None = None, login: str | None = None, keep_seconds: int | None = 0
+        self,
+        database: UUID,
+        *,
+        way: Way | None = None,
+        login: str | None = None,
+        keep_seconds: int | None = 0,
+        shared: bool = False,
     ) -> Rotation:
         """Look at the source, draw the new secret and write it down: `planned`. Nothing is changed at the source.
+
+        `shared` says that other databases of the registry may be shut out at once.
 
         Raises:
             CredentialRotationRefused: it cannot be done.
@@ -137,14 +145,14 @@ class Machine:
         self._registry.refuse_unready()
         with self._registry.alone(database):
             planned = self.plan(database, way=way, login=login)
+            if not shared:
+                _refuse_shared(planned, keep_seconds)
             self._told("write down")
             new = _drawn(planned.registered.string, planned.outlook.new_login)
             return self._registry.begin(planned.registered, new, planned.outlook, uuid.uuid4(), keep_seconds)
 
-    def go_on(self, rotation: Rotation, *, fresh: bool = False, end_now: bool = False) -> Rotation:
+    def go_on(self, rotation: Rotation, *, end_now: bool = False) -> Rotation:
         """Do what is left, up to the time for which the old login is kept.
-
-        `fresh` says that the rotation was begun just now, so that nothing of it can be at the source.
 
         Raises:
             CredentialRotationRefused: a step was refused; the rotation stays where it is, with the reason.
@@ -153,18 +161,17 @@ class Machine:
             rotation = self._registry.again(rotation)
             while (step := model.step_of(rotation, end_now=end_now)) is not None:
                 try:
-                    rotation = self._step(step, rotation, fresh=fresh)
+                    rotation = self._step(step, rotation)
                 except CredentialRotationRefused as refused:
                     if refused.reason != "held":
                         self._registry.fail(rotation, refused.reason)
                     raise
-                fresh = False
         return rotation
 
     def abandon(self, rotation: Rotation, *, source: bool = True) -> Rotation:
         """All is as it was before: the old login works and is registered, the new one is gone.
 
-        Without `source` nobody goes there: for a server that is gone for good.
+        Without `source` nobody goes there, and what is registered stays: for a server that is gone for good.
 
         Raises:
             CredentialRotationRefused: it cannot be taken back, or is over.
@@ -192,15 +199,8 @@ class Machine:
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
-    def _step(self, step: Step, rotation: Rotation, *, fresh: bool) -> Rotation:
+    def _step(self, step: Step, rotation: Rotation) -> Rotation:
         old, new = self._registry.strings(rotation)
-        if step == "make" and not fresh:
-            # Whatever an attempt has left; then another secret, as this one may be why it failed.
-            self._told("take back what an earlier attempt left")
-            self._source(rotation, old, new).take_back()
-            self._told("draw a new secret")
-            new = _drawn(old, rotation.new_login)
-            self._registry.draw_again(rotation, new)
         source = self._source(rotation, old, new)
         if step == "register":
             self._told("register the new login")
@@ -228,6 +228,7 @@ class Machine:
                 # The one password that there is has to be the one that programs have.
                 self._told("put the old password back")
                 source.restore_old()
+                self._registry.advance(rotation, "planned")
             raise
 
     def _take_back(self, rotation: Rotation, old: ConnectionString, new: ConnectionString) -> tuple[str, ...]:
@@ -263,6 +264,24 @@ class Machine:
                 cause=f"The database is {string.kind}, the administrator's {self._administrator.kind}.",
                 remedy="Give one of the same server.",
             )
+
+
+def _refuse_shared(planned: Planned, keep_seconds: int | None) -> None:
+    same = (planned.registered.string.kind, planned.outlook.way) == ("postgresql", "same-login")
+    if not planned.registered.sharing or not (same or keep_seconds == 0):
+        return
+    names = ", ".join(planned.registered.sharing)
+    raise CredentialRotationRefused(
+        "shared",
+        f"other databases may have the same login, which would end at once: {names}",
+        cause="They are registered at the same address, and their connection strings are not changed.",
+        remedy=("Have two logins" if same else "Keep the old one") + " for a while, in which you register the new one "
+        "for the others as well. Or say --yes, and do that afterwards.",
+        commands=(
+            "lancio db rotate NAME" + (" --way two-logins" if same else "") + " --keep-old 24h",
+            "lancio db rotate NAME" + (" --way same-login" if same else "") + " --yes",
+        ),
+    )
 
 
 def _drawn(old: ConnectionString, login: str) -> ConnectionString:

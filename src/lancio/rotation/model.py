@@ -47,6 +47,7 @@ Reason = Literal[
     "no-rights",  # who was let in may not do it
     "login-taken",  # a login of the new one's name is there, and is not ours
     "superuser",  # a superuser is not given a second login
+    "shared",  # other databases may have the login, and would be shut out at once
     "proof",  # the new login does not log in
     "changed",  # the source is not as the rotation left it
     "refused",  # the source says no for a reason that is none of these

@@ -3,7 +3,7 @@
 Two logins: `app` owns everything and goes on doing so. `app_a` logs in, is a member of `app` and has `SET role = app`,
 so that its sessions work as `app`: what they make belongs to `app`, grants, default privileges and policies for `app`
 hold, and `"$user"` is `app`. Settings of the old login are copied, since they are taken from who logs in. The role says
-in its comment which rotation made it; one that does not is never touched.
+in its comment which rotation made it; one that does not is never touched but to be closed.
 
 Same login: one statement changes the password. There is no time in which both work.
 
@@ -22,8 +22,9 @@ from psycopg.rows import dict_row, tuple_row
 
 from lancio.drivers import DatabaseRefused
 from lancio.postgres import named_queries
+from lancio.registry.secrets import Secret
 from lancio.rotation import login
-from lancio.rotation.model import CredentialRotationRefused, Outlook, group_of, logins_beside
+from lancio.rotation.model import CredentialRotationRefused, Outlook, group_of, logins_beside, new_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from lancio.registry.connection_strings import PostgreSQL
-    from lancio.registry.secrets import Secret
     from lancio.rotation.model import Way
 
 _QUERIES = named_queries("lancio.rotation", "postgresql.sql")
@@ -51,6 +51,9 @@ _LISTS: Final = frozenset(
 )
 """The settings whose value is a list of quoted names (GUC_LIST_QUOTE); as pg_dump knows them."""
 
+_MARK: Final = "lancio rotation "
+"""How the comment of a role begins that a rotation made; its id follows."""
+
 _NO_OVERLAP: Final = (
     "PostgreSQL holds one password of a role: programs that log in between the change and the registration, or that "
     "keep a copy of the old string, are refused. Two logins overlap."
@@ -63,7 +66,6 @@ class Login:
 
     name: str
     superuser: bool
-    can_login: bool
     replication: bool
     limit: int
     valid_until: str | None
@@ -73,6 +75,11 @@ class Login:
     """Roles that it is a member of, and whether it may pass them on."""
     settings: tuple[tuple[str | None, str, str], ...]
     """Database or None, name, value."""
+
+    @property
+    def passing(self) -> bool:
+        """Whether a rotation made it, to be dropped by the next one."""
+        return self.said is not None and self.said.startswith(_MARK)
 
     @property
     def group(self) -> str:
@@ -96,7 +103,7 @@ class Source:
     ) -> None:
         self._old, self._way, self._administrator, self._files = old, way, administrator, files
         self._new = new
-        self._mark = f"lancio rotation {id_}"
+        self._mark = f"{_MARK}{id_}"
 
     # --- before anything is written down ------------------------------------------------------------------------------
 
@@ -117,9 +124,11 @@ class Source:
             old = self._login(connection, self._user(self._old))
             if old is None:
                 raise _changed(f"role {self._user(self._old)} is not on the server where the administrator logs in")
+            # Of a password that nobody will have: what is sent may be logged, and people's passwords can be guessed.
+            verifier = self._verifier(connection, self._old.with_password(Secret(new_password())))
             if self._way == "same-login":
-                with _rehearsed(connection):
-                    self._set_password(connection, old.name, self._verifier(connection, self._old))
+                with connection.transaction(force_rollback=True):
+                    self._set_password(connection, old.name, verifier)
                 return Outlook(
                     self._way,
                     old.name,
@@ -140,8 +149,8 @@ class Source:
                     commands=("lancio db rotate NAME --way same-login",),
                 )
             new = self._free(connection, old, name)
-            with _rehearsed(connection):
-                self._create(connection, old, new, None)
+            with connection.transaction(force_rollback=True):
+                self._create(connection, old, new, verifier)
                 self._close(connection, old.name)
             group = old.group
             return Outlook(
@@ -153,9 +162,7 @@ class Source:
                     *self._prove_words(new),
                     "the new connection string is registered",
                     f"role {old.name} "
-                    + (
-                        "may not log in any more; it goes on owning what it owns" if group == old.name else "is dropped"
-                    ),
+                    + ("is dropped" if old.passing else "may not log in any more; it goes on owning what it owns"),
                 ),
                 (
                     f"pg_hba.conf and poolers that name {old.name} have to let {new} in as well.",
@@ -192,8 +199,7 @@ class Source:
             if old is None:
                 raise _changed(f"role {self._user(self._old)} is not there any more")
             if found is None:
-                with _told(), connection.transaction():
-                    self._create(connection, old, name, verifier)
+                self._create(connection, old, name, verifier)
             elif found.said == self._mark:
                 self._set_password(connection, name, verifier)
             else:
@@ -201,7 +207,7 @@ class Source:
         return ()
 
     def prove(self) -> tuple[str, ...]:
-        """The new login was used at each host that answers; a sentence for each that does not.
+        """The new login was used at each host that answers; a sentence for each that does not, and on what it may lose.
 
         Raises:
             CredentialRotationRefused: a host that answers does not let it in, or lets it work as somebody else.
@@ -210,9 +216,9 @@ class Source:
         works_as = self._works_as()
         with self._proving(new) as connection:
             self._same_role(connection, works_as)
+            notes = list(self._lost(connection, works_as))
         if len(new.hosts) == 1:
-            return ()
-        silent = []
+            return tuple(notes)
         for host in new.hosts:
             try:
                 with self._proving(new.single(host)) as connection:
@@ -220,8 +226,8 @@ class Source:
             except CredentialRotationRefused as refused:
                 if refused.reason != "unreachable":
                     raise
-                silent.append(f"{host.shown} did not answer, so the new login was not tried there.")
-        return tuple(silent)
+                notes.append(f"{host.shown} did not answer, so the new login was not tried there.")
+        return tuple(notes)
 
     @contextlib.contextmanager
     def _proving(self, string: PostgreSQL) -> Iterator[psycopg.Connection[Any]]:
@@ -242,8 +248,7 @@ class Source:
             f"{self._user(string)} is not let in at {where}",
             cause=f"{refused.message}. The login was made: perhaps pg_hba.conf has no line for it, or the connection "
             "goes through a pooler that does not know it.",
-            remedy=f"Let {self._user(string)} in as {self._user(self._old)} is, then go on; or take it back. "
-            "The old login works.",
+            remedy=f"Let {self._user(string)} in as {self._user(self._old)} is, then go on; or take it back.",
         )
 
     def _works_as(self) -> str | None:
@@ -266,16 +271,32 @@ class Source:
                 remedy="Take the rotation back and look at the role's settings.",
             )
 
+    def _lost(self, connection: psycopg.Connection[Any], works_as: str | None) -> tuple[str, ...]:
+        """What to know where a session that is given to the next one does not work as `works_as` any more."""
+        with connection.transaction(force_rollback=True):
+            # What it consists of, as far as it touches the role: itself it cannot be taken back.
+            connection.execute("SET SESSION AUTHORIZATION DEFAULT")
+            connection.execute("RESET ALL")
+            found = _one(connection, "who")
+        if works_as is None or found["works_as"] == works_as:
+            return ()
+        words = (
+            f"On this server DISCARD ALL has a session work as {found['login']}, not as {works_as}: what it makes then "
+            f"belongs to {found['login']}. If a pooler or a driver sends it between two sessions (PgBouncer in session "
+            "mode, Npgsql), switch that off, or rotate by --way same-login."
+        )
+        return (words,)
+
     def end(self) -> tuple[str, ...]:
         """The old login is gone: dropped, or kept as the role that owns things and lets nobody in."""
         if self._way == "same-login":
             return ()
         name = self._user(self._old)
-        with self._session() as connection:
+        with self._session(leaving=self._old) as connection:
             old = self._login(connection, name)
             new = self._login(connection, self._user(self._candidate()))
-            if new is None or new.said != self._mark:
-                raise _changed(f"role {self._user(self._candidate())} is not there any more, or is another")
+            if new is None:
+                raise _changed(f"role {self._user(self._candidate())} is not there any more")
             if old is None:
                 return ()
             sessions = self._sessions(connection, name)
@@ -284,15 +305,11 @@ class Source:
                 if sessions
                 else ()
             )
-            with _told():
-                if new.group != name and not sessions:
-                    try:
-                        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-                    except psycopg.errors.DependentObjectsStillExist:
-                        notes = (*notes, f"{name} is not dropped, since something belongs to it or is granted to it.")
-                    else:
-                        return notes
-                self._close(connection, name)
+            if old.passing and not sessions:
+                if self._dropped(connection, name):
+                    return notes
+                notes = (*notes, f"{name} is not dropped, since something belongs to it or is granted to it.")
+            self._close(connection, name)
         return (*notes, f"{name} may not log in any more; the role stays.")
 
     def restore_old(self) -> None:
@@ -312,9 +329,8 @@ class Source:
             if self._login(connection, name) is None:
                 raise _changed(f"role {name} was dropped already, so only going on is left")
             verifier = self._verifier(connection, self._old)
-            with _told():
-                if self._way == "two-logins":
-                    connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(name)))
+            if self._way == "two-logins":
+                connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(name)))
             self._set_password(connection, name, verifier)
         try:
             with self._as(self._old):
@@ -334,23 +350,23 @@ class Source:
                 return ()
             if found.said != self._mark:
                 return (f"role {name} is not this rotation's, and was left as it is.",)
-            with _told():
-                if not self._sessions(connection, name):
-                    try:
-                        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-                    except psycopg.errors.DependentObjectsStillExist:
-                        pass  # closed instead, below
-                    else:
-                        return ()
-                self._close(connection, name)
+            if not self._sessions(connection, name) and self._dropped(connection, name):
+                return ()
+            self._close(connection, name)
         return (f"{name} is in use or owns something: it may not log in any more, and is to be dropped by hand.",)
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _session(self) -> Iterator[psycopg.Connection[Any]]:
-        """A session that may change roles: the administrator's, else that of whichever login works."""
-        strings = (self._administrator,) if self._administrator is not None else (self._old, self._new or self._old)
+    def _session(self, *, leaving: PostgreSQL | None = None) -> Iterator[psycopg.Connection[Any]]:
+        """A session that may change roles: the administrator's, else that of whichever login works.
+
+        `leaving` is tried last, since nobody can drop the role that he has logged in as.
+        """
+        if self._administrator is not None:
+            strings = [self._administrator]
+        else:
+            strings = sorted((self._old, self._new or self._old), key=lambda each: each is leaving)
         with contextlib.ExitStack() as stack:
             try:
                 connection = stack.enter_context(login.first([self._as(_writing(each)) for each in strings]))
@@ -375,17 +391,10 @@ class Source:
                 )
             if self._administrator is not None:
                 self._refuse_elsewhere(who["started"])
-            try:
-                yield connection
-            except psycopg.OperationalError:
-                if not connection.closed and not connection.broken:
-                    raise
-                raise CredentialRotationRefused(
-                    "unreachable",
-                    "the connection to the server broke",
-                    cause="It was stopped, or somebody ended the session.",
-                    remedy="Try again: the rotation stays where it is.",
-                ) from None
+            elif self._way == "same-login":
+                # A role may change its own password, but not while it works as another one.
+                connection.execute("SET LOCAL ROLE NONE")
+            yield connection
 
     def _as(self, string: PostgreSQL) -> contextlib.AbstractContextManager[psycopg.Connection[Any]]:
         return login.postgresql(string, files=self._files)
@@ -406,22 +415,21 @@ class Source:
                 remedy="Give a connection string of the same server.",
             )
 
-    def _create(self, connection: psycopg.Connection[Any], old: Login, name: str, verifier: bytes | None) -> None:
+    def _create(self, connection: psycopg.Connection[Any], old: Login, name: str, verifier: bytes) -> None:
         role, group = sql.Identifier(name), old.group
         attributes = [sql.SQL("LOGIN INHERIT"), sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(old.limit))]
         if old.replication:
             attributes.append(sql.SQL("REPLICATION"))
         if old.valid_until is not None:
             attributes.append(sql.SQL("VALID UNTIL {}").format(sql.Literal(old.valid_until)))
-        if verifier is not None:
-            attributes.append(sql.SQL("PASSWORD {}").format(sql.Literal(verifier.decode())))
+        attributes.append(sql.SQL("PASSWORD {}").format(sql.Literal(verifier.decode())))
         connection.execute(sql.SQL("CREATE ROLE {} {}").format(role, sql.SQL(" ").join(attributes)))
         passed = () if group == old.name else ((each, admin) for each, admin in old.memberships if each != group)
         for each, admin in ((group, False), *passed):
             option = sql.SQL(" WITH ADMIN OPTION" if admin else "")
             connection.execute(sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(each), role, option))
         for database, setting, value in old.settings:
-            if setting != "role":
+            if (database, setting) != (None, "role"):
                 self._set(connection, role, database, setting, value)
         self._set(connection, role, None, "role", group)
         connection.execute(sql.SQL("COMMENT ON ROLE {} IS {}").format(role, sql.Literal(self._mark)))
@@ -438,14 +446,21 @@ class Source:
         setting = sql.SQL(".").join(sql.Identifier(part) for part in name.split("."))
         connection.execute(sql.SQL("ALTER ROLE {}{} SET {} TO {}").format(role, where, setting, words))
 
+    def _dropped(self, connection: psycopg.Connection[Any], name: str) -> bool:
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+        except psycopg.errors.DependentObjectsStillExist:
+            return False
+        return True
+
     def _close(self, connection: psycopg.Connection[Any], name: str) -> None:
         connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(name)))
 
     def _set_password(self, connection: psycopg.Connection[Any], name: str, verifier: bytes) -> None:
-        with _told():
-            connection.execute(
-                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier.decode()))
-            )
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier.decode()))
+        )
 
     def _verifier(self, connection: psycopg.Connection[Any], string: PostgreSQL) -> bytes:
         """What the server keeps instead of the password; only this is ever sent.
@@ -456,19 +471,17 @@ class Source:
         password: Secret | None = string.password
         assert password is not None  # noqa: S101  a string without one is not rotated
         algorithm = b"scram-sha-256" if self._scram() else None
-        with _told():
-            return connection.pgconn.encrypt_password(
-                password.reveal().encode(), self._user(string).encode(), algorithm
-            )
+        return connection.pgconn.encrypt_password(password.reveal().encode(), self._user(string).encode(), algorithm)
 
     def _scram(self) -> bool:
-        if psycopg.pq.version() < 160000 or self._old.option("require_auth") is not None:
+        if psycopg.pq.version() < 160000:
             return False
         for string in (self._old, self._new):
             if string is None:
                 continue
+            others = (option for option in string.options if option[0] != "require_auth")
             try:
-                with self._as(replace(string, options=(*string.options, ("require_auth", "scram-sha-256")))):
+                with self._as(replace(string, options=(*others, ("require_auth", "scram-sha-256")))):
                     return True
             except DatabaseRefused:
                 continue
@@ -484,7 +497,6 @@ class Source:
         return Login(
             name=name,
             superuser=role["rolsuper"],
-            can_login=role["rolcanlogin"],
             replication=role["rolreplication"],
             limit=role["rolconnlimit"],
             valid_until=role["valid_until"],
@@ -516,37 +528,6 @@ def _writing(string: PostgreSQL) -> PostgreSQL:
         option for option in string.options if option[0] not in ("target_session_attrs", "load_balance_hosts")
     )
     return replace(string, options=(*others, ("target_session_attrs", "read-write")))
-
-
-@contextlib.contextmanager
-def _rehearsed(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    with _told(), connection.transaction(force_rollback=True):
-        yield
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What the server refuses, as one of our codes; its own words, which may hold a statement, are left out."""
-    try:
-        yield
-    except psycopg.errors.InsufficientPrivilege:
-        raise CredentialRotationRefused(
-            "no-rights",
-            "this login may not change roles as it is needed",
-            cause="Making a role takes CREATEROLE, and from PostgreSQL 16 on the ADMIN OPTION of the role that it is "
-            "to work as; so does changing another role's password.",
-            remedy="Give an administrator's connection string, or change the login's own password.",
-            commands=("lancio db rotate NAME --admin-file FILE", "lancio db rotate NAME --way same-login"),
-        ) from None
-    except psycopg.OperationalError:
-        raise  # of the connection; told where it was opened
-    except psycopg.Error as error:
-        raise CredentialRotationRefused(
-            "refused",
-            f"PostgreSQL refuses it (SQLSTATE {error.sqlstate or 'none'})",
-            cause="Its log tells why; what it said is not shown, since it may quote a statement.",
-            remedy="Look at the server's log, mend it, and go on or take the rotation back.",
-        ) from None
 
 
 def _one(connection: psycopg.Connection[Any], query: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@ SELECT pg_catalog.pg_is_in_recovery() AS replica, session_user::text AS login, c
        pg_catalog.pg_postmaster_start_time() AS started;
 
 -- name: role
-SELECT r.rolname, r.rolsuper, r.rolcanlogin, r.rolreplication, r.rolconnlimit,
+SELECT r.rolname, r.rolsuper, r.rolreplication, r.rolconnlimit,
        CASE WHEN r.rolvaliduntil <> 'infinity' THEN r.rolvaliduntil::text END AS valid_until,
        pg_catalog.shobj_description(r.oid, 'pg_authid') AS said
 FROM pg_catalog.pg_roles r WHERE r.rolname = %s;

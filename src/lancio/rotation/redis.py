@@ -118,7 +118,18 @@ class Source:
             self._refuse_password_less(self._passwords(client))
             if (new := _hash(self._candidate())) not in self._passwords(client):
                 ask(client, "ACL", "SETUSER", self._user, f"#{new}")
-            return self._keep(client)
+            notes, refused = self._keep(client)
+        if refused:
+            # A restart would leave programs with a password that the server never heard of.
+            raise self._refusal(
+                "refused",
+                f"the server does not save its users: {refused}",
+                f"{_FORGOTTEN}, and does not know the new one.",
+                "See to it that the server may write its file, and go on. Or go on with --no-persist, and write it "
+                "there by hand. The old password works.",
+                "lancio db rotate NAME --resume --no-persist",
+            )
+        return notes
 
     def prove(self) -> tuple[str, ...]:
         """The new password logs in.
@@ -153,8 +164,11 @@ class Source:
                 raise self._changed(f"the new password of {self._user} is not there any more")
             if old in self._passwords(client):
                 ask(client, "ACL", "SETUSER", self._user, f"!{old}")
-            notes = self._requirepass(client, self._old, self._candidate())
-            return (*notes, *self._keep(client))
+            asked = self._requirepass(client, self._old, self._candidate())
+            notes, refused = self._keep(client)
+        if refused:
+            notes = (f"{_FORGOTTEN}: {refused}. Write it into the file by hand.",)
+        return (*asked, *notes)
 
     def restore_old(self) -> None:
         """The old password is taken."""
@@ -173,7 +187,10 @@ class Source:
             if new in there:
                 ask(client, "ACL", "SETUSER", self._user, f"!{new}")
             notes = self._requirepass(client, self._candidate(), self._old)
-            return (*notes, *self._keep(client))
+            _, refused = self._keep(client)
+        if not self._persist:
+            refused = "it was left alone, as --no-persist says"
+        return (*notes, f"The server's file may still have the new password: {refused}.") if refused else notes
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -248,27 +265,21 @@ class Source:
             )
         return ()
 
-    def _keep(self, client: redis.Redis) -> tuple[str, ...]:
-        """Have the server remember its users; what is to be known where it does not."""
-        if not self._persist:
-            return (f"{_FORGOTTEN}, as --no-persist says.",)
+    def _keep(self, client: redis.Redis) -> tuple[tuple[str, ...], str]:
+        """Have the server remember its users; what is to be known where it has no file, and what it refused."""
         how = self._file(client)
-        if how is None:
-            return (f"{_FORGOTTEN}: the server has no file for its users, or does not tell.",)
+        if isinstance(how, str):
+            return (how,), ""
         try:
             ask(client, *how)
         except ResponseError as error:
-            return (
-                f"{_FORGOTTEN}: {' '.join(how)} was refused ({type(error).__name__}). Write it into the file by hand.",
-            )
-        return ()
+            return (), f"{' '.join(how)} was refused ({type(error).__name__})"
+        return (), ""
 
     def _file_notes(self, client: redis.Redis) -> tuple[str, ...]:
         how = self._file(client)
-        if how is None:
-            return (f"{_FORGOTTEN}: the server has no file for its users, or does not tell.",)
-        if not self._persist:
-            return (f"{_FORGOTTEN}, as --no-persist says.",)
+        if isinstance(how, str):
+            return (how,)
         if how[0] == "CONFIG":
             words = (
                 "CONFIG REWRITE writes the change into the server's configuration file, and with it whatever else was "
@@ -277,7 +288,10 @@ class Source:
             return (words,)
         return ("ACL SAVE writes the change into the server's file of users.",)
 
-    def _file(self, client: redis.Redis) -> tuple[str, str] | None:
+    def _file(self, client: redis.Redis) -> tuple[str, str] | str:
+        """The command that saves users, or why there is none."""
+        if not self._persist:
+            return f"{_FORGOTTEN}, as --no-persist says."
         try:
             if _mapping(ask(client, "CONFIG", "GET", "aclfile")).get("aclfile"):
                 return ("ACL", "SAVE")
@@ -285,7 +299,7 @@ class Source:
                 return ("CONFIG", "REWRITE")
         except ResponseError:
             pass  # CONFIG is often not there on managed servers, which keep users by themselves
-        return None
+        return f"{_FORGOTTEN}: the server has no file for its users, or does not tell."
 
     def _info(self, client: redis.Redis, section: str) -> dict[str, Any]:
         try:

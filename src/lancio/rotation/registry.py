@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -51,7 +50,7 @@ class Registered:
 
 
 class Registry:
-    """The registry's side of rotations, through one connection that nothing else uses meanwhile.
+    """The registry's side of rotations, through one connection that nothing else uses meanwhile, and one for the lock.
 
     `within` gives the transaction of each step, with the role and the context to work in (`acting`); without it a plain
     one. Without `keys` it can be looked at what is unfinished, and no more. `actor` is who the audit log names; without
@@ -96,39 +95,32 @@ class Registry:
 
     @contextlib.contextmanager
     def alone(self, database: UUID) -> Iterator[None]:
-        """Nobody else rotates this database meanwhile; let go when the block or the connection ends.
+        """Nobody else rotates this database meanwhile; let go when the block or the process ends.
+
+        The lock is a transaction's, on a connection of its own: a pooler may change the server's process between two
+        transactions of ours, and a session's lock would stay behind there.
 
         Raises:
             CredentialRotationRefused: another run is at it.
         """
-        number = (int.from_bytes(database.bytes[:8], signed=True),)
-        if not self._locked(number):
-            raise CredentialRotationRefused(
-                "held",
-                "this database is being rotated by another run",
-                cause="Of two runs one has to wait, so that each knows what is at the source.",
-                remedy="Wait until it is over. If it was killed, its lock ends with its connection.",
-                commands=("lancio db rotate --list",),
-            )
-        try:
+        number = int.from_bytes(database.bytes[:8], signed=True)
+        info = self._connection.info
+        # Without the driver's own prepared statements, which poolers mix up as well.
+        lock = psycopg.connect(info.dsn, password=info.password or None, prepare_threshold=None)
+        with contextlib.closing(lock) as holder:
+            # A run that was killed a moment ago holds its lock until the server has seen that it is gone.
+            holder.execute(_QUERIES["limits"], (f"{max(1, round(self._patience_s * 1000))}ms",))
+            try:
+                holder.execute(_QUERIES["lock"], (number,))
+            except psycopg.errors.LockNotAvailable:
+                raise CredentialRotationRefused(
+                    "held",
+                    "this database is being rotated by another run",
+                    cause="Of two runs one has to wait, so that each knows what is at the source.",
+                    remedy="Wait until it is over. If it was killed, its lock ends with its connection.",
+                    commands=("lancio db rotate --list",),
+                ) from None
             yield
-        finally:
-            # On a connection that broke there is nothing to let go: the lock ended with it.
-            if not self._connection.closed:
-                with self._within():
-                    self._connection.execute(_QUERIES["unlock"], number)
-
-    def _locked(self, number: tuple[int]) -> bool:
-        # A run that was killed a moment ago holds its lock until the server has seen that it is gone.
-        until = time.monotonic() + self._patience_s
-        while True:
-            with self._within(), self._connection.cursor(row_factory=tuple_row) as cursor:
-                found = cursor.execute(_QUERIES["lock"], number).fetchone()
-            if found is not None and found[0]:
-                return True
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.05)
 
     def registered(self, database: UUID) -> Registered:
         """A database with its connection string.
@@ -207,17 +199,6 @@ class Registry:
             raise _lost(rotation)
         with self._within():
             return self._string(rotation, rotation.old_id), self._string(rotation, rotation.candidate_id)
-
-    def draw_again(self, rotation: Rotation, new: ConnectionString) -> None:
-        """Another new connection string takes the sealed one's place."""
-        with self._within():
-            envelope = self._seal(rotation.organization_id, rotation.candidate_id, new, secrets.CREDENTIAL)
-            changed = self._connection.execute(
-                _QUERIES["change_secret"], {"id": rotation.candidate_id, "envelope": envelope}
-            )
-            if changed.rowcount != 1:
-                raise _lost(rotation)
-            self._audit(rotation, "draw")
 
     def advance(self, rotation: Rotation, to: State, notes: Sequence[str] = ()) -> Rotation:
         """Write down what was reached. With `done` and `abandoned` the sealed strings are deleted.
@@ -305,7 +286,7 @@ class Registry:
                     "type": row["type"],
                     "host": row["host"],
                     "port": row["port"],
-                    "login": string.user,
+                    "login": string.user or "default",  # only Redis has logins without a name
                 },
             ).fetchall()
         return Registered(
@@ -344,8 +325,7 @@ class Registry:
         self._connection.execute(_QUERIES["add_secret"], values)
         return id_
 
-    def _seal(self, organization: UUID, row: UUID | None, string: ConnectionString, column: str) -> bytes:
-        assert row is not None  # noqa: S101  only finished rotations have none
+    def _seal(self, organization: UUID, row: UUID, string: ConnectionString, column: str) -> bytes:
         key = self._keys.active(self._connection, organization)
         return secrets.seal(string.build(), row_id=row, key=key, column=column)
 

@@ -1,11 +1,13 @@
 -- name: there
 SELECT to_regclass('platform.credential_rotations') IS NOT NULL;
 
--- name: lock
-SELECT pg_catalog.pg_try_advisory_lock(%s);
+-- name: limits
+SELECT pg_catalog.set_config(s.name, CASE s.name WHEN 'lock_timeout' THEN %s ELSE '0' END, true)
+FROM pg_catalog.pg_settings s
+WHERE s.name IN ('lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');
 
--- name: unlock
-SELECT pg_catalog.pg_advisory_unlock(%s);
+-- name: lock
+SELECT pg_catalog.pg_advisory_xact_lock(%s);
 
 -- name: database
 SELECT d.id, d.organization_id, d.project_id, d.name, d.type, d.host, d.port, d.username
@@ -26,10 +28,6 @@ LIMIT 20;
 -- name: add_secret
 INSERT INTO platform.credentials (id, organization_id, project_id, kind, name, secret_encrypted)
 VALUES (%(id)s, %(organization)s, %(project)s, 'password', %(name)s, %(envelope)s);
-
--- name: change_secret
-UPDATE platform.credentials SET secret_encrypted = %(envelope)s, version = version + 1, rotated_at = now()
-WHERE id = %(id)s;
 
 -- name: remove_secrets
 DELETE FROM platform.credentials WHERE id = ANY (%s);

@@ -91,8 +91,8 @@ DO $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform' AND tablename = 'credential_rotations' AND tableowner = 'lancio_owner') THEN
         ALTER TABLE platform.credential_rotations OWNER TO lancio_owner;
-        GRANT SELECT, INSERT, UPDATE ON platform.credential_rotations TO lancio_application, lancio_service;
-        GRANT SELECT ON platform.credential_rotations TO lancio_readonly;
+        GRANT SELECT, INSERT, UPDATE ON platform.credential_rotations TO lancio_service;
+        GRANT SELECT ON platform.credential_rotations TO lancio_application, lancio_readonly;
         -- The broker, which alone opens secrets, rotates them: it keeps the two strings, and throws them away.
         GRANT INSERT, DELETE ON platform.credentials TO lancio_service;
         COMMENT ON TABLE platform.credential_rotations IS 'Changes of databases'' logins at their source, and how far each is. No secret is in it.';
