@@ -45,6 +45,7 @@ from psycopg.rows import class_row, tuple_row
 
 from lancio.postgres import named_queries
 from lancio.registry.audit_trail import AuditRefused
+from lancio.registry.context import OWN_NAMES, pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -259,8 +260,11 @@ def refuse_unready(connection: psycopg.Connection[Any]) -> None:
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """Make an error of rows that a policy would hide, in this session; and refuse a database without 010."""
-    connection.execute(_QUERIES["begin"])
+    """Make an error of rows that a policy would hide, in this session; and refuse a database without 010.
+
+    What is hashed are the bytes of the text, and one encoding gives one hash.
+    """
+    pin(connection, {"row_security": "off", "client_encoding": "UTF8"} | OWN_NAMES, session=True)
     refuse_unready(connection)
 
 
@@ -705,7 +709,8 @@ def verify_trail(
 
     That the last seals were not cut off shows only against an anchor of the organization.
     """
-    connection.execute(_QUERIES["text"])
+    # What is hashed are the bytes of the text, and one encoding gives one hash.
+    pin(connection, {"client_encoding": "UTF8"})
     for finding in _verify_trail(connection, organization, ring, found, anchors):
         found.findings += 1
         yield finding

@@ -1,15 +1,6 @@
 -- name: there
 SELECT to_regclass('platform.audit_rounds') IS NOT NULL;
 
--- name: begin
--- Rows that a policy hides would be sealed over without a word: then it is an error instead.
-SET row_security = off;
-SET client_encoding = 'UTF8';
-
--- name: text
--- What is hashed are the bytes of the text, and one encoding gives one hash.
-SELECT pg_catalog.set_config('client_encoding', 'UTF8', true);
-
 -- name: lock
 SELECT pg_catalog.pg_try_advisory_lock(%(name)s);
 
