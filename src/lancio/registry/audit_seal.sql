@@ -2,10 +2,8 @@
 SELECT to_regclass('platform.audit_rounds') IS NOT NULL;
 
 -- name: lock
-SELECT pg_catalog.pg_try_advisory_lock(%(name)s);
-
--- name: unlock
-SELECT pg_catalog.pg_advisory_unlock(%(name)s);
+-- Of several sealers one makes a round at a time. An advisory lock could be taken by everyone who may log in.
+LOCK TABLE platform.audit_rounds IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: number
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM platform_private.audit_numbers;
@@ -99,6 +97,13 @@ FROM platform.audit_seals WHERE organization_id = %(organization)s AND number > 
 SELECT s.organization_id, s.number, s.round FROM platform.audit_seals s
 WHERE NOT EXISTS (SELECT 1 FROM platform.audit_rounds r WHERE r.number = s.round AND r.kind = 'seal')
 ORDER BY 1, 2 LIMIT 1000;
+
+-- name: may_see_rounds
+SELECT pg_catalog.has_table_privilege('platform.audit_rounds', 'SELECT');
+
+-- name: pruning
+SELECT number, kind, after_seq, upto_seq, entries, seals, newest, through, root, sealed_at, previous, chain, kek_id, mac
+FROM platform.audit_rounds WHERE kind = 'prune' ORDER BY through DESC LIMIT 1;
 
 -- name: horizon
 SELECT sealed, pruned FROM platform.audit_horizon();

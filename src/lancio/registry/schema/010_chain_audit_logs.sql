@@ -104,6 +104,7 @@ CREATE TABLE IF NOT EXISTS platform.audit_seals (
 ALTER TABLE platform.audit_rounds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE platform.audit_seals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
+CREATE INDEX IF NOT EXISTS idx_audit_rounds_through ON platform.audit_rounds (through) WHERE kind = 'prune';
 CREATE UNIQUE INDEX IF NOT EXISTS idx_audit_seals_round ON platform.audit_seals (round, organization_id);
 
 DO $$
