@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,7 +20,8 @@ import pytest
 import lancio.registry
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
-from lancio.registry.key_encryption_key import KeyEncryptionKey
+from lancio.registry import audit_seal
+from lancio.registry.key_encryption_key import KeyEncryptionKey, Ring
 from servers import TestServer, database_of
 
 if TYPE_CHECKING:
@@ -256,6 +258,27 @@ def test_an_anchor_of_an_organization_says_nothing_of_the_whole(
     assert "line 1 is not an anchor" in lancio("verify", "--anchor", str(file))[2]
 
 
+def test_what_is_pruned_while_an_organization_is_verified_is_no_finding(
+    connection: psycopg.Connection, url: str, lancio: Lancio, kek: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(connection)
+    lancio("seal", "--kek-file", kek)
+    between = datetime.now(UTC)
+    write(connection)
+    lancio("seal", "--kek-file", kek)
+    asked = audit_seal._trail_seals
+
+    def and_prune(*given: Any) -> list[audit_seal.Seal]:
+        monkeypatch.setattr(audit_seal, "_trail_seals", asked)
+        with psycopg.connect(url, autocommit=True) as other:
+            assert len(list(audit_seal.prune(other, Ring(KEK), between, audit_seal.Pruned()))) == 1
+        return asked(*given)
+
+    monkeypatch.setattr(audit_seal, "_trail_seals", and_prune)
+    assert lancio("verify", "--org", "acme", "--kek-file", kek)[0] == 0
+    assert "Proved" in lancio("verify", "--org", "acme", "--kek-file", kek)[1]
+
+
 def test_an_export_is_json_lines_or_csv_and_no_formula(connection: psycopg.Connection, lancio: Lancio) -> None:
     for text in ("=HYPERLINK(1)", "plain", "two\nlines"):
         write(connection, 1, user_agent=text)
@@ -294,19 +317,28 @@ def test_a_sealer_that_runs_on_seals_again_and_again(connection: psycopg.Connect
     process = subprocess.Popen(
         [sys.executable, "-m", "lancio", "audit", "seal", "--every", "1", "--kek-file", kek, "--json",
          "--database", url],
-        stdout=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
+    assert process.stderr is not None
     try:
         assert json.loads(process.stdout.readline())["round"] == 1
         write(connection)
         until = time.monotonic() + 20
         while json.loads(process.stdout.readline())["round"] != 2:
             assert time.monotonic() < until
+        # What the owner of the database cuts off meanwhile, with the entries, is not sealed over by who has seen it.
+        with connection.transaction():
+            connection.execute("SET LOCAL session_replication_role = replica")
+            connection.execute("DELETE FROM platform.audit_rounds WHERE number = 2")
+            connection.execute("DELETE FROM platform.audit_seals WHERE round = 2")
+        assert "round 2 is not here as the anchor knows it" in process.stdout.read() + process.stderr.read()
+        assert process.wait() == 1
     finally:
         process.terminate()
         process.wait()
         process.stdout.close()
+        process.stderr.close()
 
 
 def test_a_database_without_010_says_what_to_do(server: TestServer, kek: str) -> None:

@@ -114,9 +114,10 @@ def test_loops_over_constants_are_followed_round_by_round() -> None:
         "FOR n IN SELECT * FROM unnest(ARRAY['x', 'y']) LOOP EXECUTE concat('CREATE TABLE s.', n, ' ()'); END LOOP;",
         "FOR n IN VALUES ('x'), ('y') LOOP EXECUTE format($f$CREATE TABLE %1$I.%2$I ()$f$, 's', n); END LOOP;",
         "FOR r IN SELECT * FROM (VALUES ('x'), ('y')) AS q (w) LOOP EXECUTE format('CREATE TABLE s.%I ()', r.w); END LOOP;",
+        "FOR n, m IN VALUES ('x', ''), ('y', '') LOOP EXECUTE replace('CREATE TABLE s.? ()', '?', n || m); END LOOP;",
     ]
     for body in made:
-        sql = f"DO $$ DECLARE n text; r record; names text[] := '{{x,\"y\"}}'; BEGIN {body} END $$"
+        sql = f"DO $$ DECLARE n text; m text; r record; names text[] := '{{x,\"y\"}}'; BEGIN {body} END $$"
         assert compact.lines(sql, verbs=("make", "opaque")) == ["make relation s.x", "make relation s.y"], body
 
 
@@ -131,6 +132,8 @@ OPAQUE = [
     "n := 'SELECT 1'; FOR n IN SELECT x FROM y LOOP EXECUTE n; END LOOP;",
     "n := 'SELECT 1'; WHILE b LOOP EXECUTE n; SELECT x INTO n FROM y; END LOOP;",
     "EXECUTE 'SELEC 1';",
+    "FOR n, b IN VALUES ('SELECT 1', true), ('SELECT 2', random() > 0.5) LOOP EXECUTE n; END LOOP;",
+    "EXECUTE replace(replace('xxxxxxxxx', 'x', repeat('y', 9)), 'y', 'SELECT 1');",
 ]
 
 

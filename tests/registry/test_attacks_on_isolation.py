@@ -624,6 +624,7 @@ def test_a_program_does_not_start_with_rights_that_lead_past_the_policies(server
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE lancio_application").format(web, PASSWORD))
         try:
             with psycopg.connect(server.url(name[:-4], user=name, password=PASSWORD), autocommit=True) as connection:
+                admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
                 refuse_bypass(connection)
                 for power in powers:
                     group = sql.Identifier(power)
@@ -634,6 +635,18 @@ def test_a_program_does_not_start_with_rights_that_lead_past_the_policies(server
                     admin.execute(sql.SQL("ALTER ROLE {} {}").format(web, sql.SQL(attribute)))
                     assert attribute in not_started(connection)
                     admin.execute(sql.SQL("ALTER ROLE {} NO{}").format(web, sql.SQL(attribute)))
+                # Or where what its SQL leaves behind is called by its later sessions, in whatever context those are.
+                here = sql.Identifier(name[:-4])
+                for to in (sql.SQL("PUBLIC"), sql.Identifier("lancio_application"), web):
+                    admin.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(to))
+                    assert "it may create in schema public" in not_started(connection)
+                    admin.execute(sql.SQL("REVOKE CREATE ON SCHEMA public FROM {}").format(to))
+                admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(here, web))
+                assert f"{name} may create schemas in this database" in not_started(connection)
+                connection.execute("CREATE SCHEMA mine")
+                admin.execute(sql.SQL("REVOKE CREATE ON DATABASE {} FROM {}").format(here, web))
+                assert "it may create in schema mine" in not_started(connection)
+                connection.execute("DROP SCHEMA mine")
                 refuse_bypass(connection)
         finally:
             admin.execute(sql.SQL("DROP ROLE {}").format(web))
@@ -645,6 +658,7 @@ def test_a_program_does_not_start_where_a_later_files_table_is_open(server: Test
         psycopg.connect(registry, autocommit=True) as admin,
         psycopg.connect(urls["lancio_application"], autocommit=True) as connection,
     ):
+        admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         refuse_bypass(connection)
         for table in ("data_keys", "audit_seals", "audit_rounds", "credential_rotations"):
             admin.execute(f"ALTER TABLE platform.{table} DISABLE ROW LEVEL SECURITY".encode())

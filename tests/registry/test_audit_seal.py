@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -23,7 +24,7 @@ from lancio.registry import audit_seal
 from lancio.registry.audit_seal import Anchor, Pruned, Verified
 from lancio.registry.audit_trail import AuditRefused
 from lancio.registry.context import context
-from lancio.registry.key_encryption_key import Ring
+from lancio.registry.key_encryption_key import KeyEncryptionKey, Ring
 from lancio.registry.secrets import KeyRefused
 from servers import TestServer, database_of, newest_program
 
@@ -245,6 +246,7 @@ SPOILED = [
     *(("audit_seals", column, f"{column} + 1") for column in
       ("number", "round", "first_seq", "last_seq", "entries")),
     *(("audit_seals", column, "sha256('x')") for column in ("previous", "chain", "mac")),
+    ("audit_seals", "kek_id", f"'{STRANGER.id}'"),
     ("audit_seals", "organization_id", "gen_random_uuid()"),
     ("audit_seals", "leaves", "substr(leaves, 49)"),
     ("audit_seals", "leaves", "substr(leaves, 49) || substr(leaves, 1, 48)"),
@@ -256,18 +258,20 @@ def test_a_changed_seal_or_round_is_told(connection: psycopg.Connection) -> None
         write(connection, 4)
         write(connection, 2, OTHER)
         sealed(connection)
-    newest = f"SELECT max(number) FROM platform.audit_seals WHERE organization_id = '{ACME}'"
-    keys = {
-        "audit_rounds": "number = (SELECT max(number) FROM platform.audit_rounds)",
-        "audit_seals": f"organization_id = '{ACME}' AND number = ({newest})",
-    }
-    for table, column, value in SPOILED:
+    seals = f"SELECT %s(number) FROM platform.audit_seals WHERE organization_id = '{ACME}'"
+    for which, (table, column, value) in product(("max", "min"), SPOILED):
+        row = {
+            "audit_rounds": f"number = (SELECT {which}(number) FROM platform.audit_rounds)",
+            "audit_seals": f"organization_id = '{ACME}' AND number = ({seals % which})",
+        }[table]
+        if which == "min" and (column, value) in (("number", "number + 1"), ("round", "round + 1")):
+            continue  # there is one of that number
         with connection.transaction(force_rollback=True):
-            unguarded(connection, f"UPDATE platform.{table} SET {column} = {value} WHERE {keys[table]}")
+            unguarded(connection, f"UPDATE platform.{table} SET {column} = {value} WHERE {row}")
             findings = _inside(connection)
-            assert findings, (table, column)
-            assert "changed" not in {each.kind for each in findings}, (table, column)  # no entry was
-            if table == "audit_rounds" and column != "kind":
+            assert findings, (which, table, column)
+            assert "changed" not in {each.kind for each in findings}, (which, table, column)  # no entry was
+            if which == "max" and table == "audit_rounds" and column != "kind":
                 with pytest.raises((AuditRefused, KeyRefused)):
                     audit_seal._refuse_unproved(audit_seal._head(connection), RING, None)
     assert _inside(connection) == []
@@ -305,6 +309,14 @@ def _inside(connection: psycopg.Connection) -> list[Any]:
         return list(audit_seal._verify(connection, RING, Verified(), (), None))
 
 
+class Pretending(KeyEncryptionKey):
+    """Another key under the name of the right one."""
+
+    @property
+    def id(self) -> str:
+        return KEK.id
+
+
 def test_who_has_the_database_and_not_the_key_cannot_make_the_seals_anew(connection: psycopg.Connection) -> None:
     ids = write(connection, 10)
     sealed(connection)
@@ -315,11 +327,8 @@ def test_who_has_the_database_and_not_the_key_cannot_make_the_seals_anew(connect
     # Everything again by the same program, with a key of the forger's and then with the name of the right one.
     sealed(connection, Ring(STRANGER), batch=10)
     assert [each.kind for each in verified(connection)[0]] == ["unproved"]
-    unguarded(
-        connection,
-        f"UPDATE platform.audit_rounds SET kek_id = '{KEK.id}'",
-        f"UPDATE platform.audit_seals SET kek_id = '{KEK.id}'",
-    )
+    unguarded(connection, "TRUNCATE platform.audit_rounds, platform.audit_seals")
+    sealed(connection, Ring(Pretending(STRANGER.secret)), batch=10)
     findings, found = verified(connection)
     assert {each.kind for each in findings} == {"forged"}
     assert found.proved == 0
@@ -494,15 +503,30 @@ def test_sixteen_writers_wait_for_nobody_and_nothing_is_missed(url: str, connect
     assert found.entries == one(connection, "SELECT count(*) FROM platform.audit_logs")
 
 
-def test_two_sealers_are_not_at_work_together(url: str, connection: psycopg.Connection) -> None:
-    write(connection, 20)
-    steps = audit_seal.seal(connection, RING, batch=5)
-    next(steps)
-    with psycopg.connect(url, autocommit=True) as other, pytest.raises(AuditRefused, match="another sealer"):
-        sealed(other)
-    steps.close()
+def test_two_sealers_take_turns(url: str, connection: psycopg.Connection) -> None:
+    write(connection, 60)
     with psycopg.connect(url, autocommit=True) as other:
-        assert sealed(other, batch=5) >= 15
+        steps = [audit_seal.seal(each, RING, batch=5) for each in (connection, other)]
+        made = [next(steps[number % 2]).round for number in range(6)]
+        assert made == [1, 2, 3, 4, 5, 6]
+        first, second = (threading.Thread(target=list, args=(each,)) for each in steps)
+        first.start()
+        second.start()
+        first.join()
+        second.join()
+        findings, found = verified(other)
+    assert (findings, found.unsealed) == ([], 0)
+
+
+def test_nobody_who_may_log_in_keeps_the_sealer_from_its_work(url: str, connection: psycopg.Connection) -> None:
+    write(connection)
+    with psycopg.connect(url, autocommit=True) as eve:
+        eve.execute("SET ROLE lancio_readonly")
+        eve.execute("SELECT pg_advisory_lock(%s)", (0x6C616E63_61756474,))  # what an earlier sealer went by
+        for mode in ("ACCESS SHARE", "ROW EXCLUSIVE", "SHARE ROW EXCLUSIVE"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), eve.transaction():
+                eve.execute(f"LOCK TABLE platform.audit_rounds IN {mode} MODE")
+        assert sealed(connection) >= 1
 
 
 SEALER = """
@@ -709,6 +733,37 @@ def test_pruning_that_no_record_with_the_right_mac_says_is_told(bare: psycopg.Co
     findings, found = verified(bare)
     assert {each.round for each in findings} == {last.number + 1}
     assert found.proved == last.number
+
+
+def test_a_forged_record_of_a_prune_hides_nothing_of_one_organization_from_who_has_the_key(
+    bare: psycopg.Connection,
+) -> None:
+    aged(bare)
+    own = audit_seal.anchor(bare, ACME)
+    assert own is not None
+    unguarded(
+        bare, f"DELETE FROM platform.audit_logs WHERE organization_id = '{ACME}'",
+        f"DELETE FROM platform.audit_seals WHERE organization_id = '{ACME}'",
+        "INSERT INTO platform.audit_rounds SELECT number + 1, 'prune', upto_seq, upto_seq, 5, 0, 0, number, root,"
+        " sealed_at, chain, chain, kek_id, mac FROM platform.audit_rounds ORDER BY number DESC LIMIT 1",
+    )  # fmt: skip
+    findings, _ = trail(bare, ACME, anchors=(own,))
+    assert [(each.kind, each.round) for each in findings] == [("forged", 5)]
+
+
+def test_of_two_prunes_at_once_one_is_told(url: str, bare: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    between, verifies = aged(bare), audit_seal._refuse_altered
+
+    def and_another(*given: Any) -> None:
+        verifies(*given)
+        monkeypatch.setattr(audit_seal, "_refuse_altered", verifies)
+        with psycopg.connect(url, autocommit=True) as other:
+            assert pruned(other, between).entries == 10
+
+    monkeypatch.setattr(audit_seal, "_refuse_altered", and_another)
+    with pytest.raises(AuditRefused, match="another prune has just begun"):
+        pruned(bare, between)
+    assert verified(bare)[0] == []
 
 
 def test_what_is_not_as_it_was_sealed_is_not_pruned(bare: psycopg.Connection) -> None:

@@ -525,6 +525,8 @@ def test_roles_that_policies_do_not_bind_are_refused(server: TestServer, platfor
 
 def test_the_application_does_not_start_as_a_role_that_sees_everything(server: TestServer, isolated: str) -> None:
     name = database_of(isolated)
+    with psycopg.connect(isolated, autocommit=True) as connection:
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     with logins(server, name) as urls:
         for role in ("lancio_application", "lancio_service", "lancio_readonly"):
             with psycopg.connect(urls[role]) as connection:

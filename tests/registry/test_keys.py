@@ -581,6 +581,7 @@ def test_each_role_sees_its_own_organizations_keys_and_the_broker_alone_what_is_
 
 def test_a_program_does_not_start_where_keys_are_open(server: TestServer, keys: psycopg.Connection) -> None:
     name = f"web_{keys.info.dbname}"
+    keys.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     keys.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE lancio_application").format(
         sql.Identifier(name), "Pr0be"))  # fmt: skip
     try:

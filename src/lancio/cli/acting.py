@@ -102,10 +102,13 @@ def reads(context: click.Context) -> None:
 
 @contextlib.contextmanager
 def session(database: str | None, role: str | None) -> Iterator[Session]:
-    """As `work.session`; what a refusal proposes means this database wherever it is pasted."""
+    """As `work.session`, for work on the platform's tables: what others made in schema public is not called, and what
+    a refusal proposes means this database wherever it is pasted."""
     from lancio.cli import work as works
+    from lancio.registry.context import OWN_NAMES, pin
 
     with works.session(database, role) as opened:
+        pin(opened.connection, OWN_NAMES, session=True)
         try:
             yield opened
         except LancioError as error:

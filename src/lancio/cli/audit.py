@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from lancio.cli.acting import columns
+from lancio.cli.acting import session as session_of
 from lancio.cli.asked import typed
-from lancio.cli.keys import kek_options, reads, ring, ring_if_named, session_of
+from lancio.cli.keys import kek_options, reads, ring, ring_if_named
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import UsageError
 from lancio.render.lines import counted
@@ -416,8 +417,10 @@ def seal(
     trusted = _anchors(anchors)
     with session_of(database, role) as session:
         audit_seal.prepare(session.connection)
-        keys = ring(context)
+        keys, known = ring(context), None
         while True:
+            if known is not None:  # an older state that was put back meanwhile is not sealed over
+                audit_seal.refuse_rewritten(session.connection, known)
             last = None
             steps = audit_seal.seal(
                 session.connection, keys, batch=batch, wait_s=wait, anchor=trusted[-1] if trusted else None
@@ -442,7 +445,7 @@ def seal(
                     )
             if every is None:
                 return
-            trusted = []
+            trusted, known = [], audit_seal.anchor(session.connection)
             time.sleep(every)
 
 
@@ -512,6 +515,7 @@ def verify(
             _tell(terminal, steps, told, limit, json_=json_)
         else:
             with session.connection.transaction():
+                session.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 steps = audit_seal.verify_trail(session.connection, organization, keys, found, anchors=wanted)
                 _tell(terminal, steps, told, limit, json_=json_)
     if json_:

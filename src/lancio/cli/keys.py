@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from lancio.cli import asked, environments
+from lancio.cli.acting import session as session_of
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
-from lancio.errors import LancioError, UsageError
+from lancio.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,19 +194,6 @@ def _watch(terminal: Terminal, steps: Iterator[Progress], *, every_s: float = 5.
 def reads(context: click.Context) -> None:
     """Say of a command that it changes nothing: a protected environment need not be asked for."""
     context.params["dry_run"] = True
-
-
-@contextlib.contextmanager
-def session_of(database: str | None, role: str | None) -> Iterator[Session]:
-    """As `work.session`; what a refusal proposes means this database wherever it is pasted."""
-    from lancio.cli import work
-
-    with work.session(database, role) as session:
-        try:
-            yield session
-        except LancioError as error:
-            error.commands = session.here(error.commands)
-            raise
 
 
 def _ready(context: click.Context, session: Session, *, wrong_is_refused: bool = True) -> DataKeys:

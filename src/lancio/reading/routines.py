@@ -287,6 +287,10 @@ class PlBody:
             return None
         if function == "format":
             return _format(texts)
+        if function == "replace" and len(texts) == 3:
+            text, old, new = texts
+            grown = len(text) + text.count(old) * len(new)
+            return text.replace(old, new) if old and grown <= MAX_TEXT else None
         if function in ("concat", "quote_ident", "quote_literal", "lower", "upper"):
             if function == "concat":
                 return "".join(texts)
@@ -610,18 +614,18 @@ class PlBody:
 
     def loop_over(self, node: Node) -> None:
         """FOREACH over an array and FOR over a query: round by round where the values are constants."""
-        values: list[Value] | None = None
+        values: list[tuple[Value, ...]] | None = None
         names = node.target
         if node.kind == "foreach":
             found = self.value(self.expression(node.value))
-            values = list(found) if isinstance(found, tuple) else None
+            values = [(each,) for each in found] if isinstance(found, tuple) else None
         elif node.value is not None and (cursor := _CURSOR.match(node.value.text)) and self.is_cursor(cursor[1]):
             self.expression(node.value)
         elif node.value is not None:
             self.sql(node.value)
             values = self.rows(node.value)
         work = len(values or ()) * _size(node.body)
-        if values is None or not names or self.reader.looped + work > MAX_LOOPED:
+        if values is None or any(len(each) != len(names) for each in values) or self.reader.looped + work > MAX_LOOPED:
             self.forget(names)
             of_set = _set_of(node.value) if node.kind == "query" and node.value else None
             if of_set is not None:
@@ -631,8 +635,9 @@ class PlBody:
             self.branch(node.body)
             return
         self.reader.looped += work
-        for value in values:
-            self.bind(names[0], value)
+        for row in values:
+            for name, value in zip(names, row, strict=True):
+                self.bind(name, value)
             self.statements(node.body)
         self.forget(names)
 
@@ -648,8 +653,8 @@ class PlBody:
 
     fields: tuple[str, ...] = ()
 
-    def rows(self, piece: Piece) -> list[Value] | None:
-        """The values of a one-column query over constants: VALUES, or unnest() of an array."""
+    def rows(self, piece: Piece) -> list[tuple[Value, ...]] | None:
+        """The rows of a query over constants: VALUES, or unnest() of an array."""
         statement = parser.parse_one(piece.text)
         if statement is None or statement.node != "SelectStmt":
             return None
@@ -660,9 +665,9 @@ class PlBody:
             self.fields = tree.strings(alias.get("colnames"))
             select = tree.unwrap(items[0]["RangeSubselect"].get("subquery"))[1]
         if select.get("valuesLists"):
-            cells = [tree.items(row) for row in select["valuesLists"]]
-            found = [self.value(row[0]) for row in cells if len(row) == 1]
-            return [each for each in found if each is not None] if len(found) == len(cells) and all(found) else None
+            cells = [[self.value(each) for each in tree.items(row)] for row in select["valuesLists"]]
+            known = [tuple(each for each in row if each is not None) for row in cells]
+            return known if list(map(len, known)) == list(map(len, cells)) else None
         call: Tree = {}
         if len(items) == 1 and "RangeFunction" in items[0] and "whereClause" not in select:
             alias = items[0]["RangeFunction"].get("alias", {})
@@ -674,7 +679,7 @@ class PlBody:
             call = target.get("val", {}).get("FuncCall", {})
         if call and tree.last(call.get("funcname")) == "unnest" and len(call.get("args", ())) == 1:
             found_array = self.value(call["args"][0])
-            return list(found_array) if isinstance(found_array, tuple) else None
+            return [(each,) for each in found_array] if isinstance(found_array, tuple) else None
         return None
 
     def execute(self, node: Node) -> None:

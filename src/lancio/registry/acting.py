@@ -39,6 +39,7 @@ from lancio.postgres import named_queries
 from lancio.registry import rights
 from lancio.registry.context import APPLICATION as APPLICATION
 from lancio.registry.context import BROKER as BROKER
+from lancio.registry.context import OWN_NAMES, QUIET, pin
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 Kind = Literal["user", "api_key", "service", "system"]
 
 _QUERIES: Final = named_queries("lancio.registry", "acting.sql")
+
+_SETTLED: Final = {"row_security": "on"} | OWN_NAMES | QUIET
+"""For each transaction. A session of Lancio may have row_security off, which makes an error of every row that a policy
+holds back."""
 
 
 class ActingRefused(LancioError):  # noqa: N818  (a refusal, named as those of lancio.errors)
@@ -411,7 +416,7 @@ def _transaction(connection: psycopg.Connection[Any], *, bypassing: bool = False
                     "it has not entered, and no user.",
                     remedy="Log in as a superuser, or as a member of lancio_owner with BYPASSRLS.",
                 )
-            cursor.execute(_QUERIES["row_security"])
+            pin(connection, _SETTLED)
         yield found["role"]
 
 

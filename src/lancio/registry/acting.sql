@@ -6,16 +6,6 @@ SELECT pg_catalog.to_regclass('platform.organizations') IS NOT NULL AS there,
        session_user::text AS login,
        (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) AS bypasses;
 
--- name: row_security
--- A session of Lancio may have it off, which makes an error of every row that a policy holds back.
--- Whatever the login has set for itself (ALTER ROLE ... SET), what others made in schema public is not called, and neither
--- plans nor the parameters of what fails go into the server's log.
-SELECT pg_catalog.set_config(w.name, w.value, true)
-FROM (VALUES ('row_security', 'on'), ('search_path', 'pg_catalog, pg_temp'), ('debug_print_parse', 'off'),
-             ('debug_print_rewritten', 'off'), ('debug_print_plan', 'off'), ('log_parameter_max_length_on_error', '0')
-     ) AS w (name, value)
-WHERE pg_catalog.current_setting(w.name, true) IS NOT NULL;
-
 -- name: user
 SELECT u.id, u.primary_email AS email, u.disabled_at IS NOT NULL AS disabled
 FROM platform.users u

@@ -12,12 +12,12 @@ which PostgreSQL never has.
 What the hashes are of (numbers are big-endian; the zero organization is the platform's own):
 
     entry   SHA-256 of `lancio.audit.entry`, a zero byte, and the row as PostgreSQL's record_send() gives it
-    seal    SHA-256 of `lancio.audit.seal`, a zero byte, organization (16), number, round, first and last entry's
-    number,
-            entries (8 each), SHA-256 of its leaves, hash of the seal before (zeros for the first)
-    round   SHA-256 of `lancio.audit.round`, a zero byte, number, kind (1: seal, 2: prune), its numbers from
-    (exclusive) and to,
-            entries, seals, newest, through, sealed_at (8 each), SHA-256 of its seals' hashes, hash of the round before
+    seal    SHA-256 of `lancio.audit.seal`, a zero byte, organization (16), number, round, numbers of the first and the
+            last entry, entries (8 each), SHA-256 of its leaves, hash of the seal before (zeros for the first), id of
+            the key
+    round   SHA-256 of `lancio.audit.round`, a zero byte, number, kind (1: seal, 2: prune), its numbers from (exclusive)
+            and to, entries, seals, newest, through, sealed_at (8 each), SHA-256 of its seals' hashes, hash of the
+            round before, id of the key
 
 A later MAC proves all that was before: after a rotation of the key-encryption key the next round vouches for the older
 ones.
@@ -29,22 +29,21 @@ against the second keep an `Anchor` where the owner of the database cannot reach
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
-from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, tuple_row
 
 from lancio.postgres import named_queries
 from lancio.registry.audit_trail import AuditRefused
+from lancio.registry.context import OWN_NAMES, pin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,7 +64,6 @@ PLATFORM: Final = UUID(int=0)
 _PURPOSE: Final = b"lancio.audit"
 _LEAF: Final = 48
 _NOTHING: Final = bytes(32)
-_LOCK: Final = 0x6C616E63_61756474  # "lancaudt"
 _QUERIES = named_queries("lancio.registry", "audit_seal.sql")
 
 Kind = Literal["changed", "removed", "added", "unsealed", "seal", "round", "forged", "unproved", "cut"]
@@ -100,7 +98,7 @@ class Round:
             self.seals, self.newest, self.through, self.sealed_at,
         )  # fmt: skip
         return hashlib.sha256(
-            b"lancio.audit.round\0" + struct.pack(">9q", *numbers) + self.root + self.previous
+            b"lancio.audit.round\0" + struct.pack(">9q", *numbers) + self.root + self.previous + self.kek_id.encode()
         ).digest()
 
 
@@ -128,6 +126,7 @@ class Seal:
             + struct.pack(">5q", self.number, self.round, self.first_seq, self.last_seq, self.entries)
             + hashlib.sha256(self.leaves).digest()
             + self.previous
+            + self.kek_id.encode()
         ).digest()
 
     def hashes(self) -> dict[UUID, bytes]:
@@ -259,8 +258,11 @@ def refuse_unready(connection: psycopg.Connection[Any]) -> None:
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """Make an error of rows that a policy would hide, in this session; and refuse a database without 010."""
-    connection.execute(_QUERIES["begin"])
+    """Make an error of rows that a policy would hide, in this session; and refuse a database without 010.
+
+    What is hashed are the bytes of the text, and one encoding gives one hash.
+    """
+    pin(connection, {"row_security": "off", "client_encoding": "UTF8"} | OWN_NAMES, session=True)
     refuse_unready(connection)
 
 
@@ -276,23 +278,21 @@ def seal(
     """Seal what is committed and not sealed yet; each round is a transaction, and gives its progress when it is there.
 
     Entries of transactions that are still open, and of those that began after one of them, are left to a later run.
-    Killed half-way, run it again. For a session that policies do not bind, in autocommit mode.
+    Killed half-way, run it again. Several at work take turns. For a session that policies do not bind, in autocommit
+    mode.
 
     Raises:
-        AuditRefused: another sealer is at work, or the last round is not proved by a key of the ring nor by `anchor`:
-        what
-            goes on from a forged round would vouch for it.
+        AuditRefused: the last round is not proved by a key of the ring nor by `anchor`: what goes on from a forged
+            round would vouch for it.
         KeyRefused: the last round was made with a KEK that is not in the ring.
     """
     prepare(connection)
-    with _alone(connection):
-        head = _head(connection)
-        _refuse_unproved(head, ring, anchor)
-        upto = _settled(connection, wait_s)
-        done = 0
-        while upto is not None and (made := _round(connection, ring.current, head, upto, batch, clock)) is not None:
-            head, done = made, done + made.entries
-            yield Sealed(head.number, done)
+    _refuse_unproved(_head(connection), ring, anchor)
+    upto = _settled(connection, wait_s)
+    done = 0
+    while upto is not None and (made := _round(connection, ring, anchor, upto, batch, clock)) is not None:
+        done += made.entries
+        yield Sealed(made.number, done)
 
 
 def unsealed(connection: psycopg.Connection[Any]) -> int:
@@ -331,14 +331,16 @@ def _settled(connection: psycopg.Connection[Any], wait_s: float) -> int | None:
 
 def _round(
     connection: psycopg.Connection[Any],
-    kek: KeyEncryptionKey,
-    head: Round | None,
+    ring: Ring,
+    anchor: Anchor | None,
     upto: int,
     batch: int,
     clock: Callable[[], float],
 ) -> Round | None:
-    after = 0 if head is None else head.upto_seq
+    kek = ring.current
     with connection.transaction(), connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+        head = _last(connection, ring, anchor)
+        after = 0 if head is None else head.upto_seq
         cursor.execute(_QUERIES["settled_entries"], {"after": after, "upto": upto, "batch": batch})
         rows = cursor.fetchall()
         if not rows:
@@ -388,26 +390,29 @@ def _made_seal(
 ) -> Seal:
     bare = Seal(organization, number, of, first, last, len(leaves) // _LEAF, leaves, before, b"", kek.id, b"")
     chain = bare.hashed()
-    return Seal(
-        organization, number, of, first, last, bare.entries, leaves, before, chain, kek.id, kek.mac(_PURPOSE, chain)
-    )
+    return replace(bare, chain=chain, mac=kek.mac(_PURPOSE, chain))
 
 
 def _made_round(
     kek: KeyEncryptionKey, head: Round | None, kind: str, clock: Callable[[], float], *, root: bytes, **numbers: int
 ) -> Round:
-    values: dict[str, Any] = {
-        "number": 1 if head is None else head.number + 1,
-        "kind": kind,
-        "through": 0,
-        "root": root,
-        "sealed_at": int(clock() * 1_000_000),
-        "previous": _NOTHING if head is None else head.chain,
-        "kek_id": kek.id,
-        **numbers,
-    }
-    chain = Round(**values, chain=b"", mac=b"").hashed()
-    return Round(**values, chain=chain, mac=kek.mac(_PURPOSE, chain))
+    number, previous = (1, _NOTHING) if head is None else (head.number + 1, head.chain)
+    values: dict[str, Any] = {"number": number, "kind": kind, "through": 0, "sealed_at": int(clock() * 1_000_000)}
+    bare = Round(**values | numbers, root=root, previous=previous, chain=b"", kek_id=kek.id, mac=b"")
+    chain = bare.hashed()
+    return replace(bare, chain=chain, mac=kek.mac(_PURPOSE, chain))
+
+
+def _last(connection: psycopg.Connection[Any], ring: Ring, anchor: Anchor | None = None) -> Round | None:
+    """The last round, which stays the last one until the transaction ends.
+
+    Raises:
+        AuditRefused, KeyRefused: as `seal`.
+    """
+    connection.execute(_QUERIES["lock"])
+    head = _head(connection)
+    _refuse_unproved(head, ring, anchor)
+    return head
 
 
 def _refuse_unproved(head: Round | None, ring: Ring, anchor: Anchor | None) -> None:
@@ -433,22 +438,6 @@ def _refuse_unproved(head: Round | None, ring: Ring, anchor: Anchor | None) -> N
             remedy="Look at what else was changed.",
             commands=("lancio audit verify",),
         )
-
-
-@contextlib.contextmanager
-def _alone(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    if not _one(connection, "lock", name=_LOCK):
-        raise AuditRefused(
-            "another sealer is at work on this database",
-            cause="It holds the advisory lock of the sealer.",
-            remedy="Let it finish; it seals what is there.",
-        )
-    try:
-        yield
-    finally:
-        # A session that is gone has let go of it already.
-        if not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE:
-            connection.execute(_QUERIES["unlock"], {"name": _LOCK})
 
 
 # --- verifying --------------------------------------------------------------------------------------------------------
@@ -489,7 +478,7 @@ def _verify(
     found.key = ring is not None
     wanted = {each.number: each for each in anchors if each.organization is None}
     pruned = int(_one(connection, "pruned_through"))
-    before = _resumed(connection, resume)
+    before = None if resume is None else refuse_rewritten(connection, resume)
     last_seals: dict[UUID, tuple[int, bytes]] = {}
     begins = bool(pruned) or resume is not None
     if before is None:
@@ -502,17 +491,8 @@ def _verify(
     bad_tail = False
     while page := _rounds(connection, 0 if before is None else before.number):
         for each in page:
-            told = list(_linked(each, before))
-            forged = _mac_wrong(ring, each.kek_id, each.chain, each.mac)
-            if forged:
-                told.append(
-                    Finding(
-                        "forged",
-                        f"round {each.number} was not made with the key-encryption key {each.kek_id}",
-                        round=each.number,
-                    )
-                )
-            elif forged is False and not told:
+            told = list(_linked(ring, each, before))
+            if not told and _mac_wrong(ring, each.kek_id, each.chain, each.mac) is False:
                 found.proved = each.number
             bad_tail = bool(told)
             yield from told
@@ -555,14 +535,17 @@ def _verify(
     found.unsealed, found.unsealed_since = _row(connection, "unsealed", after=0 if before is None else before.upto_seq)
 
 
-def _resumed(connection: psycopg.Connection[Any], resume: Anchor | None) -> Round | None:
-    if resume is None:
-        return None
+def refuse_rewritten(connection: psycopg.Connection[Any], known: Anchor) -> Round:
+    """The round of an anchor.
+
+    Raises:
+        AuditRefused: it is not here as the anchor knows it.
+    """
     with connection.cursor(row_factory=class_row(Round), binary=True) as cursor:
-        found = cursor.execute(_QUERIES["round"], {"number": resume.number}).fetchone()
-    if found is None or found.chain != resume.chain:
+        found = cursor.execute(_QUERIES["round"], {"number": known.number}).fetchone()
+    if found is None or found.chain != known.chain:
         raise AuditRefused(
-            f"round {resume.number} is not here as the anchor knows it",
+            f"round {known.number} is not here as the anchor knows it",
             cause="It was removed or written anew, or the anchor is of another database.",
             remedy="Verify the whole, with the anchor to compare.",
             commands=("lancio audit verify --anchor anchors.jsonl",),
@@ -570,7 +553,7 @@ def _resumed(connection: psycopg.Connection[Any], resume: Anchor | None) -> Roun
     return found
 
 
-def _linked(each: Round, before: Round | None) -> Iterator[Finding]:
+def _linked(ring: Ring | None, each: Round, before: Round | None) -> Iterator[Finding]:
     number = 0 if before is None else before.number
     after = 0 if before is None else before.upto_seq
     if each.number != number + 1:
@@ -585,6 +568,10 @@ def _linked(each: Round, before: Round | None) -> Iterator[Finding]:
             "round",
             f"round {each.number} begins at entry {each.after_seq}, and round {number} ends at {after}",
             round=each.number,
+        )
+    if _mac_wrong(ring, each.kek_id, each.chain, each.mac):
+        yield Finding(
+            "forged", f"round {each.number} was not made with the key-encryption key {each.kek_id}", round=each.number
         )
 
 
@@ -701,11 +688,13 @@ def verify_trail(
     anchors: Sequence[Anchor] = (),
 ) -> Iterator[Finding]:
     """As `verify`, of one organization's entries and seals: for its members, who see no others. In the transaction
-    whose context shows them.
+    whose context shows them; what is sealed or pruned meanwhile confuses it unless that is REPEATABLE READ
+    (`connection.isolation_level`).
 
     That the last seals were not cut off shows only against an anchor of the organization.
     """
-    connection.execute(_QUERIES["text"])
+    # What is hashed are the bytes of the text, and one encoding gives one hash.
+    pin(connection, {"client_encoding": "UTF8"})
     for finding in _verify_trail(connection, organization, ring, found, anchors):
         found.findings += 1
         yield finding
@@ -722,6 +711,8 @@ def _verify_trail(
     sealed, pruned = _row(connection, "horizon")
     # What was pruned cannot be compared, and an organization of which nothing is left begins with seal 1 again.
     wanted = {each.number: each for each in anchors if each.organization == organization and each.upto_seq > pruned}
+    if ring is not None and pruned and _one(connection, "may_see_rounds"):
+        yield from _pruning_stands(connection, ring)
     before: Seal | None = None
     after, bad_tail = pruned, False
     while page := _trail_seals(connection, organization, 0 if before is None else before.number):
@@ -778,6 +769,20 @@ def _verify_trail(
             organization,
         )
     found.unsealed, found.unsealed_since = _row(connection, "trail_unsealed", organization=organization, after=sealed)
+
+
+def _pruning_stands(connection: psycopg.Connection[Any], ring: Ring) -> Iterator[Finding]:
+    """What says up to where nothing is compared has to be made with the key."""
+    with connection.cursor(row_factory=class_row(Round), binary=True) as cursor:
+        record = cursor.execute(_QUERIES["pruning"]).fetchone()
+    if record is None or (
+        record.hashed() == record.chain and not _mac_wrong(ring, record.kek_id, record.chain, record.mac)
+    ):
+        return
+    yield Finding(
+        "forged", f"round {record.number}, which says what was pruned, was not made with the key-encryption key"
+        f" {record.kek_id}", round=record.number,
+    )  # fmt: skip
 
 
 def anchor(connection: psycopg.Connection[Any], organization: UUID | None = None) -> Anchor | None:
@@ -845,35 +850,37 @@ def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, don
         AuditRefused: something there is not as it was sealed, which would be lost with it; or as `seal`.
         KeyRefused: as `seal`.
     """
-    prepare(connection)
-    with _alone(connection):
-        head = _head(connection)
-        _refuse_unproved(head, ring, None)
-        pruned = int(_one(connection, "pruned_through"))
-        plan = outlook(connection, before)
-        done.rounds, done.of, done.kept_back = plan.rounds, plan.of, plan.kept_back
-        fresh = [each for each in plan.rounds if each > pruned]
-        if fresh and head is not None:
-            _refuse_altered(connection, ring, pruned, fresh[-1])
-            chains = [each.chain for each in _between(connection, pruned, fresh[-1])]
+    plan = outlook(connection, before)
+    _refuse_unproved(_head(connection), ring, None)
+    pruned = int(_one(connection, "pruned_through"))
+    done.rounds, done.of, done.kept_back = plan.rounds, plan.of, plan.kept_back
+    fresh = [each for each in plan.rounds if each > pruned]
+    if fresh:
+        _refuse_altered(connection, ring, pruned, fresh[-1])
+        chains = [each.chain for each in _between(connection, pruned, fresh[-1])]
+        with connection.transaction():
+            head = _last(connection, ring)
+            if head is None or int(_one(connection, "pruned_through")) != pruned:
+                raise AuditRefused(
+                    "another prune has just begun",
+                    cause="Some of what was to be pruned is gone by now.",
+                    remedy="Look again at what is left to prune.",
+                    commands=(f"lancio audit prune --before {before.isoformat()} --dry-run",),
+                )
             made = _made_round(
                 ring.current, head, "prune", time.time, root=root(chains), after_seq=head.upto_seq,
                 upto_seq=head.upto_seq, entries=plan.of, seals=0, newest=0, through=fresh[-1],
             )  # fmt: skip
-            with connection.transaction():
-                connection.execute(_QUERIES["add_round"], _fields(made))
-                after = {
-                    "through": fresh[-1],
-                    "rounds": len(fresh),
-                    "entries": plan.of,
-                    "before": before.isoformat(),
-                    "record": made.number,
-                }
-                connection.execute(_QUERIES["note"], {"target": str(made.number), "after": json.dumps(after)})
-        for number in plan.rounds:
-            with connection.transaction():
-                done.entries += int(_one(connection, "prune", round=number))
-            yield Sealed(number, done.entries)
+            connection.execute(_QUERIES["add_round"], _fields(made))
+            after = {
+                "through": fresh[-1], "rounds": len(fresh), "entries": plan.of, "before": before.isoformat(),
+                "record": made.number,
+            }  # fmt: skip
+            connection.execute(_QUERIES["note"], {"target": str(made.number), "after": json.dumps(after)})
+    for number in plan.rounds:
+        with connection.transaction():
+            done.entries += int(_one(connection, "prune", round=number))
+        yield Sealed(number, done.entries)
 
 
 def _between(connection: psycopg.Connection[Any], after: int, upto: int) -> Iterator[Round]:
@@ -893,9 +900,7 @@ def _refuse_altered(connection: psycopg.Connection[Any], ring: Ring, after: int,
             before = cursor.execute(_QUERIES["round"], {"number": after}).fetchone()
         problems: list[Finding] = []
         for each in _between(connection, after, upto):
-            problems += _linked(each, before)
-            if _mac_wrong(ring, each.kek_id, each.chain, each.mac):
-                problems.append(Finding("forged", f"round {each.number} was not made with its key", round=each.number))
+            problems += _linked(ring, each, before)
             if each.kind == "seal":
                 problems += _within(connection, ring, each, last_seals, found, gone=False, begins=True)
             before = each

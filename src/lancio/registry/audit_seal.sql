@@ -1,20 +1,9 @@
 -- name: there
 SELECT to_regclass('platform.audit_rounds') IS NOT NULL;
 
--- name: begin
--- Rows that a policy hides would be sealed over without a word: then it is an error instead.
-SET row_security = off;
-SET client_encoding = 'UTF8';
-
--- name: text
--- What is hashed are the bytes of the text, and one encoding gives one hash.
-SELECT pg_catalog.set_config('client_encoding', 'UTF8', true);
-
 -- name: lock
-SELECT pg_catalog.pg_try_advisory_lock(%(name)s);
-
--- name: unlock
-SELECT pg_catalog.pg_advisory_unlock(%(name)s);
+-- Of several sealers one makes a round at a time. An advisory lock could be taken by everyone who may log in.
+LOCK TABLE platform.audit_rounds IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: number
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM platform_private.audit_numbers;
@@ -108,6 +97,13 @@ FROM platform.audit_seals WHERE organization_id = %(organization)s AND number > 
 SELECT s.organization_id, s.number, s.round FROM platform.audit_seals s
 WHERE NOT EXISTS (SELECT 1 FROM platform.audit_rounds r WHERE r.number = s.round AND r.kind = 'seal')
 ORDER BY 1, 2 LIMIT 1000;
+
+-- name: may_see_rounds
+SELECT pg_catalog.has_table_privilege('platform.audit_rounds', 'SELECT');
+
+-- name: pruning
+SELECT number, kind, after_seq, upto_seq, entries, seals, newest, through, root, sealed_at, previous, chain, kek_id, mac
+FROM platform.audit_rounds WHERE kind = 'prune' ORDER BY through DESC LIMIT 1;
 
 -- name: horizon
 SELECT sealed, pruned FROM platform.audit_horizon();

@@ -7,10 +7,6 @@ FROM platform.audit_logs a;
 SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute
                WHERE attrelid = to_regclass('platform.audit_logs') AND attname = 'seq' AND NOT attisdropped);
 
--- name: all_rows
--- Rows that a policy would hide are an error, never left out.
-SET row_security = off;
-
 -- name: organization
 SELECT o.id FROM platform.organizations o WHERE o.slug = %(named)s;
 

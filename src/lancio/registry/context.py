@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -28,8 +28,10 @@ from lancio.errors import LancioError
 from lancio.postgres import named_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
+
+_QUERIES: Final = named_queries("lancio.registry", "context.sql")
 
 OWNER = "lancio_owner"
 APPLICATION = "lancio_application"
@@ -47,6 +49,18 @@ _POWERS = (
     "pg_execute_server_program",
 )
 """Roles of PostgreSQL's own whose members get at every row past the policies: by the key of contexts, or by files."""
+
+
+OWN_NAMES: Final[dict[str, str]] = {"search_path": "pg_catalog, pg_temp"}
+"""What others made in schema public is not called: a function or an operator there that fits better than PostgreSQL's
+own would run with the rights of this session."""
+
+QUIET: Final[dict[str, str]] = {
+    "debug_print_parse": "off", "debug_print_rewritten": "off", "debug_print_plan": "off",
+    "log_parameter_max_length_on_error": "0",
+}  # fmt: skip
+"""What a login may have set for itself (ALTER ROLE ... SET) would bring secrets into the server's log: plans with their
+constants, and the parameters of what fails. All else that logs parameters is a superuser's to set."""
 
 
 class BypassRefused(LancioError):  # noqa: N818  (a refusal, named as those of lancio.errors)
@@ -91,7 +105,8 @@ def context(connection: psycopg.Connection[Any], *, user: UUID, organization: UU
     with connection.transaction():
         try:
             with connection.cursor(row_factory=tuple_row) as cursor:
-                cursor.execute("SELECT platform.set_context(%s, %s)", (user, organization))
+                asked = {"user": user, "organization": organization} | _pinned(QUIET)
+                cursor.execute(_QUERIES["set_context"], asked)
                 row = cursor.fetchone()
         except psycopg.errors.InsufficientPrivilege as error:
             if (error.diag.context or "").count("set_context(uuid,uuid)") == 0:
@@ -109,6 +124,15 @@ def context(connection: psycopg.Connection[Any], *, user: UUID, organization: UU
         yield Context(user, organization, None if row is None else row[0])
 
 
+def pin(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, session: bool = False) -> None:
+    """Set these until the transaction ends (or the session), those that this server knows: `OWN_NAMES`, `QUIET`."""
+    connection.execute(_QUERIES["pin"], {"local": not session} | _pinned(settings))
+
+
+def _pinned(settings: Mapping[str, str]) -> dict[str, object]:
+    return {"names": list(settings), "values": list(settings.values())}
+
+
 def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
     """Return if the policies of 007 are in force and bind this session; to be called as a program starts.
 
@@ -118,9 +142,9 @@ def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
     Raises:
         BypassRefused: with every reason.
     """
-    query = named_queries("lancio.registry", "context.sql")["binding"]
-    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(query, {"owner": OWNER, "roles": list(ROLES), "powers": list(_POWERS)})
+    with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as cursor:
+        pin(connection, OWN_NAMES)
+        cursor.execute(_QUERIES["binding"], {"owner": OWNER, "roles": list(ROLES), "powers": list(_POWERS)})
         found = cursor.fetchone()
     assert found is not None  # noqa: S101  a SELECT without FROM has one row
     reasons = [
@@ -138,6 +162,18 @@ def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
             cause=f"{'; '.join(reasons)}. Policies do not hold for it, or it could take them away.",
             remedy=f"Let the program log in as a role of its own that is granted {APPLICATION} alone.",
             commands=(f"psql \"$DATABASE_URL\" -c 'CREATE ROLE web LOGIN IN ROLE {APPLICATION}'",),
+        )
+    if found["schemas"] or found["databases"]:
+        may = [f"it may create in schema {name}" for name in found["schemas"]]
+        may += [f"{name} may create schemas in this database" for name in found["databases"]]
+        raise BypassRefused(
+            "what SQL of this login leaves behind would run in the transactions of other organizations",
+            cause=f"{'; '.join(may)}. A function that was left there is called by later sessions of the login where it "
+            "fits better than PostgreSQL's own.",
+            remedy="Let the program's login create nothing here; what it uses may belong to another role.",
+            commands=('psql "$DATABASE_URL" -c "REVOKE CREATE ON SCHEMA public FROM PUBLIC"',)
+            if "public" in found["schemas"]
+            else (),
         )
     if found["open"]:
         raise BypassRefused(

@@ -1,8 +1,22 @@
+-- name: pin
+-- Settings that this server has, until the transaction ends or (not local) the session. No name here is looked for by a path.
+SELECT pg_catalog.set_config(w.name, w.value, %(local)s)
+FROM ROWS FROM (pg_catalog.unnest(%(names)s::pg_catalog.text[]), pg_catalog.unnest(%(values)s::pg_catalog.text[])) AS w (name, value)
+WHERE pg_catalog.current_setting(w.name, true) IS NOT NULL;
+
+-- name: set_context
+-- In the same round trip what `pin` does.
+SELECT platform.set_context(%(user)s, %(organization)s),
+       ARRAY(SELECT pg_catalog.set_config(w.name, w.value, true)
+             FROM ROWS FROM (pg_catalog.unnest(%(names)s::pg_catalog.text[]),
+                             pg_catalog.unnest(%(values)s::pg_catalog.text[])) AS w (name, value)
+             WHERE pg_catalog.current_setting(w.name, true) IS NOT NULL);
+
 -- name: binding
 -- What would let this session see rows of every organization. Only pg_catalog is read. To be a superuser and BYPASSRLS
 -- are not inherited, but SET ROLE takes them up: roles of which the session is a member count.
 WITH reached AS (
-    SELECT r.rolname::text AS name, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolreplication
+    SELECT r.oid, r.rolname::text AS name, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolreplication
     FROM pg_catalog.pg_roles r, pg_catalog.pg_roles s
     WHERE s.rolname = session_user
       AND (r.rolname IN (current_user, session_user)
@@ -26,6 +40,14 @@ SELECT
             AND c.relowner <> COALESCE((SELECT o.oid FROM pg_catalog.pg_roles o WHERE o.rolname = %(owner)s), 0)
             AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')
           GROUP BY r.rolname ORDER BY 1) AS owned,
+    -- Where what its SQL leaves behind would be found by its later sessions: their search_path it may set itself.
+    ARRAY(SELECT DISTINCT n.nspname::text
+          FROM reached r, pg_catalog.pg_namespace n
+          WHERE NOT r.rolsuper AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE') ORDER BY 1) AS schemas,
+    ARRAY(SELECT r.name FROM reached r
+          WHERE NOT r.rolsuper
+            AND pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database()::text, 'CREATE')
+          ORDER BY 1) AS databases,
     ARRAY(SELECT t.name::text
           FROM unnest(ARRAY[
               'organizations', 'organization_members', 'organization_invitations', 'organization_feature_flags',

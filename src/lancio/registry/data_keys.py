@@ -24,6 +24,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row, tuple_row
 
 from lancio.postgres import named_queries
+from lancio.registry.context import QUIET, pin
 from lancio.registry.key_encryption_key import WrapBroken, wrong
 from lancio.registry.secrets import Key, KeyRefused
 
@@ -314,7 +315,7 @@ def make(
 
 def give(connection: psycopg.Connection[Any], key: Key, *more: Key) -> None:
     """Keys for SQL, until the transaction ends; until then what fails is logged without its parameters."""
-    connection.execute(_QUERIES["quiet"])
+    pin(connection, QUIET)
     settings = {name: secret.reveal() for name, secret in key.settings(*more).items()}
     connection.execute(
         _QUERIES["give"], {"key_id": settings["lancio.key_id"], "key": settings["lancio.key"]}, prepare=False

@@ -23,13 +23,5 @@ SELECT platform.add_data_key(%(key_id)s, %(organization)s, %(wrapped)s, %(kek_id
 -- name: kek_ids
 SELECT k.kek_id FROM platform.kek_ids() AS k (kek_id) ORDER BY 1;
 
--- name: quiet
--- What a login has set for itself (ALTER ROLE ... SET) would bring keys and secrets into the server's log: plans with their
--- constants, and the parameters of what fails. All else that logs parameters is a superuser's to set.
-SELECT pg_catalog.set_config(w.name, w.value, true)
-FROM (VALUES ('debug_print_parse', 'off'), ('debug_print_rewritten', 'off'), ('debug_print_plan', 'off'),
-             ('log_parameter_max_length_on_error', '0')) AS w (name, value)
-WHERE pg_catalog.current_setting(w.name, true) IS NOT NULL;
-
 -- name: give
 SELECT pg_catalog.set_config('lancio.key_id', %(key_id)s, true), pg_catalog.set_config('lancio.key', %(key)s, true);

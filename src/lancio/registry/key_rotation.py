@@ -24,6 +24,7 @@ from psycopg.rows import class_row, namedtuple_row, tuple_row
 from lancio.errors import LancioError
 from lancio.postgres import named_queries
 from lancio.registry import data_keys, secrets
+from lancio.registry.context import OWN_NAMES, pin
 from lancio.registry.data_keys import LIFE_SECONDS, DataKeys, Stored
 from lancio.registry.key_encryption_key import Ring, WrapBroken, wrong
 from lancio.registry.secrets import KeyRefused, SealBroken
@@ -638,7 +639,7 @@ def audit(
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """Make an error of rows that a policy would hide, in this session."""
-    connection.execute(QUERIES["begin"])
+    pin(connection, {"row_security": "off"} | OWN_NAMES, session=True)
 
 
 def _stored(connection: psycopg.Connection[Any], query: str, **values: object) -> list[Stored]:

@@ -1,8 +1,3 @@
--- name: begin
--- Rows that a policy hides would be left behind without a word: then it is an error instead.
--- And what others made in schema public is not called.
-SELECT pg_catalog.set_config('row_security', 'off', false), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false);
-
 -- name: patience
 -- A little longer than it takes until an autovacuum that is in the way gives up, and not longer: others queue behind.
 SELECT pg_catalog.set_config('lock_timeout', (least(s.setting::integer, 5000) + 500)::text, false)

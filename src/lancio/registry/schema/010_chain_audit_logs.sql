@@ -104,6 +104,7 @@ CREATE TABLE IF NOT EXISTS platform.audit_seals (
 ALTER TABLE platform.audit_rounds ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE platform.audit_seals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 
+CREATE INDEX IF NOT EXISTS idx_audit_rounds_through ON platform.audit_rounds (through) WHERE kind = 'prune';
 CREATE UNIQUE INDEX IF NOT EXISTS idx_audit_seals_round ON platform.audit_seals (round, organization_id);
 
 DO $$
@@ -423,7 +424,7 @@ BEGIN
                    jsonb_object_agg(k, v_new -> k) FILTER (WHERE v_new ? k AND (v_op = 'UPDATE' OR v_new -> k <> 'null'))
             INTO v_before, v_after
             FROM unnest(v_shown) k
-            WHERE v_op <> 'UPDATE' OR v_old -> k IS DISTINCT FROM v_new -> k;
+            WHERE CASE v_op WHEN 'UPDATE' THEN v_old -> k IS DISTINCT FROM v_new -> k ELSE k <> 'id' END;
             SELECT jsonb_agg(k) INTO v_hidden
             FROM unnest(v_hides) k WHERE v_op = 'UPDATE' AND v_old -> k IS DISTINCT FROM v_new -> k;
             INSERT INTO platform.audit_logs
@@ -452,70 +453,70 @@ DECLARE
     v_in     text;
     v_shown  text;
     v_hidden text;
+    v_all    text;
     v_args   text;
-    v_any    text;
 BEGIN
+    -- Before each column whose value is not shown stands a comma.
     FOR v_table, v_target, v_of, v_in, v_shown, v_hidden IN VALUES
         ('organizations', 'organization', 'id', '',
-            'slug,name,kind,size,billing_email,plan_id,usage_billing_enabled,requires_mfa,opt_in_tags,restriction_status,deleted_at',
-            'stripe_customer_id,restriction_data'),
-        ('organization_members', 'member', 'organization_id', '', 'user_id,role,project_ids,mfa_enabled_at', ''),
+            'id,slug,name,kind,size,billing_email,plan_id,usage_billing_enabled,requires_mfa,opt_in_tags,restriction_status,deleted_at',
+            ',stripe_customer_id,restriction_data'),
+        ('organization_members', 'member', 'organization_id', '', 'id,user_id,role,project_ids,mfa_enabled_at', ''),
         ('organization_invitations', 'invitation', 'organization_id', '',
-            'email,role,project_ids,invited_by,expires_at,accepted_at,revoked_at', 'token_hash'),
-        ('organization_feature_flags', 'organization_feature_flag', 'organization_id', '', 'flag_id,enabled,reason,expires_at', 'value'),
+            'id,email,role,project_ids,invited_by,expires_at,accepted_at,revoked_at', ',token_hash'),
+        ('organization_feature_flags', 'organization_feature_flag', 'organization_id', '',
+            'id,flag_id,enabled,reason,expires_at', ',value'),
         ('projects', 'project', 'organization_id', 'id',
-            'slug,ref,name,region,cloud_provider,status,parent_project_id,is_branch,is_sensitive,deleted_at', ''),
-        ('project_members', 'project_member', 'organization_id', 'project_id', 'user_id,role', ''),
+            'id,slug,ref,name,region,cloud_provider,status,parent_project_id,is_branch,is_sensitive,deleted_at', ''),
+        ('project_members', 'project_member', 'organization_id', 'project_id', 'id,user_id,role', ''),
         ('project_addons', 'project_addon', 'organization_id', 'project_id',
-            'addon_id,variant,quantity,price_minor,price_interval,started_at,ended_at', 'meta'),
+            'id,addon_id,variant,quantity,price_minor,price_interval,started_at,ended_at', ',meta'),
         ('subscriptions', 'subscription', 'organization_id', '',
-            'plan_id,status,current_period_start,current_period_end,customer_balance_minor,payment_method_type,cancel_at',
-            'scheduled_change,stripe_subscription_id'),
-        ('payment_methods', 'payment_method', 'organization_id', '', 'type,brand,exp_month,exp_year,is_default', 'provider_id,last4'),
-        ('tax_ids', 'tax_id', 'organization_id', '', 'country,type,verified_at', 'value'),
-        ('customer_profiles', 'customer_profile', 'organization_id', '', 'billing_name,balance_minor', 'email,additional_emails,address'),
-        ('credits', 'credit', 'organization_id', '', 'amount_minor,remaining_minor,currency,source,expires_at', 'payment_intent_id,note'),
+            'id,plan_id,status,current_period_start,current_period_end,customer_balance_minor,payment_method_type,cancel_at',
+            ',scheduled_change,stripe_subscription_id'),
+        ('payment_methods', 'payment_method', 'organization_id', '',
+            'id,type,brand,exp_month,exp_year,is_default', ',provider_id,last4'),
+        ('tax_ids', 'tax_id', 'organization_id', '', 'id,country,type,verified_at', ',value'),
+        ('customer_profiles', 'customer_profile', 'organization_id', '',
+            'id,billing_name,balance_minor', ',email,additional_emails,address'),
+        ('credits', 'credit', 'organization_id', '',
+            'id,amount_minor,remaining_minor,currency,source,expires_at', ',payment_intent_id,note'),
         ('invoices', 'invoice', 'organization_id', '',
-            'subscription_id,number,status,period_start,period_end,amount_due_minor,currency', 'pdf_url,lines,stripe_invoice_id'),
+            'id,subscription_id,number,status,period_start,period_end,amount_due_minor,currency',
+            ',pdf_url,lines,stripe_invoice_id'),
         ('disk_config', 'disk_config', 'organization_id', 'project_id',
-            'project_id,type,size_gb,iops,throughput_mbps,growth_percent,min_increment_gb,max_size_gb', 'requested'),
+            'id,project_id,type,size_gb,iops,throughput_mbps,growth_percent,min_increment_gb,max_size_gb', ',requested'),
         ('compute_config', 'compute_config', 'organization_id', 'project_id',
-            'project_id,instance_size,cpu_millicores,memory_mb,requested_size,effective_at', ''),
+            'id,project_id,instance_size,cpu_millicores,memory_mb,requested_size,effective_at', ''),
         ('users', 'user', '', '',
-            'primary_email,username,auth_provider,is_sso_user,mfa_enabled,free_project_limit,disabled_at',
-            'first_name,last_name,auth_subject,password_hash'),
+            'id,primary_email,username,auth_provider,is_sso_user,mfa_enabled,free_project_limit,disabled_at',
+            ',first_name,last_name,auth_subject,password_hash'),
         ('api_keys', 'api_key', 'organization_id', 'project_id',
-            'project_id,user_id,name,prefix,scopes,expires_at,revoked_at,created_by', 'token_hash,last4'),
+            'id,project_id,user_id,name,prefix,scopes,expires_at,revoked_at,created_by', ',token_hash,last4'),
         ('credentials', 'credential', 'organization_id', 'project_id',
-            'project_id,kind,name,version,state,expires_at,rotated_at', 'secret_encrypted,key_id'),
+            'id,project_id,kind,name,version,state,expires_at,rotated_at', ',secret_encrypted,key_id'),
         ('databases', 'database', 'organization_id', 'project_id',
-            'project_id,name,type,host,port,database,username,ssl_enabled,status',
-            'password,connection_string,connection_string_encrypted,config,metadata'),
+            'id,project_id,name,type,host,port,database,username,ssl_enabled,status',
+            ',password,connection_string,connection_string_encrypted,config,metadata'),
         ('data_keys', 'data_key', 'organization_id', '', 'key_id,state,retired_at,destroyed_at', ''),
         ('billing_plans', 'billing_plan', '', '',
-            'code,name,price_minor,currency,billing_interval,limits,features,is_public,valid_from,valid_to', ''),
-        ('addons', 'addon', '', '', 'type,variant,name,price_minor,currency,price_type,price_interval,available_in', 'price_description,meta'),
-        ('feature_flags', 'feature_flag', '', '', 'key,description,kind,default_value,rules,archived_at', '')
+            'id,code,name,price_minor,currency,billing_interval,limits,features,is_public,valid_from,valid_to', ''),
+        ('addons', 'addon', '', '',
+            'id,type,variant,name,price_minor,currency,price_type,price_interval,available_in', ',price_description,meta'),
+        ('feature_flags', 'feature_flag', '', '', 'id,key,description,kind,default_value,rules,archived_at', '')
     LOOP
-        CONTINUE WHEN EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'write_change_trigger' AND tgrelid = ('platform.' || v_table)::regclass);
-        -- Of a later file's columns, and of those that are not here, nothing is told.
-        SELECT string_agg(format('%I', k), ',' ORDER BY n) INTO v_shown
-        FROM unnest(string_to_array(v_shown, ',')) WITH ORDINALITY x (k, n)
-        WHERE EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = ('platform.' || v_table)::regclass AND attname = k AND NOT attisdropped);
-        SELECT coalesce(string_agg(k, ',' ORDER BY n), '') INTO v_hidden
-        FROM unnest(string_to_array(v_hidden, ',')) WITH ORDINALITY x (k, n)
-        WHERE EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = ('platform.' || v_table)::regclass AND attname = k AND NOT attisdropped);
-        v_args := format('%L, %L, %L, %L, %L', v_target, v_of, v_in, replace(v_shown, '"', ''), v_hidden);
-        SELECT string_agg(format('OLD.%I IS DISTINCT FROM NEW.%I', k, k), ' OR ') INTO v_any
-        FROM unnest(string_to_array(replace(v_shown, '"', '') || CASE v_hidden WHEN '' THEN '' ELSE ',' || v_hidden END
-                                    || CASE WHEN v_table = 'data_keys' THEN '' ELSE ',id' END, ',')) k;
-        EXECUTE format('CREATE CONSTRAINT TRIGGER write_change_trigger AFTER INSERT OR DELETE ON platform.%I '
-                       'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE PROCEDURE platform_private.write_change(%s)', v_table, v_args);
-        EXECUTE format('CREATE CONSTRAINT TRIGGER write_change_update_trigger AFTER UPDATE ON platform.%I '
-                       'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (%s) '
-                       'EXECUTE PROCEDURE platform_private.write_change(%s)', v_table, v_any, v_args);
-        EXECUTE format('CREATE TRIGGER write_change_truncate_trigger AFTER TRUNCATE ON platform.%I '
-                       'FOR EACH STATEMENT EXECUTE PROCEDURE platform_private.write_change(%s)', v_table, v_args);
+        v_args := format('%L, %L, %L, %L, %L', v_target, v_of, v_in, v_shown, v_hidden);
+        v_all := replace(v_shown || v_hidden, ',', ', OLD.');
+        IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'write_change_trigger' AND tgrelid = ('platform.' || v_table)::regclass) THEN
+            EXECUTE format('CREATE CONSTRAINT TRIGGER write_change_trigger AFTER INSERT OR DELETE ON platform.%I '
+                           'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE PROCEDURE platform_private.write_change(%s)', v_table, v_args);
+            EXECUTE format('CREATE CONSTRAINT TRIGGER write_change_update_trigger AFTER UPDATE ON platform.%I '
+                           'DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((OLD.%s) IS DISTINCT FROM (NEW.%s)) '
+                           'EXECUTE PROCEDURE platform_private.write_change(%s)',
+                           v_table, v_all, replace(v_all, 'OLD.', 'NEW.'), v_args);
+            EXECUTE format('CREATE TRIGGER write_change_truncate_trigger AFTER TRUNCATE ON platform.%I '
+                           'FOR EACH STATEMENT EXECUTE PROCEDURE platform_private.write_change(%s)', v_table, v_args);
+        END IF;
     END LOOP;
 END
 $$;
