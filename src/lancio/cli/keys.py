@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from lancio.cli import asked, environments
+from lancio.cli.acting import reads
+from lancio.cli.acting import session as session_of
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
-from lancio.errors import LancioError, UsageError
+from lancio.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,26 +192,12 @@ def _watch(terminal: Terminal, steps: Iterator[Progress], *, every_s: float = 5.
     return done
 
 
-def reads(context: click.Context) -> None:
-    """Say of a command that it changes nothing: a protected environment need not be asked for."""
-    context.params["dry_run"] = True
+def ready(context: click.Context, session: Session, *, wrong_is_refused: bool = True) -> DataKeys:
+    """The keys of a command that needs the KEK; a wrong one is told before anything else is done.
 
-
-@contextlib.contextmanager
-def session_of(database: str | None, role: str | None) -> Iterator[Session]:
-    """As `work.session`; what a refusal proposes means this database wherever it is pasted."""
-    from lancio.cli import work
-
-    with work.session(database, role) as session:
-        try:
-            yield session
-        except LancioError as error:
-            error.commands = session.here(error.commands)
-            raise
-
-
-def _ready(context: click.Context, session: Session, *, wrong_is_refused: bool = True) -> DataKeys:
-    """The keys of a command that needs the KEK; a wrong one is told before anything else is done."""
+    Raises:
+        KeyRefused: none is named, it is not the one of this database, or migration 008 is not applied.
+    """
     from lancio.registry import data_keys
 
     data_keys.refuse_unready(session.connection)
@@ -296,7 +283,7 @@ def init(context: click.Context, yes: bool, database: str | None, role: str | No
     with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         made = _made(context, session)
-        found = _ready(context, session)
+        found = ready(context, session)
         done = _watch(terminal, key_rotation.make_missing(session.connection, found.ring))
     count, kek = done.get("data keys", 0), found.ring.current.id
     if json_:
@@ -422,7 +409,7 @@ def check(context: click.Context, database: str | None, role: str | None, json_:
     terminal = terminal_of(context)
     reads(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         count = key_rotation.check(session.connection, found.ring)
         state = key_state.state(session.connection)
     bad = {kind: state.secrets[kind] for kind in ("lost", "misplaced", "destroyed", "foreign") if kind in state.secrets}
@@ -462,7 +449,7 @@ def rotate_kek(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         new = found.ring.current.id
         if dry_run:
             left = sum(n for kek, n in key_state.state(session.connection).keks.items() if kek != new)
@@ -525,7 +512,7 @@ def rotate(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         named = key_rotation.organization(session.connection, organization)
         if dry_run:
             _would_rotate(terminal, session, named, json_=json_)
@@ -600,7 +587,7 @@ def take_over(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         if dry_run:
             seen = key_takeover.outlook(session.connection, found, found.single)
             if json_:
@@ -761,7 +748,7 @@ def restore(
     terminal = terminal_of(context)
     saved = key_backup.read(file)
     with session_of(database, role) as session:
-        found = _ready(context, session, wrong_is_refused=False)
+        found = ready(context, session, wrong_is_refused=False)
         done = key_backup.restore(session.connection, saved, found.ring, write=not dry_run)
     if json_:
         terminal.data(json.document({"restored": not dry_run, **json.plain(done)}))
