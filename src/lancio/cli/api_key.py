@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lancio.cli import acting
+from lancio.cli.alike import Alike
 from lancio.cli.call import Call, takes, with_version
 from lancio.cli.member import lasting
 from lancio.cli.options import json_option, terminal_of
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    cls=Alike,
+    like=("keys", "The keys that secrets are sealed with"),
     epilog="""\b
 Examples:
   lancio api-key add deploy --scope database.read --scope database.open --org acme
   lancio api-key list --org acme
   lancio api-key revoke deploy --org acme
-"""
+""",
 )
 def api_key() -> None:
     """Make, show and revoke API keys: by which programs act in an organization. `lancio key` is the same command.

@@ -12,6 +12,7 @@ import click
 from lancio.cli import asked, environments
 from lancio.cli.acting import reads
 from lancio.cli.acting import session as session_of
+from lancio.cli.alike import Alike
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import UsageError
 
@@ -215,6 +216,8 @@ def _common(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @click.group(
+    cls=Alike,
+    like=("key", "The API keys by which programs get in"),
     epilog="""\b
 Examples:
   lancio keys init --kek-file lancio.kek
@@ -222,7 +225,7 @@ Examples:
   lancio keys rotate acme
   lancio keys rotate-kek --kek-file new.kek --old-kek-file lancio.kek
   lancio keys backup keys.backup
-"""
+""",
 )
 def keys() -> None:
     """Make, rotate, back up and destroy the keys that secrets are sealed with.

@@ -528,6 +528,8 @@ def _locked(work: Acting, database: Database, version: int | None) -> Database:
 
 def _lost(work: Acting, now: Database, version: int) -> NoReturn:
     changes = _since(work, now, version)
+    if version > now.version:
+        changes = "It was never that one: was it another database's?"
     raise LostRace(
         f"{now.name} was changed since you read it",
         cause=f"You named version {version}, and it is {now.version} now. "
