@@ -161,7 +161,13 @@ def interrupted(target: Target, error: psycopg.Error) -> Exception:
             cause=said,
             remedy="Raise statement_timeout for this role, or run it again when the server has less to do.",
         )
-    if state.startswith(("53", "55", "40")) or state in ("42501", "25006"):
+    if state == "25006":
+        return ServerError(
+            "this database takes no changes now",
+            cause=said,
+            remedy="It is a standby, or default_transaction_read_only is on. Name the primary, or turn that off.",
+        )
+    if state.startswith(("53", "55", "40")) or state == "42501":
         return ServerError("the database did not answer", cause=said, remedy="Look at the cause, then run it again.")
     return error
 

@@ -96,6 +96,13 @@ def test_quotes_comments_and_variables_of_an_env(text: str, password: str | None
         assert not found.problems
 
 
+def test_of_a_login_in_parts_with_a_line_that_cannot_be_read_nothing_is_left() -> None:
+    found = listed.env('PGHOST=h\nPGUSER=ada\nPGPASSWORD="s3krit\nREDISHOST=h\n')
+    assert [(entry.line, entry.name) for entry in found.entries] == [(4, "REDISHOST")]
+    assert [(problem.line, problem.name) for problem in found.problems] == [(3, "PGPASSWORD")]
+    assert "s3krit" not in shown(found)
+
+
 def test_lines_are_counted_through_values_of_several_lines() -> None:
     found = listed.env("# a\n\nA='1\n2\n3'\nnonsense s3krit\nREDIS_URL=redis://h\nB=\"x\n\nREDIS_URL=bad\n")
     assert [(entry.line, entry.name) for entry in found.entries] == []
@@ -194,7 +201,6 @@ def test_a_service_file_is_read_as_libpq_reads_it(tmp_path: Path, monkeypatch: p
     assert [(entry.line, entry.name, entry.value.display) for entry in found.entries] == [
         (2, "main", "postgresql://db.example:5433,db2.example:5433"),
         (10, "tiny", "postgresql://localhost:5432"),
-        (14, "bad", "postgresql:///"),
         (20, "last", "postgresql:///d"),
     ]
     assert [(problem.line, problem.name) for problem in found.problems] == [

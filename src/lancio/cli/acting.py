@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli.options import database_options, environment_options, json_option, terminal_of
+from lancio.cli.options import database_options, environment_options, json_option
 from lancio.errors import LancioError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     import psycopg
 
     from lancio.cli.terminal import Terminal
     from lancio.cli.work import Session
     from lancio.registry.acting import Acting, Actor
-    from lancio.registry.pages import Page
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -148,6 +147,13 @@ def work(
 
     from lancio.registry import acting
 
+    if organization is not None and not organization.strip():
+        raise UsageError(
+            "no organization is named",
+            cause="An empty text names nothing: perhaps a variable of the shell is not set.",
+            remedy="Name it by its slug.",
+            commands=("lancio org list",),
+        )
     who = actor(context, opened.connection)
     named = organization or context.meta.get(ORGANIZATION) or _only(opened.connection, who)
     with acting.acting(
@@ -202,58 +208,6 @@ def columns(terminal: Terminal) -> int | None:
     return shutil.get_terminal_size().columns if terminal.out.isatty() else None
 
 
-def show_page(
-    context: click.Context,
-    page: Page[Any],
-    *,
-    heading: Sequence[str],
-    row: Callable[[Any], Sequence[str]],
-    cut: Sequence[int],
-    name: str,
-    none: str,
-    plain: Callable[[Any], object] | None = None,
-) -> None:
-    """A page as a table, or as `{name: […], next: …}`; where it goes on is said on stderr."""
-    from lancio.render import json, table
-
-    terminal = terminal_of(context)
-    if terminal.json:
-        rows = [(plain or with_version)(each) for each in page.rows]
-        terminal.data(json.document({name: rows, "next": page.next}))
-        return
-    if page.rows:
-        terminal.data(table.fitted([heading, *(row(each) for each in page.rows)], columns(terminal), cut=cut))
-    else:
-        terminal.talk(none)
-    if page.next is not None:
-        terminal.talk(f"There are more: --after {page.next}")
-
-
-def show_one(context: click.Context, said: str, value: object, lines: Sequence[tuple[str, str | None]] = ()) -> None:
-    """One thing: as JSON, or a sentence and its fields, those without a value left out."""
-    from lancio.render import json
-    from lancio.render.lines import clean, pad, width
-
-    terminal = terminal_of(context)
-    if terminal.json:
-        terminal.data(json.document(value))
-        return
-    kept = [(name, text) for name, text in lines if text]
-    size = max((width(name) for name, _ in kept), default=0) + 2
-    head = f"{clean(said)}\n" if said else ""
-    terminal.data(head + "".join(f"{'  ' if head else ''}{pad(name, size)}{clean(text)}\n" for name, text in kept))
-
-
-def with_version(value: Any) -> dict[str, Any]:
-    """A row of the registry in the words of JSON, with its version where it has one."""
-    from lancio.render import json
-
-    found: dict[str, Any] = json.plain(value)
-    if (version := getattr(value, "version", None)) is not None:
-        found["version"] = version
-    return found
-
-
 def moment(at: datetime | None) -> str:
     """`2026-11-26 20:15`, in UTC; nothing for none."""
     return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
@@ -262,8 +216,3 @@ def moment(at: datetime | None) -> str:
 def utc(at: datetime | None) -> str | None:
     """The same with UTC behind it; None for none."""
     return None if at is None else f"{moment(at)} UTC"
-
-
-def done(text: str, *, dry_run: bool) -> str:
-    """A sentence of what was done, or would be."""
-    return f"Would be done: {text}" if dry_run else text

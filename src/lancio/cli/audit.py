@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from lancio.cli.acting import columns
+from lancio.cli.acting import columns, reads
 from lancio.cli.acting import session as session_of
 from lancio.cli.asked import typed
-from lancio.cli.keys import kek_options, reads, ring, ring_if_named
+from lancio.cli.keys import kek_options, ring, ring_if_named
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import UsageError
 from lancio.render.lines import counted

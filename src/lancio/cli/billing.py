@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from lancio.cli import acting as cli_acting
+from lancio.cli import acting
+from lancio.cli.call import Call, takes, with_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lancio.registry.billing import Interval, Plan
-
-
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    return cli_acting.org_option(cli_acting.common(command))
 
 
 @click.group(
@@ -42,23 +37,17 @@ Examples:
 """,
 )
 @click.option("--archived", is_flag=True, help="Those too that nobody can take any more.")
-@cli_acting.common
-@click.pass_context
-def plans(context: click.Context, archived: bool, database: str | None, role: str | None, json_: bool) -> None:
+@takes
+def plans(call: Call, archived: bool) -> None:
     """List the plans that can be taken, the cheapest first."""
-    from lancio.registry import acting
     from lancio.registry import billing as plans_of
     from lancio.registry.pages import Page
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with acting.belonging(session.connection, who):
-            found = plans_of.plans(session.connection, archived=archived)
+    with call.choosing() as (connection, who):
+        found = plans_of.plans(connection, archived=archived)
     kept = tuple(each for each in found if each.is_public or who.kind != "user")
-    cli_acting.show_page(
-        context, Page(kept, None), name="plans",
+    call.page(
+        Page(kept, None), name="plans",
         heading=("CODE", "NAME", "PRICE", "DATABASES", "PROJECTS", "MEMBERS", ""),
         row=lambda each: (each.code, each.name, each.price, *_limits(each), _marks(each)),
         cut=(1,), none="No plan.",
@@ -81,23 +70,17 @@ Examples:
 """,
 )
 @click.argument("code", metavar="CODE")
-@cli_acting.common
-@click.pass_context
-def plan(context: click.Context, code: str, database: str | None, role: str | None, json_: bool) -> None:
+@takes
+def plan(call: Call, code: str) -> None:
     """Show a plan."""
-    from lancio.registry import acting
     from lancio.registry import billing as plans_of
     from lancio.registry.refusal import not_there
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with acting.belonging(session.connection, who):
-            found = plans_of.plan(session.connection, code)
-            if not found.is_public and who.kind == "user":
-                not_there("plan", code, list_="lancio billing plans")
-    cli_acting.show_one(context, f"{found.code}: {found.name}", found, _lines(found))
+    with call.choosing() as (connection, who):
+        found = plans_of.plan(connection, code)
+        if not found.is_public and who.kind == "user":
+            not_there("plan", code, list_="lancio billing plans")
+    call.one(f"{found.code}: {found.name}", found, _lines(found))
 
 
 def _lines(found: Plan) -> list[tuple[str, str | None]]:
@@ -109,7 +92,7 @@ def _lines(found: Plan) -> list[tuple[str, str | None]]:
         ("members", members),
         ("features", ", ".join(sorted(found.features))),
         ("public", None if found.is_public else "no"),
-        ("archived", f"{cli_acting.moment(found.valid_to)} UTC" if found.archived else None),
+        ("archived", acting.utc(found.valid_to) if found.archived else None),
     ]
 
 
@@ -131,34 +114,24 @@ Examples:
 @click.option("--members", metavar="N", type=int, help="So many members at most.  [default: any]")
 @click.option("--feature", "features", metavar="NAME", multiple=True, help="What it has besides; may be given again.")
 @click.option("--not-public", is_flag=True, help="Only the operator can give it to an organization.")
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
+@acting.changes
+@takes
 def add_plan(
-    context: click.Context, code: str, name: str | None, price: str, currency: str, yearly: bool,
-    databases: int | None, projects: int | None, members: int | None, features: tuple[str, ...], not_public: bool,
-    dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool,
+    call: Call, code: str, name: str | None, price: str, currency: str, yearly: bool, features: tuple[str, ...],
+    not_public: bool, **limits: int | None,
 ) -> None:  # fmt: skip
     """Add a plan. What it limits is held to; it is not changed later, since it was agreed on."""
     from lancio.registry import billing as plans_of
 
-    del yes, json_
-    limits = {
-        what: most
-        for what, most in (("databases", databases), ("projects", projects), ("members", members))
-        if most is not None
-    }
+    allows = {what: most for what, most in limits.items() if most is not None}
     interval: Interval = "yearly" if yearly else "monthly"
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with cli_acting.operating(session, dry_run=dry_run):
-            made = plans_of.add(
-                session.connection, who, code=code, name=code if name is None else name,
-                price_minor=plans_of.minor(price, currency), currency=currency, interval=interval,
-                allows=limits, features=dict.fromkeys(features, True), is_public=not not_public,
-            )  # fmt: skip
-    said = cli_acting.done(f"Added the plan {made.code}: {made.price}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, made)
+    with call.operating() as (connection, who):
+        made = plans_of.add(
+            connection, who, code=code, name=code if name is None else name,
+            price_minor=plans_of.minor(price, currency), currency=currency, interval=interval,
+            allows=allows, features=dict.fromkeys(features, True), is_public=not not_public,
+        )  # fmt: skip
+    call.done(f"Added the plan {made.code}: {made.price}.", made)
 
 
 @billing.command(
@@ -169,22 +142,15 @@ Examples:
 """,
 )
 @click.argument("code", metavar="CODE")
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def archive_plan(
-    context: click.Context, code: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@takes
+def archive_plan(call: Call, code: str) -> None:
     """Let nobody take a plan any more; who has it keeps it."""
     from lancio.registry import billing as plans_of
 
-    del yes, json_
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with cli_acting.operating(session, dry_run=dry_run):
-            after = plans_of.archive(session.connection, who, code)
-    said = cli_acting.done(f"Archived the plan {after.code}; who has it keeps it.", dry_run=dry_run)
-    cli_acting.show_one(context, said, after)
+    with call.operating() as (connection, who):
+        after = plans_of.archive(connection, who, code)
+    call.done(f"Archived the plan {after.code}; who has it keeps it.", after)
 
 
 @billing.command(
@@ -195,21 +161,18 @@ Examples:
 """,
 )
 @click.argument("code", metavar="CODE")
-@cli_acting.changes
-@_common
-@click.pass_context
-def subscribe(
-    context: click.Context, code: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@acting.org_option
+@takes
+def subscribe(call: Call, code: str) -> None:
     """Put an organization on a plan, from now on. No money is asked for here."""
     from lancio.registry import billing as plans_of
 
-    del yes, json_
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session, dry_run=dry_run) as work:
+    with call.work() as work:
         made = plans_of.subscribe(work, code)
         of = work.slug
-    said = f"{of} has the plan {made.plan}, this period until {cli_acting.moment(made.current_period_end)} UTC."
-    cli_acting.show_one(context, cli_acting.done(said, dry_run=dry_run), cli_acting.with_version(made))
+    said = f"{of} has the plan {made.plan}, this period until {acting.moment(made.current_period_end)} UTC."
+    call.done(said, made)
 
 
 @billing.command(
@@ -218,26 +181,22 @@ Examples:
   lancio billing show --org acme
 """,
 )
-@_common
-@click.pass_context
-def show(context: click.Context, database: str | None, role: str | None, json_: bool) -> None:
+@acting.org_option
+@takes
+def show(call: Call) -> None:
     """Show the plan of an organization, and how much it has of what the plan limits."""
     from lancio.registry import billing as plans_of
     from lancio.registry import limits
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session) as work:
+    with call.work() as work:
         found = plans_of.subscription(work)
         usage = limits.usage(work)
         of = work.slug
     used = {each.what: {"used": each.used, "limit": each.limit} for each in usage}
-    value = {"organization": of, "subscription": found and cli_acting.with_version(found), "usage": used}
+    value = {"organization": of, "subscription": found and with_version(found), "usage": used}
     lines = [(each.what, f"{each.used} of {'any' if each.limit is None else each.limit}") for each in usage]
     if found is None:
-        cli_acting.show_one(context, f"{of} has no plan: nothing is limited.", value, lines)
+        call.one(f"{of} has no plan: nothing is limited.", value, lines)
         return
-    period = f"{cli_acting.moment(found.current_period_start)} to {cli_acting.moment(found.current_period_end)} UTC"
-    cli_acting.show_one(
-        context, f"{of} has the plan {found.plan}.", value, [("status", found.status), ("period", period), *lines]
-    )
+    period = f"{acting.moment(found.current_period_start)} to {acting.moment(found.current_period_end)} UTC"
+    call.one(f"{of} has the plan {found.plan}.", value, [("status", found.status), ("period", period), *lines])

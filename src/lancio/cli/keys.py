@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from lancio.cli import asked, environments
+from lancio.cli.acting import reads
 from lancio.cli.acting import session as session_of
+from lancio.cli.alike import Alike
 from lancio.cli.options import database_options, environment_options, json_option, terminal_of
 from lancio.errors import UsageError
 
@@ -191,13 +193,12 @@ def _watch(terminal: Terminal, steps: Iterator[Progress], *, every_s: float = 5.
     return done
 
 
-def reads(context: click.Context) -> None:
-    """Say of a command that it changes nothing: a protected environment need not be asked for."""
-    context.params["dry_run"] = True
+def ready(context: click.Context, session: Session, *, wrong_is_refused: bool = True) -> DataKeys:
+    """The keys of a command that needs the KEK; a wrong one is told before anything else is done.
 
-
-def _ready(context: click.Context, session: Session, *, wrong_is_refused: bool = True) -> DataKeys:
-    """The keys of a command that needs the KEK; a wrong one is told before anything else is done."""
+    Raises:
+        KeyRefused: none is named, it is not the one of this database, or migration 008 is not applied.
+    """
     from lancio.registry import data_keys
 
     data_keys.refuse_unready(session.connection)
@@ -215,6 +216,8 @@ def _common(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @click.group(
+    cls=Alike,
+    like=("key", "The API keys by which programs get in"),
     epilog="""\b
 Examples:
   lancio keys init --kek-file lancio.kek
@@ -222,7 +225,7 @@ Examples:
   lancio keys rotate acme
   lancio keys rotate-kek --kek-file new.kek --old-kek-file lancio.kek
   lancio keys backup keys.backup
-"""
+""",
 )
 def keys() -> None:
     """Make, rotate, back up and destroy the keys that secrets are sealed with.
@@ -283,7 +286,7 @@ def init(context: click.Context, yes: bool, database: str | None, role: str | No
     with session_of(database, role) as session:
         data_keys.refuse_unready(session.connection)
         made = _made(context, session)
-        found = _ready(context, session)
+        found = ready(context, session)
         done = _watch(terminal, key_rotation.make_missing(session.connection, found.ring))
     count, kek = done.get("data keys", 0), found.ring.current.id
     if json_:
@@ -409,7 +412,7 @@ def check(context: click.Context, database: str | None, role: str | None, json_:
     terminal = terminal_of(context)
     reads(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         count = key_rotation.check(session.connection, found.ring)
         state = key_state.state(session.connection)
     bad = {kind: state.secrets[kind] for kind in ("lost", "misplaced", "destroyed", "foreign") if kind in state.secrets}
@@ -449,7 +452,7 @@ def rotate_kek(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         new = found.ring.current.id
         if dry_run:
             left = sum(n for kek, n in key_state.state(session.connection).keks.items() if kek != new)
@@ -512,7 +515,7 @@ def rotate(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         named = key_rotation.organization(session.connection, organization)
         if dry_run:
             _would_rotate(terminal, session, named, json_=json_)
@@ -587,7 +590,7 @@ def take_over(
     del yes  # asked for by the protected environments
     terminal = terminal_of(context)
     with session_of(database, role) as session:
-        found = _ready(context, session)
+        found = ready(context, session)
         if dry_run:
             seen = key_takeover.outlook(session.connection, found, found.single)
             if json_:
@@ -748,7 +751,7 @@ def restore(
     terminal = terminal_of(context)
     saved = key_backup.read(file)
     with session_of(database, role) as session:
-        found = _ready(context, session, wrong_is_refused=False)
+        found = ready(context, session, wrong_is_refused=False)
         done = key_backup.restore(session.connection, saved, found.ring, write=not dry_run)
     if json_:
         terminal.data(json.document({"restored": not dry_run, **json.plain(done)}))

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lancio.cli import acting as cli_acting
-from lancio.cli import asked
+from lancio.cli import acting, asked
+from lancio.cli.call import Call, takes, with_version
 from lancio.cli.keys import kek_options, ring
-from lancio.cli.options import terminal_of
 from lancio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,26 +63,18 @@ Examples:
 )
 @click.option("--like", metavar="TEXT", help="Only those whose slug or name has this in it.")
 @click.option("--removed", is_flag=True, help="Those too that were removed.")
-@cli_acting.paged
-@cli_acting.common
-@click.pass_context
-def list_(
-    context: click.Context, like: str | None, removed: bool, limit: int, after: str | None, database: str | None,
-    role: str | None, json_: bool,
-) -> None:  # fmt: skip
+@acting.paged
+@takes
+def list_(call: Call, like: str | None, removed: bool, limit: int, after: str | None) -> None:
     """List organizations: all for the operator, for a user those that the user belongs to."""
-    from lancio.registry import acting, organizations
+    from lancio.registry import organizations
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with acting.belonging(session.connection, who):
-            page = organizations.page(session.connection, like=like, removed=removed, after=after, limit=limit)
-    cli_acting.show_page(
-        context, page, name="organizations", heading=("SLUG", "NAME", "PLAN", "MADE", "REMOVED" if removed else ""),
+    with call.choosing() as (connection, _):
+        page = organizations.page(connection, like=like, removed=removed, after=after, limit=limit)
+    call.page(
+        page, name="organizations", heading=("SLUG", "NAME", "PLAN", "MADE", "REMOVED" if removed else ""),
         row=lambda each: (
-            each.slug, each.name, each.plan or "-", f"{each.created_at:%Y-%m-%d}", cli_acting.moment(each.deleted_at)
+            each.slug, each.name, each.plan or "-", f"{each.created_at:%Y-%m-%d}", acting.moment(each.deleted_at)
         ),
         cut=(0, 1), none="No organization." if like is None else "No organization is called so.",
     )  # fmt: skip
@@ -97,26 +88,21 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="[SLUG]", required=False)
-@cli_acting.common
-@cli_acting.org_option
-@click.pass_context
-def show(context: click.Context, slug: str | None, database: str | None, role: str | None, json_: bool) -> None:
+@takes
+@acting.org_option
+def show(call: Call, slug: str | None) -> None:
     """Show an organization, its plan and how much it has of what the plan limits."""
     from lancio.registry import limits, organizations
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session, organization=slug) as work:
+    with call.work(slug) as work:
         found = organizations.one(work)
         usage = limits.usage(work)
-    used = [
-        (each.what, f"{each.used}" + (f" of {each.limit}" if each.limit is not None else "")) for each in usage
-    ]  # fmt: skip
+    used = [(each.what, f"{each.used}" + (f" of {each.limit}" if each.limit is not None else "")) for each in usage]
     value = {
-        **cli_acting.with_version(found),
+        **with_version(found),
         "usage": {each.what: {"used": each.used, "limit": each.limit} for each in usage},
     }
-    cli_acting.show_one(context, f"{found.slug}: {found.name}", value, [*_lines(found), *used])
+    call.one(f"{found.slug}: {found.name}", value, [*_lines(found), *used])
 
 
 def _lines(found: Organization) -> list[tuple[str, str | None]]:
@@ -126,8 +112,8 @@ def _lines(found: Organization) -> list[tuple[str, str | None]]:
         ("invoices to", found.billing_email),
         ("plan", found.plan or "none"),
         ("second factor", "required" if found.requires_mfa else None),
-        ("made", f"{cli_acting.moment(found.created_at)} UTC"),
-        ("removed", cli_acting.utc(found.deleted_at)),
+        ("made", acting.utc(found.created_at)),
+        ("removed", acting.utc(found.deleted_at)),
     ]
 
 
@@ -144,50 +130,35 @@ Examples:
 @click.option("--without-key", is_flag=True, help="Make no data key now: `lancio keys init` does it later.")
 @_fields(required=True)
 @kek_options
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def add(
-    context: click.Context, slug: str, owner: str | None, without_key: bool, dry_run: bool, yes: bool,
-    database: str | None, role: str | None, json_: bool, name: str | None, billing_email: str | None,
-    kind: str | None, size: str | None, requires_mfa: bool | None,
-) -> None:  # fmt: skip
+@acting.changes
+@takes
+def add(call: Call, slug: str, owner: str | None, without_key: bool, name: str | None, **fields: Any) -> None:
     """Make an organization with its owner and its data key.
 
     The data key is wrapped by the key-encryption key, which is named as for `lancio keys`.
     """
     from lancio.registry import data_keys, organizations, users
 
-    del yes, json_
-    with cli_acting.session(database, role) as session:
-        connection = session.connection
-        who = cli_acting.actor(context, connection)
-        if owner is None and who.kind != "user":
+    with call.session() as session:
+        if owner is None and call.actor().kind != "user":
             raise UsageError(
                 "an organization has an owner, and none is named",
                 cause="The operator is no member of organizations.",
                 remedy="Name a user by --owner, or act as one with --as.",
                 commands=(f"lancio org add {shlex.quote(slug)} --owner EMAIL", "lancio user list"),
             )
-        sealing = not without_key and _has_keys(connection)
-        found = ring(context) if sealing else None
-        if found is not None:
-            data_keys.refuse_wrong(connection, found)
-        with cli_acting.operating(session, dry_run=dry_run):
-            user = users.named(connection, owner or str(who.id))
+        found = None
+        if not without_key and data_keys.there(session.connection):
+            data_keys.refuse_wrong(session.connection, found := ring(call.context))
+        with call.operating() as (connection, who):
+            user = users.named(connection, str(who.id) if owner is None else owner)
+            fields["requires_mfa"] = bool(fields["requires_mfa"])
             made = organizations.add(
-                connection, who, slug=slug, name=slug if name is None else name, owner=user.id, ring=found, kind=kind,
-                size=size, billing_email=billing_email, requires_mfa=bool(requires_mfa),
-            )  # fmt: skip
-    said = f"Made {made.slug}, owned by {user.email}{', with a data key' if found else ''}."
-    cli_acting.show_one(context, cli_acting.done(said, dry_run=dry_run), cli_acting.with_version(made))
-    if without_key and not dry_run and not terminal_of(context).json:
-        terminal_of(context).talk("It has no data key: nothing can be sealed in it before `lancio keys init`.")
-
-
-def _has_keys(connection: Any) -> bool:
-    row = connection.execute("SELECT pg_catalog.to_regclass('platform.data_keys') IS NOT NULL").fetchone()
-    return bool(row and row[0])
+                connection, who, slug=slug, name=slug if name is None else name, owner=user.id, ring=found, **fields
+            )
+    call.done(f"Made {made.slug}, owned by {user.email}{', with a data key' if found else ''}.", made)
+    if without_key and not call.dry_run:
+        call.talk("It has no data key: nothing can be sealed in it before `lancio keys init`.")
 
 
 @org.command(
@@ -200,37 +171,34 @@ Examples:
 @click.argument("slug", metavar="SLUG")
 @click.option("--slug", "new_slug", metavar="SLUG", help="Another slug.")
 @_fields(required=False)
-@cli_acting.if_version
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def update(
-    context: click.Context, /, slug: str, new_slug: str | None, version: int | None, dry_run: bool, yes: bool,
-    database: str | None, role: str | None, json_: bool, **given: Any,
-) -> None:  # fmt: skip
+@acting.if_version
+@acting.changes
+@takes
+def update(call: Call, /, slug: str, new_slug: str | None, version: int | None, **given: Any) -> None:
     """Change an organization; an empty value takes one away."""
     from lancio.registry import organizations
 
-    del yes, json_
-    changes = {name: value for name, value in {**given, "slug": new_slug}.items() if value is not None}
-    if not changes:
-        raise nothing_to_change(context)
-    with (
-        cli_acting.session(database, role) as session,
-        cli_acting.work(context, session, organization=slug, dry_run=dry_run) as work,
-    ):
+    changes = changed(call, {**given, "slug": new_slug})
+    with call.work(slug) as work:
         after = organizations.update(work, changes, version=version)
-    said = cli_acting.done(f"Changed {after.slug}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after), _lines(after))
+    call.done(f"Changed {after.slug}.", after, _lines(after))
 
 
-def nothing_to_change(context: click.Context) -> UsageError:
-    """The refusal of an update that names nothing."""
-    return UsageError(
+def changed(call: Call, given: dict[str, Any], *, besides: bool = False) -> dict[str, Any]:
+    """What an update's options name; with something `besides` it may be nothing.
+
+    Raises:
+        UsageError: nothing is named.
+    """
+    if found := {name: value for name, value in given.items() if value is not None}:
+        return found
+    if besides:
+        return {}
+    raise UsageError(
         "there is nothing to change",
         cause="No option says what is to be another.",
         remedy="Look at what can be changed.",
-        commands=(f"{context.command_path} --help",),
+        commands=(f"{call.context.command_path} --help",),
     )
 
 
@@ -242,25 +210,16 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="SLUG")
-@cli_acting.if_version
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def remove(
-    context: click.Context, slug: str, version: int | None, dry_run: bool, yes: bool, database: str | None,
-    role: str | None, json_: bool,
-) -> None:  # fmt: skip
+@acting.if_version
+@acting.changes
+@takes
+def remove(call: Call, slug: str, version: int | None) -> None:
     """Close an organization: nobody acts in it. All its rows stay, and `restore` brings it back."""
     from lancio.registry import organizations
 
-    del yes, json_
-    with (
-        cli_acting.session(database, role) as session,
-        cli_acting.work(context, session, organization=slug, dry_run=dry_run) as work,
-    ):
+    with call.work(slug) as work:
         after = organizations.remove(work, version=version)
-    said = cli_acting.done(f"Removed {after.slug}. lancio org restore {after.slug} brings it back.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after))
+    call.done(f"Removed {after.slug}. lancio org restore {after.slug} brings it back.", after)
 
 
 @org.command(
@@ -270,23 +229,15 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="SLUG")
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def restore(
-    context: click.Context, slug: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@takes
+def restore(call: Call, slug: str) -> None:
     """Bring a removed organization back, with all that it had."""
     from lancio.registry import organizations
 
-    del yes, json_
-    with (
-        cli_acting.session(database, role) as session,
-        cli_acting.work(context, session, organization=slug, dry_run=dry_run, deleted=True) as work,
-    ):
+    with call.work(slug, deleted=True) as work:
         after = organizations.restore(work)
-    said = cli_acting.done(f"Brought {after.slug} back.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after))
+    call.done(f"Brought {after.slug} back.", after)
 
 
 @org.command(
@@ -297,12 +248,9 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="SLUG")
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def purge(
-    context: click.Context, slug: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@takes
+def purge(call: Call, slug: str) -> None:
     """Destroy a removed organization and all that it has, its data keys included. This is not taken back.
 
     Its name is to be typed. Entries of the audit trail stay.
@@ -310,19 +258,16 @@ def purge(
     from lancio.registry import organizations
     from lancio.render.lines import counted
 
-    terminal = terminal_of(context)
-    del json_
-    with cli_acting.session(database, role) as session:
-        with cli_acting.work(context, session, organization=slug, deleted=True) as work:
+    with call.session():
+        with call.work(slug, deleted=True) as work:
             found, goes = work.slug, organizations.what_it_has(work)
         told = ", ".join(
             counted(count, what.rstrip("s").replace("_", " ").replace("api", "API")) for what, count in goes.items()
         )
         asked.typed(
-            terminal, "Type its slug to destroy it", found, yes=yes or dry_run,
+            call.terminal, "Type its slug to destroy it", found, yes=call.yes or call.dry_run,
             why=f"With {found} go for ever: its data keys and {told or 'nothing else'}.",
         )  # fmt: skip
-        with cli_acting.work(context, session, organization=found, dry_run=dry_run, deleted=True) as work:
+        with call.work(found, deleted=True) as work:
             gone = organizations.purge(work)
-    said = cli_acting.done(f"Destroyed {found}: {told or 'it had nothing'}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, {"slug": found, "destroyed": gone})
+    call.done(f"Destroyed {found}: {told or 'it had nothing'}.", {"slug": found, "destroyed": gone})

@@ -80,7 +80,8 @@ def plan(
 ) -> int:
     """Show what would run in the database: order, expected time, locks and risk of each step. Changes nothing.
 
-    Exit status 3 if something required is missing; `lancio preflight` shows it with its evidence.
+    Exit status 3 if something required is missing; `lancio preflight` shows it with its evidence. Plans that an
+    organization subscribes to are under `lancio billing`.
     """
     from lancio.render import abreast, json, text
 

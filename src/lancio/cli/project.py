@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lancio.cli import acting as cli_acting
-from lancio.cli.org import nothing_to_change
+from lancio.cli import acting
+from lancio.cli.call import Call, takes
+from lancio.cli.org import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +26,6 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
     ):  # fmt: skip
         command = option(command)
     return command
-
-
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    return cli_acting.org_option(cli_acting.common(command))
 
 
 @click.group(
@@ -53,26 +50,21 @@ Examples:
 )
 @click.option("--like", metavar="TEXT", help="Only those whose slug or name has this in it.")
 @click.option("--removed", is_flag=True, help="Those too that were removed.")
-@cli_acting.paged
-@_common
-@click.pass_context
-def list_(
-    context: click.Context, like: str | None, removed: bool, limit: int, after: str | None, database: str | None,
-    role: str | None, json_: bool,
-) -> None:  # fmt: skip
+@acting.paged
+@acting.org_option
+@takes
+def list_(call: Call, like: str | None, removed: bool, limit: int, after: str | None) -> None:
     """List the projects of an organization that you reach."""
     from lancio.registry import projects
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session) as work:
+    with call.work() as work:
         page = projects.page(work, like=like, removed=removed, after=after, limit=limit)
-    cli_acting.show_page(
-        context, page, name="projects",
+    call.page(
+        page, name="projects",
         heading=("SLUG", "NAME", "DATABASES", "REGION", "MADE", "REMOVED" if removed else ""),
         row=lambda each: (
             each.slug, each.name, str(each.databases), each.region or "-", f"{each.created_at:%Y-%m-%d}",
-            cli_acting.moment(each.deleted_at),
+            acting.moment(each.deleted_at),
         ),
         cut=(0, 1, 3), none="No project." if like is None else "No project is called so.",
     )  # fmt: skip
@@ -85,17 +77,15 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="SLUG")
-@_common
-@click.pass_context
-def show(context: click.Context, slug: str, database: str | None, role: str | None, json_: bool) -> None:
+@acting.org_option
+@takes
+def show(call: Call, slug: str) -> None:
     """Show a project, named by its slug or its ref."""
     from lancio.registry import projects
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session) as work:
+    with call.work() as work:
         found = projects.one(work, slug, removed=True)
-    cli_acting.show_one(context, f"{found.slug}: {found.name}", cli_acting.with_version(found), _lines(found))
+    call.one(f"{found.slug}: {found.name}", found, _lines(found))
 
 
 def _lines(found: Project) -> list[tuple[str, str | None]]:
@@ -105,8 +95,8 @@ def _lines(found: Project) -> list[tuple[str, str | None]]:
         ("provider", found.cloud_provider),
         ("sensitive", "yes" if found.is_sensitive else None),
         ("databases", str(found.databases)),
-        ("made", f"{cli_acting.moment(found.created_at)} UTC"),
-        ("removed", cli_acting.utc(found.deleted_at)),
+        ("made", acting.utc(found.created_at)),
+        ("removed", acting.utc(found.deleted_at)),
     ]
 
 
@@ -119,28 +109,18 @@ Examples:
 )
 @click.argument("slug", metavar="SLUG")
 @_fields
-@cli_acting.changes
-@_common
-@click.pass_context
-def add(
-    context: click.Context, slug: str, name: str | None, region: str | None, cloud_provider: str | None,
-    is_sensitive: bool | None, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool,
-) -> None:  # fmt: skip
+@acting.changes
+@acting.org_option
+@takes
+def add(call: Call, slug: str, name: str | None, **fields: Any) -> None:
     """Make a project; without --name it is called by its slug."""
     from lancio.registry import projects
 
-    del yes, json_
-    with (
-        cli_acting.session(database, role) as session,
-        cli_acting.work(context, session, dry_run=dry_run) as work,
-    ):
-        made = projects.add(
-            work, slug=slug, name=slug if name is None else name, region=region, cloud_provider=cloud_provider,
-            is_sensitive=bool(is_sensitive),
-        )  # fmt: skip
+    fields["is_sensitive"] = bool(fields["is_sensitive"])
+    with call.work() as work:
+        made = projects.add(work, slug=slug, name=slug if name is None else name, **fields)
         of = work.slug
-    said = cli_acting.done(f"Made {made.slug} in {of}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(made))
+    call.done(f"Made {made.slug} in {of}.", made)
 
 
 @project.command(
@@ -152,25 +132,18 @@ Examples:
 @click.argument("slug", metavar="SLUG")
 @click.option("--slug", "new_slug", metavar="SLUG", help="Another slug.")
 @_fields
-@cli_acting.if_version
-@cli_acting.changes
-@_common
-@click.pass_context
-def update(
-    context: click.Context, /, slug: str, new_slug: str | None, version: int | None, dry_run: bool, yes: bool,
-    database: str | None, role: str | None, json_: bool, **given: Any,
-) -> None:  # fmt: skip
+@acting.if_version
+@acting.changes
+@acting.org_option
+@takes
+def update(call: Call, /, slug: str, new_slug: str | None, version: int | None, **given: Any) -> None:
     """Change a project; an empty value takes one away."""
     from lancio.registry import projects
 
-    del yes, json_
-    changes = {name: value for name, value in {**given, "slug": new_slug}.items() if value is not None}
-    if not changes:
-        raise nothing_to_change(context)
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session, dry_run=dry_run) as work:
+    changes = changed(call, {**given, "slug": new_slug})
+    with call.work() as work:
         after = projects.update(work, slug, changes, version=version)
-    said = cli_acting.done(f"Changed {after.slug}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after), _lines(after))
+    call.done(f"Changed {after.slug}.", after, _lines(after))
 
 
 @project.command(
@@ -180,27 +153,23 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="SLUG")
-@cli_acting.if_version
-@cli_acting.changes
-@_common
-@click.pass_context
-def remove(
-    context: click.Context, slug: str, version: int | None, dry_run: bool, yes: bool, database: str | None,
-    role: str | None, json_: bool,
-) -> None:  # fmt: skip
+@acting.if_version
+@acting.changes
+@acting.org_option
+@takes
+def remove(call: Call, slug: str, version: int | None) -> None:
     """Close a project. Its databases stay registered, and `restore` brings it back."""
     from lancio.registry import projects
     from lancio.render.lines import counted
 
-    del yes, json_
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session, dry_run=dry_run) as work:
+    with call.work() as work:
         after = projects.remove(work, slug, version=version)
         of = work.slug
     said = (
         f"Removed {after.slug}, with {counted(after.databases, 'database')} in it. "
         f"lancio project restore {after.slug} --org {of} brings it back."
     )
-    cli_acting.show_one(context, cli_acting.done(said, dry_run=dry_run), cli_acting.with_version(after))
+    call.done(said, after)
 
 
 @project.command(
@@ -210,17 +179,13 @@ Examples:
 """,
 )
 @click.argument("slug", metavar="SLUG")
-@cli_acting.changes
-@_common
-@click.pass_context
-def restore(
-    context: click.Context, slug: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@acting.org_option
+@takes
+def restore(call: Call, slug: str) -> None:
     """Bring a removed project back."""
     from lancio.registry import projects
 
-    del yes, json_
-    with cli_acting.session(database, role) as session, cli_acting.work(context, session, dry_run=dry_run) as work:
+    with call.work() as work:
         after = projects.restore(work, slug)
-    said = cli_acting.done(f"Brought {after.slug} back.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after))
+    call.done(f"Brought {after.slug} back.", after)

@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 import click
 
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lancio.cli.terminal import Terminal
+    from lancio.registry.connection_strings import ConnectionString, Kind
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST: Final = 1 << 16
 """Characters; a connection string has less."""
+
+VARIABLES: Final = {
+    "postgresql": ("DATABASE_URL", "DATABASE_PRIVATE_URL", "POSTGRES_URL", "DATABASE_PUBLIC_URL"),
+    "redis": ("REDIS_URL", "REDIS_PRIVATE_URL", "REDIS_PUBLIC_URL"),
+    "mongodb": ("MONGO_URL", "MONGO_PRIVATE_URL", "MONGODB_URL", "MONGODB_URI", "MONGO_PUBLIC_URL"),
+}
+"""Where --from-env looks for the string of a kind when no variable is named; the first that is set."""
+
 _SAID: Final = {"name": "NAME", "names": "NAME", "extra": "an argument", "file": "FILE"}
 _LOOKS: Final = re.compile(r"://|\b(?:ssl)?password\s*=|^[^\s/]+:[^\s/]+@", re.IGNORECASE)
 
@@ -89,11 +98,11 @@ def name_argument(*, required: bool = True) -> Callable[[Callable[P, R]], Callab
 
 
 def read(
-    terminal: Terminal, *, stdin: bool, file: str | None, from_env: str | None, prompt: str, name: str = ""
+    terminal: Terminal, *, stdin: bool, file: str | None, from_env: str | None, prompt: str, again: str = ""
 ) -> str:  # fmt: skip
     """The secret, from where the command line says; without its last line end.
 
-    From then on the terminal shows it nowhere.
+    From then on the terminal shows it nowhere. `again` is a command that says where it is, for who cannot be asked.
 
     Raises:
         UsageError: two sources are named, or the one that is named has nothing, or nobody is there to be asked.
@@ -116,12 +125,24 @@ def read(
                 "the connection string is not said, and nobody can be asked",
                 cause="There is no terminal to ask on, and it is never an argument.",
                 remedy="Give it by --stdin, --file FILE or --from-env VARIABLE.",
-                commands=(f"lancio db add {name or 'NAME'} --from-env REDIS_URL",),
+                commands=(again,) if again else (),
             )
         text = click.prompt(prompt, hide_input=True, err=True, default="", show_default=False)
     text = text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
     hide(terminal, text)
     return text
+
+
+def parsed(terminal: Terminal, text: str, kind: str | None = None) -> ConnectionString:
+    """The parts of a connection string that somebody gave; from then on the terminal shows its secret nowhere.
+
+    Raises:
+        ConnectionStringRefused: it is none.
+    """
+    from lancio.registry import connection_strings
+
+    hide(terminal, text)
+    return connection_strings.parse(text, cast("Kind | None", kind))
 
 
 def hide(terminal: Terminal, text: str) -> None:
@@ -147,6 +168,42 @@ def variable(name: str) -> str:
             remedy="Set it, or run the command where it is: railway run lancio … has Railway's.",
         )
     return found
+
+
+def first_set(kind: str, database: str | None) -> str | None:
+    """The variable of the environment that holds a string of this kind; None where none is set.
+
+    DATABASE_URL counts where the registry is named by something else: by `database` or by lancio.toml.
+    """
+    return next((each for each in _looked(kind, database) if os.environ.get(each)), None)
+
+
+def of_kind(kind: str | None, database: str | None) -> str:
+    """As `first_set`.
+
+    Raises:
+        UsageError: none is set, or the kind is not known.
+    """
+    if kind is None:
+        raise UsageError(
+            "--from-env names no variable",
+            cause="Without the kind of database nothing tells which one is meant.",
+            remedy="Name it: --from-env REDIS_URL; or say --type.",
+        )
+    if (found := first_set(kind, database)) is None:
+        raise UsageError(
+            f"no variable holds a connection string of {kind}",
+            cause=f"None of these is set: {', '.join(_looked(kind, database))}.",
+            remedy="Set one, or run the command where it is: railway run lancio … has Railway's.",
+        )
+    return found
+
+
+def _looked(kind: str, database: str | None) -> tuple[str, ...]:
+    from lancio.cli import environments
+
+    elsewhere = database is not None or environments.serving(database, os.environ) is not None
+    return tuple(each for each in VARIABLES[kind] if elsewhere or each != "DATABASE_URL")
 
 
 def path_of(named: str) -> Path:

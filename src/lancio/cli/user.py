@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lancio.cli import acting as cli_acting
-from lancio.cli import asked
-from lancio.cli.options import terminal_of
-from lancio.cli.org import nothing_to_change
+from lancio.cli import acting, asked
+from lancio.cli.call import Call, takes, with_version
+from lancio.cli.org import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lancio.cli.terminal import Terminal
     from lancio.registry.secrets import Secret
     from lancio.registry.users import Belonging, User
 
@@ -31,10 +29,10 @@ def _fields(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _password(terminal: Terminal, asks: bool, file: str | None) -> Secret | None:
+def _password(call: Call, asks: bool, file: str | None) -> Secret | None:
     if not asks and file is None:
         return None
-    return asked.secret(terminal, "Password", file, option="--password-file", twice=True)
+    return asked.secret(call.terminal, "Password", file, option="--password-file", twice=True)
 
 
 @click.group(
@@ -63,24 +61,16 @@ Examples:
 )
 @click.option("--like", metavar="TEXT", help="Only those whose address or name has this in it.")
 @click.option("--disabled/--enabled", "disabled", default=None, help="Only those who are disabled, or not.")
-@cli_acting.paged
-@cli_acting.common
-@click.pass_context
-def list_(
-    context: click.Context, like: str | None, disabled: bool | None, limit: int, after: str | None,
-    database: str | None, role: str | None, json_: bool,
-) -> None:  # fmt: skip
+@acting.paged
+@takes
+def list_(call: Call, like: str | None, disabled: bool | None, limit: int, after: str | None) -> None:
     """List the users of the platform; a user sees the own row."""
-    from lancio.registry import acting, users
+    from lancio.registry import users
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with acting.belonging(session.connection, who):
-            page = users.page(session.connection, like=like, disabled=disabled, after=after, limit=limit)
-    cli_acting.show_page(
-        context, page, name="users", heading=("EMAIL", "NAME", "PASSWORD", "STATE", "ADDED"),
+    with call.choosing() as (connection, _):
+        page = users.page(connection, like=like, disabled=disabled, after=after, limit=limit)
+    call.page(
+        page, name="users", heading=("EMAIL", "NAME", "PASSWORD", "STATE", "ADDED"),
         row=lambda each: (
             each.email, each.name or each.username or "-", "yes" if each.has_password else "no", _state(each),
             f"{each.created_at:%Y-%m-%d}",
@@ -100,21 +90,16 @@ Examples:
 """,
 )
 @click.argument("email", metavar="EMAIL")
-@cli_acting.common
-@click.pass_context
-def show(context: click.Context, email: str, database: str | None, role: str | None, json_: bool) -> None:
+@takes
+def show(call: Call, email: str) -> None:
     """Show a user, and the organizations that the user belongs to."""
-    from lancio.registry import acting, users
+    from lancio.registry import users
 
-    del json_
-    cli_acting.reads(context)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with acting.belonging(session.connection, who):
-            found = users.named(session.connection, email)
-            belongs = users.organizations(session.connection, found)
-    value = {**cli_acting.with_version(found), "organizations": [cli_acting.with_version(each) for each in belongs]}
-    cli_acting.show_one(context, found.email, value, _lines(found, belongs))
+    with call.choosing() as (connection, _):
+        found = users.named(connection, email)
+        belongs = users.organizations(connection, found)
+    value = {**with_version(found), "organizations": [with_version(each) for each in belongs]}
+    call.one(found.email, value, _lines(found, belongs))
 
 
 def _lines(found: User, belongs: tuple[Belonging, ...] = ()) -> list[tuple[str, str | None]]:
@@ -123,9 +108,9 @@ def _lines(found: User, belongs: tuple[Belonging, ...] = ()) -> list[tuple[str, 
         ("user name", found.username),
         ("password", "set" if found.has_password else "none"),
         ("second factor", "yes" if found.mfa_enabled else None),
-        ("signed in", cli_acting.utc(found.last_sign_in_at)),
-        ("added", f"{cli_acting.moment(found.created_at)} UTC"),
-        ("disabled", cli_acting.utc(found.disabled_at)),
+        ("signed in", acting.utc(found.last_sign_in_at)),
+        ("added", acting.utc(found.created_at)),
+        ("disabled", acting.utc(found.disabled_at)),
         *((f"{each.role} of", each.slug) for each in belongs),
     ]
 
@@ -139,28 +124,16 @@ Examples:
 )
 @click.argument("email", metavar="EMAIL")
 @_fields
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def add(
-    context: click.Context, email: str, first_name: str | None, last_name: str | None, username: str | None,
-    asks: bool, password_file: str | None, dry_run: bool, yes: bool, database: str | None, role: str | None,
-    json_: bool,
-) -> None:  # fmt: skip
+@acting.changes
+@takes
+def add(call: Call, email: str, asks: bool, password_file: str | None, **fields: str | None) -> None:
     """Add a user. The password is kept as its argon2id hash; without one nobody signs in as the user yet."""
     from lancio.registry import users
 
-    del yes, json_
-    password = _password(terminal_of(context), asks, password_file)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with cli_acting.operating(session, dry_run=dry_run):
-            made = users.add(
-                session.connection, who, email=email, username=username, first_name=first_name, last_name=last_name,
-                password=password,
-            )  # fmt: skip
-    said = f"Added {made.email}{'' if password else ', without a password'}."
-    cli_acting.show_one(context, cli_acting.done(said, dry_run=dry_run), cli_acting.with_version(made))
+    password = _password(call, asks, password_file)
+    with call.operating() as (connection, who):
+        made = users.add(connection, who, email=email, password=password, **fields)
+    call.done(f"Added {made.email}{'' if password else ', without a password'}.", made)
 
 
 @user.command(
@@ -174,28 +147,21 @@ Examples:
 @click.argument("email", metavar="EMAIL")
 @click.option("--email", "new_email", metavar="EMAIL", help="Another address.")
 @_fields
-@cli_acting.if_version
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
+@acting.if_version
+@acting.changes
+@takes
 def update(
-    context: click.Context, /, email: str, new_email: str | None, asks: bool, password_file: str | None,
-    version: int | None, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool, **given: Any,
+    call: Call, /, email: str, new_email: str | None, asks: bool, password_file: str | None, version: int | None,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Change a user; an empty value takes one away. Another password ends the user's sessions."""
     from lancio.registry import users
 
-    del yes, json_
-    changes = {name: value for name, value in {**given, "email": new_email}.items() if value is not None}
-    password = _password(terminal_of(context), asks, password_file)
-    if not changes and password is None:
-        raise nothing_to_change(context)
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with cli_acting.operating(session, dry_run=dry_run):
-            after = users.update(session.connection, who, email, changes, password=password, version=version)
-    said = cli_acting.done(f"Changed {after.email}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after), _lines(after))
+    password = _password(call, asks, password_file)
+    changes = changed(call, {**given, "email": new_email}, besides=password is not None)
+    with call.operating() as (connection, who):
+        after = users.update(connection, who, email, changes, password=password, version=version)
+    call.done(f"Changed {after.email}.", after, _lines(after))
 
 
 @user.command(
@@ -205,24 +171,17 @@ Examples:
 """,
 )
 @click.argument("email", metavar="EMAIL")
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def disable(
-    context: click.Context, email: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@takes
+def disable(call: Call, email: str) -> None:
     """Let a user act nowhere any more: sessions end, API keys with the user's rights open nothing."""
     from lancio.registry import users
 
-    del yes, json_
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with cli_acting.operating(session, dry_run=dry_run):
-            after, alone = users.disable(session.connection, who, email)
-    said = cli_acting.done(f"Disabled {after.email}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, {**cli_acting.with_version(after), "owned_alone": list(alone)})
-    if alone and not terminal_of(context).json:
-        terminal_of(context).talk(f"Nobody else owns {', '.join(alone)}: make another member an owner there.")
+    with call.operating() as (connection, who):
+        after, alone = users.disable(connection, who, email)
+    call.done(f"Disabled {after.email}.", {**with_version(after), "owned_alone": list(alone)})
+    if alone:
+        call.talk(f"Nobody else owns {', '.join(alone)}: make another member an owner there.")
 
 
 @user.command(
@@ -232,19 +191,12 @@ Examples:
 """,
 )
 @click.argument("email", metavar="EMAIL")
-@cli_acting.changes
-@cli_acting.common
-@click.pass_context
-def enable(
-    context: click.Context, email: str, dry_run: bool, yes: bool, database: str | None, role: str | None, json_: bool
-) -> None:
+@acting.changes
+@takes
+def enable(call: Call, email: str) -> None:
     """Let a disabled user act again."""
     from lancio.registry import users
 
-    del yes, json_
-    with cli_acting.session(database, role) as session:
-        who = cli_acting.actor(context, session.connection)
-        with cli_acting.operating(session, dry_run=dry_run):
-            after = users.enable(session.connection, who, email)
-    said = cli_acting.done(f"Enabled {after.email}.", dry_run=dry_run)
-    cli_acting.show_one(context, said, cli_acting.with_version(after))
+    with call.operating() as (connection, who):
+        after = users.enable(connection, who, email)
+    call.done(f"Enabled {after.email}.", after)

@@ -244,7 +244,8 @@ def run_settings(plan: Plan, environ: Mapping[str, str] | None = None) -> dict[s
         raise UsageError(
             f"{named} {'is' if len(sealing) == 1 else 'are'} set, but there is no key to seal the credential with",
             cause="The platform keeps no credential in plain text, and LANCIO_KEY_FILE names no key.",
-            remedy=f"Let LANCIO_KEY_FILE name a key file, or unset {named} to register a placeholder.",
+            remedy=f"Let LANCIO_KEY_FILE name a key file, or unset {named} to register a placeholder, which "
+            "`lancio db update --from-env` replaces.",
             commands=(
                 "(umask 077; printf 'key_id = 1\\nkey = %s\\n' \"$(openssl rand -hex 64)\" > lancio.key)",
                 'export LANCIO_KEY_FILE="$PWD/lancio.key"',

@@ -235,15 +235,20 @@ class DataKeys:
             self._by_id[key.id] = (self._clock() + self._life, key)
 
 
+def there(connection: psycopg.Connection[Any]) -> bool:
+    """Whether migration 008 is applied."""
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(_QUERIES["there"]).fetchone()
+    return row is not None and bool(row[0])
+
+
 def refuse_unready(connection: psycopg.Connection[Any]) -> None:
     """Return if migration 008 is applied.
 
     Raises:
         KeyRefused: it is not.
     """
-    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-        there = cursor.execute(_QUERIES["there"]).fetchone()
-    if there is None or not there[0]:
+    if not there(connection):
         raise KeyRefused(
             "organizations have no keys in this database",
             cause="Migration 008 is not applied here.",

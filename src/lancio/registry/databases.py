@@ -224,6 +224,11 @@ def page(
     return pages.cut([_database(row) for row in found], limit, lambda each: (each.name_key, str(each.id)))
 
 
+def every(work: Acting, wanted: Filter | None = None, *, after: str | None = None) -> tuple[Database, ...]:
+    """All of them, or all from a mark on. Raises as `page`."""
+    return pages.every(lambda mark: page(work, wanted, after=mark, limit=pages.MOST), after)
+
+
 def one(work: Acting, name: str, *, project: str | None = None) -> Database:
     """The database of that name, or of that id.
 
@@ -317,6 +322,18 @@ def project_of(work: Acting, named: str | None) -> projects.Project:
         remedy="Name one by --project.",
         commands=(f"lancio project list --org {work.slug}",),
     )
+
+
+def refuse_taken(work: Acting, project: projects.Project, name: str) -> None:
+    """Return if the project has no database of that name; what `add` would find, before a secret is asked for.
+
+    Raises:
+        NameRefused: the name cannot be.
+        Taken: it has one.
+    """
+    kept = names.name(name)
+    if _rows(work, "named", organization=work.organization, projects=None, project=project.id, name=kept):
+        raise _taken(work, kept, project.slug)
 
 
 def add(
@@ -511,6 +528,8 @@ def _locked(work: Acting, database: Database, version: int | None) -> Database:
 
 def _lost(work: Acting, now: Database, version: int) -> NoReturn:
     changes = _since(work, now, version)
+    if version > now.version:
+        changes = "It was never that one: was it another database's?"
     raise LostRace(
         f"{now.name} was changed since you read it",
         cause=f"You named version {version}, and it is {now.version} now. "

@@ -90,7 +90,7 @@ def _read(connection: psycopg.Connection[Any], query: str, id_: UUID, what: str)
         raise OpeningRefused(
             "no secret is opened in a read-only transaction",
             cause="Opening one leaves an entry in platform.audit_logs, in the same transaction.",
-            remedy="Begin a transaction that may write.",
+            remedy="Go to the primary, or begin a transaction that may write.",
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise OpeningRefused(

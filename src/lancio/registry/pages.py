@@ -40,6 +40,16 @@ def cut(rows: Sequence[T], limit: int, key: Callable[[T], tuple[str, ...]]) -> P
     return Page(kept, mark(key(kept[-1])) if len(rows) > limit and kept else None)
 
 
+def every(page: Callable[[str | None], Page[T]], after: str | None = None) -> tuple[T, ...]:
+    """The rows of all pages, from a mark on; `page` gives the one behind a mark."""
+    found: list[T] = []
+    while True:
+        one = page(after)
+        found += one.rows
+        if (after := one.next) is None:
+            return tuple(found)
+
+
 def mark(key: tuple[str, ...]) -> str:
     """The keys of a row as one word."""
     text = json.dumps(key, ensure_ascii=False, separators=(",", ":"))

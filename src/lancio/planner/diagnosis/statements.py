@@ -190,6 +190,14 @@ def control_file(case: Case) -> Answer | None:
 def state(case: Case) -> Answer | None:
     """An object that is not in the state that the statement needs."""
     said = case.said
+    if said.message.startswith("the session does not have the active key of organization"):
+        bare = tuple(f"env -u REDIS_URL -u MONGO_URL {each}" for each in case.again if each.startswith("lancio "))
+        return Answer(
+            "The organization has a data key of its own, and no run of migrations is given it: `lancio db` seals with it.",
+            "Run the step without the connection string, which leaves a placeholder, and then replace that.",
+            "certain",
+            commands=(*bare, "lancio db update --from-env --org lancio"),
+        )
     unfilled = re.match(rf"materialized view {naming.QUOTED} has not been populated", said.message)
     if unfilled:
         name = _named_in(case.statement, unfilled[1])

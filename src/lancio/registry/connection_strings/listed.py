@@ -103,8 +103,10 @@ def env(text: str) -> Listing:
     problems: list[Problem] = []
     lines: dict[str, int] = {}
     values: dict[str, str] = {}
+    unread: set[str] = set()
     for line, name, value, refused in _assignments(text):
         if refused:
+            unread.add(name)
             problems.append(Problem(line, name if name in _KNOWN else "", refused))
         if value is not None:
             lines[name], values[name] = line, value
@@ -118,7 +120,8 @@ def env(text: str) -> Listing:
             problems.append(Problem(lines[name], name, refused))
     for kind, parts in railway.PARTS.items():
         named = parts["host"]
-        if not values.get(named):
+        # Without the password that stands in a line that is refused, the others would be another login.
+        if not values.get(named) or any(name in unread - values.keys() for name in parts.values()):
             continue
         try:
             value_of_parts = _of_parts(kind, {part: values.get(name, "") for part, name in parts.items()})
@@ -296,17 +299,22 @@ def _of_row(given: Mapping[str, str]) -> ConnectionString:
 
 
 def services(text: str) -> Listing:
-    """What a pg_service.conf lists: each section is an entry named after it."""
+    """What a pg_service.conf lists: each section is an entry named after it, but for one with a line that is refused:
+    what is left of it would be another database.
+    """
     entries: list[Entry] = []
     problems: list[Problem] = []
     seen: set[str] = set()
     name, begins = "", 0
     given: dict[str, str] = {}
+    spoilt = False
 
     def close() -> None:
         if not begins or name in seen:
             return
         seen.add(name)
+        if spoilt:
+            return
         try:
             entries.append(Entry(begins, name, postgresql.from_keywords(given)))
         except ConnectionStringRefused as refused:
@@ -318,7 +326,7 @@ def services(text: str) -> Listing:
             continue
         if line.startswith("["):
             close()
-            name, begins, given = line[1:].partition("]")[0], number, {}
+            name, begins, given, spoilt = line[1:].partition("]")[0], number, {}, False
             if not line.endswith("]") or not name or "]" in line[:-1]:
                 problems.append(Problem(number, "", _line("it is no section", "A section is [name].", "Correct it.")))
                 begins = 0
@@ -339,6 +347,7 @@ def services(text: str) -> Listing:
             postgresql.take(key, value, number, taken)
             given = taken | given
         except ConnectionStringRefused as refused:
+            spoilt = True
             problems.append(Problem(number, name if begins else "", refused))
     close()
     return _listing(entries, problems)
