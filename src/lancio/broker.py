@@ -54,7 +54,7 @@ def connect(
         organization: its slug; without it LANCIO_ORG, else the only one.
         database: the registry's own connection string; without it DATABASE_URL and the rest, as for the commands.
         limits: how long connecting may take.
-        local_files: whether options of the registered string may name files of this machine (certificates).
+        local_files: whether the registered string may name files (certificates) and Unix sockets of this machine.
 
     Raises:
         NotThere: there is none of that name, or it is another organization's.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -109,6 +110,47 @@ print(drivers.probe(parse("postgresql://db.example.com/x"), drivers.Limits(0.2, 
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("timeout\n", "")
     assert time.monotonic() - start < 15
+
+
+def test_what_comes_when_nobody_waits_any_more_is_not_left_open() -> None:
+    closed: list[str] = []
+    done, go = threading.Event(), threading.Event()
+
+    def late() -> str:
+        go.wait(10)
+        return "late"
+
+    def close(what: str) -> None:
+        closed.append(what)
+        done.set()
+
+    async def gone() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await network.apart(late, close)
+
+    async def gone_and_on() -> None:
+        await gone()
+        go.set()
+        while not closed:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(gone())  # its loop is closed when the answer comes
+    go.set()
+    assert done.wait(10)
+    go.clear()
+    asyncio.run(gone_and_on())
+
+    async def just_then() -> None:
+        waiting = asyncio.create_task(network.apart(lambda: "now", close))
+        while not waiting._fut_waiter or not waiting._fut_waiter.done():  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+            time.sleep(0.001)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(just_then())
+    assert closed in (["late", "late", "now"], ["late", "late"])
 
 
 def test_both_families_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,6 +441,7 @@ def rows() -> list[str]:
             (r"\{place\}:? ", ""), (r"\{detail\}", ""), (r", \{at\}", ""), (r"\{server\}", "a server of this kind")
         ):  # fmt: skip
             text = re.sub(pattern, word, text)
+        text = text.replace("{{", "{").replace("}}", "}")
         return text[0].upper() + text[1:]
 
     lines = []

@@ -229,7 +229,7 @@ def test_sockets_are_connected_to(secured: Secured) -> None:
     probe = ask(url)
     assert (probe.finding, probe.address) == (None, None)
     assert probe.passed == ("name", "reach", "hello", "login", "read")
-    with drivers.client(pg(url)) as connection:
+    with drivers.client(pg(url), local_files=True) as connection:
         assert connection.info.host == str(server.socket)
 
 
@@ -239,6 +239,23 @@ def test_an_address_stands_in_for_the_name(newest: Secured) -> None:
     assert ask(url.replace("verify-full", "verify-ca")).finding is None
     with drivers.client(pg(url.replace("verify-full", "verify-ca")), local_files=True) as connection:
         assert connection.info.hostaddr == "127.0.0.1"
+
+
+def test_a_path_with_an_address_is_a_name_only(newest: Secured) -> None:
+    url = newest.url(host="/a/folder", hostaddr="127.0.0.1", sslmode="require", sslrootcert=None)
+    assert ask(url, local_files=False).passed[-1] == "read"
+    with drivers.client(pg(url)) as connection:
+        assert connection.info.hostaddr == "127.0.0.1"
+
+
+def test_hosts_that_say_nothing_leave_time_for_the_one_that_answers(newest: Secured) -> None:
+    with answering(silent) as dead:
+        places = ",".join([f"127.0.0.1:{dead}"] * 3 + [f"127.0.0.1:{newest.server.port}"])
+        target = pg(f"postgresql://scram_user:{PASSWORD}@{places}/app_canary")
+        start = time.monotonic()
+        with drivers.client(target, Limits(connect_s=2.0, total_s=4.0)) as connection:
+            assert connection.info.port == newest.server.port
+        assert time.monotonic() - start < 3.0
 
 
 def test_all_hosts_are_probed_side_by_side_and_the_client_takes_the_first_that_goes(newest: Secured) -> None:

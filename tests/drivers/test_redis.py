@@ -180,14 +180,14 @@ def test_a_server_or_a_user_without_a_password_lets_in(bare: int, secured: int, 
 def test_a_unix_socket(tmp_path: Path) -> None:
     with running(tmp_path, f"unixsocket {tmp_path}/r.sock", f"requirepass {PASSWORD}") as port:
         value = at(f"unix://:{PASSWORD}@{tmp_path}/r.sock?db=2")
-        found = ask(value)
+        found = ask(value, local_files=True)
         assert (found.finding, found.passed, found.address) == (None, ALL, None)
-        with redis.client(value) as made:
+        with redis.client(value, local_files=True) as made:
             made.set("here", "yes")
         with redis_py.Redis(port=port, db=2, password=PASSWORD) as looked:
             assert looked.get("here") == b"yes"
-    assert told(ask(value))[1] in ("refused", "socket-missing")
-    assert told(ask(at(f"unix://{tmp_path}/none.sock"))) == ("reach", "socket-missing")
+    assert told(ask(value, local_files=True))[1] in ("refused", "socket-missing")
+    assert told(ask(at(f"unix://{tmp_path}/none.sock"), local_files=True)) == ("reach", "socket-missing")
 
 
 def test_a_server_older_than_6_has_neither_hello_nor_users() -> None:
@@ -490,6 +490,13 @@ def test_a_sentinel_and_the_primary_behind_it(tmp_path: Path) -> None:
             with redis_py.Redis(port=primary, db=3, password=PASSWORD) as looked:
                 assert looked.get("by") == b"sentinel"
 
+            with StandIn({"PING": b""}) as silent:
+                several = value.build().replace(f":{nobody}", f":{silent.port}")
+                begun = time.monotonic()
+                with redis.client(at(several), Limits(1.0, 2.0)) as made:
+                    assert made.execute_command("ROLE")[0] == b"master"
+                assert time.monotonic() - begun < 2.0
+
             one = f"127.0.0.1:{port}"
             for text, layer, code in (
                 (f"redis+sentinel://:{PASSWORD}@{one}/other{options}", "read", "no-primary"),
@@ -508,6 +515,20 @@ def test_a_sentinel_and_the_primary_behind_it(tmp_path: Path) -> None:
             found = refused(value).finding
             assert (found.layer, found.code) == ("reach", "refused")
             assert f"127.0.0.1:{primary}" in found.message
+
+
+def test_a_sentinel_may_not_name_a_socket_of_this_machine(tmp_path: Path) -> None:
+    sentinels = StandIn.AS_REDIS["HELLO"].replace(b"$6\r\nmaster", b"$8\r\nsentinel").replace(
+        b"+standalone", b"+sentinel"
+    )  # fmt: skip
+    path = f"{tmp_path}/s".encode()
+    named = b"*2\r\n$%d\r\n%b\r\n$4\r\n6379\r\n" % (len(path), path)
+    with StandIn({"HELLO": sentinels, "SENTINEL": named}) as server:
+        value = at(f"redis+sentinel://127.0.0.1:{server.port}/mymaster")
+        for allowed in (False, True):
+            assert told(ask(value, local_files=allowed)) == ("read", "no-primary")
+            found = refused(value, local_files=allowed).finding
+            assert (found.layer, found.code) == ("read", "no-primary")
 
 
 def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:

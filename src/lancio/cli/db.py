@@ -51,8 +51,9 @@ LARGEST_FILE = 16 << 20
 _YES = click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 _PROJECT = click.option("--project", metavar="SLUG", help="The project.  [default: looked for in all]")
 _FILES = click.option(
-    "--local-files", is_flag=True, help="The string may name certificates and keys of this machine: they are read."
-)
+    "--local-files", is_flag=True,
+    help="The string may name certificates, keys and Unix sockets of this machine: they are used.",
+)  # fmt: skip
 _TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="How long the probe of one host may take.",

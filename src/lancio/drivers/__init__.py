@@ -11,8 +11,8 @@ postgresql, redis, mongodb
     async def probe(target, host, limits, upto, *, local_files=False) -> Probe
     def client(target, limits, *, local_files=False) -> a context manager of the kind's own client
 
-Files that options of a connection string name are read only with `local_files`, else such an option is the code
-`option`: the string may be somebody else's, who has no right to the files of this machine.
+Files that options of a connection string name are read, and Unix sockets are connected to, only with `local_files`,
+else they are the code `option`: the string may be somebody else's, who has no right to what is on this machine.
 """
 
 from __future__ import annotations

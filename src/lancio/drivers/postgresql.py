@@ -224,6 +224,7 @@ def _usable(target: PostgreSQL, *, local_files: bool) -> None:
     if target.option("gssencmode") == "require":
         raise Failed("name", "option", "gssencmode")
     if not local_files:
+        network.refuse_sockets(map(_placed, target.hosts))
         for name in _FILES:
             if target.option(name) not in (None, "system"):
                 raise Failed("name", "option", name)
@@ -240,7 +241,7 @@ def _placed(host: Host) -> Host:
 
 
 async def _addresses(host: Host, limits: Limits) -> tuple[network.Address, ...]:
-    if host.socket and not host.address:
+    if host.socket:
         return (network.socket_address(f"{host.name}/.s.PGSQL.{host.port}"),)
     return await network.addresses(host, limits)
 
@@ -384,22 +385,26 @@ async def _reason(target: PostgreSQL, limits: Limits, *, local_files: bool) -> F
 
 async def _first(target: PostgreSQL, limits: Limits) -> pq.abc.PGconn | None:
     """The first connection that libpq makes, host by host and address by address; None if there is none."""
+    ends = time.monotonic() + limits.total_s * _CONNECTING
     wanted = target.option("target_session_attrs") or "any"
     rounds = ("standby", "any") if wanted == "prefer-standby" else (wanted,)
+    hosts = [_placed(host) for host in target.hosts]
+    patience = Limits(min(limits.connect_s, (ends - time.monotonic()) / 2))
+    found = await asyncio.gather(*(_addresses(host, patience) for host in hosts), return_exceptions=True)
     places: list[tuple[Host, network.Address]] = []
-    for host in map(_placed, target.hosts):
-        try:
-            places += [(host, address) for address in await _addresses(host, limits)]
-        except Failed:
-            continue
+    for host, addresses in zip(hosts, found, strict=True):
+        if not isinstance(addresses, BaseException):
+            places += [(host, address) for address in addresses]
+        elif not isinstance(addresses, Failed):
+            raise addresses
     if target.option("load_balance_hosts") == "random":
         random.shuffle(places)
-    patience = limits.connect_s if len(places) > 1 else limits.total_s
-    for attrs in rounds:
-        for host, address in places:
-            found = await _polled(_conninfo(target, host, address, attrs), patience)
-            if found is not None:
-                return found
+    attempts = [(*place, attrs) for attrs in rounds for place in places]
+    for left, (host, address, attrs) in zip(range(len(attempts), 0, -1), attempts, strict=True):
+        # One that says nothing leaves the same time to each that comes behind it.
+        made = await _polled(_conninfo(target, host, address, attrs), (ends - time.monotonic()) / left)
+        if made is not None:
+            return made
     return None
 
 

@@ -11,9 +11,9 @@ know it (before 6), from INFO and ROLE.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,16 +26,16 @@ from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from lancio.drivers import network, tls
 from lancio.drivers.findings import DatabaseRefused, Failed, finding
-from lancio.drivers.model import DEFAULT_LIMITS, Limits
+from lancio.drivers.model import DEFAULT_LIMITS, Finding, Limits
 from lancio.drivers.redis_wire import Line, NotRedis, Refused
-from lancio.drivers.walk import walked
+from lancio.drivers.walk import until_one, walked
 from lancio.registry.connection_strings import ConnectionStringRefused, Host
 from lancio.registry.secrets import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from lancio.drivers.model import Code, Finding, Layer, Probe, Role
+    from lancio.drivers.model import Code, Layer, Probe, Role
     from lancio.drivers.redis_wire import Reply
     from lancio.drivers.walk import Walk
     from lancio.registry.connection_strings import Redis
@@ -301,10 +301,10 @@ async def _primary_of(walk: Walk, line: Line, target: Redis) -> list[Host]:
         return []
     match said:
         case [bytes(name), bytes(port)] if port.isdigit() and 0 < int(port[:6]) < 65536:
-            try:
-                return [Host(name.decode(errors="replace"), int(port))]
-            except ConnectionStringRefused:
-                pass
+            with contextlib.suppress(ConnectionStringRefused):
+                host = Host(name.decode(errors="replace"), int(port))
+                if not host.socket:
+                    return [host]
     raise Failed("read", "no-primary")
 
 
@@ -336,10 +336,12 @@ def _not_ready(walk: Walk, said: Refused) -> Failed | None:
 
 
 def _usable(single: Redis, *, local_files: bool) -> None:
-    """Refuse options that name files of this machine."""
-    for name in _FILES:
-        if not local_files and single.option(name) is not None:
-            raise Failed("name", "option", name)
+    """Refuse files and sockets of this machine."""
+    if not local_files:
+        network.refuse_sockets(single.hosts)
+        for name in _FILES:
+            if single.option(name) is not None:
+                raise Failed("name", "option", name)
 
 
 def _tls_parts(single: Redis) -> tls.TlsParts:
@@ -397,20 +399,24 @@ async def _opened(target: Redis, limits: Limits, *, local_files: bool) -> Client
         DatabaseRefused: with what a probe finds.
     """
     ends = time.monotonic() + limits.total_s
-    refused = await _not_there(target, limits, local_files=local_files)
-    if refused is None:
-        made = await _made(target, limits, ends)
-        if not isinstance(made, (Failed, _NodeFailed)):
-            return made
-        if isinstance(made, _NodeFailed):
-            found = await probe(target, made.host, _rest(limits, ends), "login", local_files=local_files)
-            refused, made = found.finding, Failed("login", "unexpected", "Node")
-        refused = refused or finding("redis", target.hosts[0], made)
-    raise DatabaseRefused(refused)
+    known = await _known(target, limits, local_files=local_files)
+    if isinstance(known, Finding):
+        raise DatabaseRefused(known)
+    made = await _made(known, limits, ends)
+    refused: Finding | None = None
+    if isinstance(made, _NodeFailed):
+        found = await probe(target, made.host, _rest(limits, ends), "login", local_files=local_files)
+        refused, made = found.finding, Failed("login", "unexpected", "Node")
+    if isinstance(made, Failed):
+        raise DatabaseRefused(refused or finding("redis", target.hosts[0], made))
+    return made
 
 
-async def _not_there(target: Redis, limits: Limits, *, local_files: bool) -> Finding | None:
-    """Why there is no client; None if there may be one."""
+async def _known(target: Redis, limits: Limits, *, local_files: bool) -> Redis | Finding:
+    """The string, with those hosts first that let the user in: redis-py asks one after the other.
+
+    Or else why there can be no client.
+    """
     ends = time.monotonic() + limits.total_s
     if target.mode == "cluster":
         for name in ("ssl_ciphers", "ssl_min_version"):
@@ -418,39 +424,41 @@ async def _not_there(target: Redis, limits: Limits, *, local_files: bool) -> Fin
                 return finding("redis", target.hosts[0], Failed("name", "option", name))
     upto: Layer = "login" if target.mode == "single" else "read"
     primaries: list[Host] = []
-    found = await asyncio.gather(
-        *(_probed(target, host, limits, upto, primaries, local_files=local_files) for host in target.hosts)
+    found = await until_one(
+        (_probed(target, host, limits, upto, primaries, local_files=local_files) for host in target.hosts),
+        lambda each: _let_in(each) and bool(primaries or target.mode != "sentinel"),
     )
-    if all(each.finding is not None and each.finding.code != "read-denied" for each in found):
+    if not any(map(_let_in, found)) and found[0].finding:
         return found[0].finding
-    if not primaries:
-        return None
-    primary = await probe(
-        _of_primary(target, primaries[0]), primaries[0], _rest(limits, ends), "login", local_files=local_files
-    )
-    return primary.finding
+    if primaries:
+        primary = await probe(
+            _of_primary(target, primaries[0]), primaries[0], _rest(limits, ends), "login", local_files=local_files
+        )
+        if primary.finding:
+            return primary.finding
+    there = [each.host for each in found if _let_in(each)]
+    return replace(target, hosts=(*there, *(host for host in target.hosts if host not in there)))
+
+
+def _let_in(probe: Probe) -> bool:
+    return probe.finding is None or probe.finding.code == "read-denied"
 
 
 async def _made(target: Redis, limits: Limits, ends: float) -> Client | Failed | _NodeFailed:
     """redis-py's client, or why there is none."""
-    given_up = threading.Event()
 
     def make() -> Client:
         try:
-            made = _connected(target, limits, {})
+            return _connected(target, limits, {})
         except redis.ResponseError:
             if target.option("protocol") is not None:
                 raise
-            made = _connected(target, limits, {"protocol": 2})
-        if given_up.is_set():
-            _close(made)
-        return made
+            return _connected(target, limits, {"protocol": 2})
 
     try:
         async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
-            return await network.apart(make)
+            return await network.apart(make, _close)
     except TimeoutError:
-        given_up.set()
         return Failed("login", "timeout")
     except _NodeFailed as failed:
         return _NodeFailed(failed.host)

@@ -40,7 +40,7 @@ def answered(refused: DatabaseRefused) -> bool:
 def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.Connection[Any]]:
     """A session in autocommit, whose statements end within their limits; closed behind the block.
 
-    With `files` the options of the string may name files of this machine.
+    With `files` the string may name files and Unix sockets of this machine.
 
     Raises:
         DatabaseRefused: there is none to be had.
