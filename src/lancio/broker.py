@@ -12,8 +12,9 @@ lancio.toml is not read.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from lancio.registry import acting, data_keys, databases, organizations, secrets
 from lancio.registry import key_encryption_key as keks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     import psycopg
 
@@ -70,6 +71,26 @@ def connect(
 
     value = opened(name, project=project, organization=organization, database=database)
     with drivers.client(value, limits or Limits(), local_files=local_files) as client:
+        del value
+        yield client
+
+
+@asynccontextmanager
+async def connect_async(
+    name: str,
+    *,
+    project: str | None = None,
+    organization: str | None = None,
+    database: str | None = None,
+    limits: Limits | None = None,
+    local_files: bool = False,
+) -> AsyncIterator[Any]:
+    """The same for `async with`: psycopg's AsyncConnection, redis.asyncio's Redis, pymongo's AsyncMongoClient."""
+    from lancio import drivers
+    from lancio.drivers.model import Limits
+
+    value = await asyncio.to_thread(opened, name, project=project, organization=organization, database=database)
+    async with drivers.async_client(value, limits or Limits(), local_files=local_files) as client:
         del value
         yield client
 

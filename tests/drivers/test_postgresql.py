@@ -424,6 +424,7 @@ FAULTS: dict[str, tuple[Callable[[Secured], str], Layer, Code]] = {
                    "tls", "option"),
     "an option that the server does not know": (lambda s: s.url(options="-c canary=1"), "login", "option"),
     "a service of this machine": (lambda s: s.url(service="canary"), "name", "option"),
+    "another server to be asked": (lambda s: s.url(oauth_issuer="https://canary.invalid"), "name", "option"),
     "no right to read": (lambda s: s.url("blind_user", database="blind_canary"), "read", "read-denied"),
 }  # fmt: skip
 

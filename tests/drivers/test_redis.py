@@ -177,6 +177,27 @@ def test_a_server_or_a_user_without_a_password_lets_in(bare: int, secured: int, 
     assert (found.finding, found.passed) == (None, ALL)
 
 
+async def in_a_loop(value: Redis, key: str, **how: Any) -> object:
+    """What an asynchronous client reads; it leaves no task."""
+    async with redis.async_client(value, **how) as made:
+        found = await made.get(key)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left
+    return found
+
+
+def test_an_asynchronous_client_does_the_same(secured: int) -> None:
+    with redis.client(url(secured)) as made:
+        made.set("read in a loop", "yes")
+    assert asyncio.run(in_a_loop(url(secured), "read in a loop")) == b"yes"
+    with pytest.raises(DatabaseRefused) as no:
+        asyncio.run(in_a_loop(url(secured, login=":Wr0ng-Pa55@"), "read in a loop"))
+    assert no.value.finding.code == "login-failed"
+    with pytest.raises(DatabaseRefused) as no:
+        asyncio.run(in_a_loop(at("redis+cluster://127.0.0.1:1?retry_on_timeout=true"), "x"))
+    assert (no.value.finding.code, "retry_on_timeout" in no.value.finding.message) == ("option", True)
+
+
 def test_a_unix_socket(tmp_path: Path) -> None:
     with running(tmp_path, f"unixsocket {tmp_path}/r.sock", f"requirepass {PASSWORD}") as port:
         value = at(f"unix://:{PASSWORD}@{tmp_path}/r.sock?db=2")
@@ -184,6 +205,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         assert (found.finding, found.passed, found.address) == (None, ALL, None)
         with redis.client(value, local_files=True) as made:
             made.set("here", "yes")
+        assert asyncio.run(in_a_loop(value, "here", local_files=True)) == b"yes"
         with redis_py.Redis(port=port, db=2, password=PASSWORD) as looked:
             assert looked.get("here") == b"yes"
     assert told(ask(value, local_files=True))[1] in ("refused", "socket-missing")
@@ -490,6 +512,8 @@ def test_a_sentinel_and_the_primary_behind_it(tmp_path: Path) -> None:
             with redis_py.Redis(port=primary, db=3, password=PASSWORD) as looked:
                 assert looked.get("by") == b"sentinel"
 
+            assert asyncio.run(in_a_loop(value, "by")) == b"sentinel"
+
             with StandIn({"PING": b""}) as silent:
                 several = value.build().replace(f":{nobody}", f":{silent.port}")
                 begun = time.monotonic()
@@ -558,6 +582,8 @@ def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:
             for n in range(50):
                 made.set(f"key{n}", n)
             assert sum(node.dbsize() for node in nodes) == 50
+        for n in (0, 1, 2):
+            assert asyncio.run(in_a_loop(value, f"key{n}")) == b"%d" % n
         assert told(ask(url(first, "/1"))) == ("login", "database-missing")
         assert ask(url(first)).finding is None
         assert refused(at(f"redis+cluster://:Wr0ng-Pa55@{places}")).finding.code == "login-failed"

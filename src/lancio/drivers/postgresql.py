@@ -46,8 +46,9 @@ OLDEST: Final = 10
 """The oldest major version that psycopg speaks to."""
 
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-_NOT_HERE: Final = ("service", "passfile", "sslcrldir", "scram_client_key", "scram_server_key")
-"""Options that would say elsewhere what a registered connection string says itself, and some that few use."""
+_NOT_HERE: Final = ("service", "passfile", "sslcrldir", "scram_client_key", "scram_server_key", "oauth_issuer")
+"""Options that would say elsewhere what a registered connection string says itself, would have libpq ask another server
+(oauth_issuer), and some that few use."""
 _SOCKET_FOLDERS: Final = ("/var/run/postgresql", "/tmp")  # noqa: S108  (libpq's own)
 _NO_FILE: Final = os.devnull + "/none"
 """A path where there can be no file: libpq falls back to files of the user's home where it is given none."""

@@ -15,11 +15,12 @@ import contextlib
 import re
 import ssl
 import time
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis
+import redis.asyncio as aio
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
@@ -33,7 +34,7 @@ from lancio.registry.connection_strings import ConnectionStringRefused, Host
 from lancio.registry.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from lancio.drivers.model import Code, Layer, Probe, Role
     from lancio.drivers.redis_wire import Reply
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Client = redis.Redis | RedisCluster
+AsyncClient = aio.Redis | aio.RedisCluster
 
 _FILES: Final = ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_ca_path")
 _OFF: Final = frozenset({"0", "f", "false", "n", "no"})
@@ -377,11 +379,31 @@ def client(target: Redis, limits: Limits = DEFAULT_LIMITS, *, local_files: bool 
     Raises:
         DatabaseRefused: with the finding that a probe would give; within `limits.total_s`.
     """
-    made = network.waited(_opened(target, limits, local_files=local_files))
+    made, _ = network.waited(_opened(target, limits, local_files=local_files))
     try:
         yield made
     finally:
         _close(made)
+
+
+@asynccontextmanager
+async def async_client(
+    target: Redis, limits: Limits = DEFAULT_LIMITS, *, local_files: bool = False
+) -> AsyncIterator[AsyncClient]:
+    """The same of redis-py's asynchronous clients, once the other has logged in. They connect when they are used."""
+    for name in ("retry_on_timeout", "ssl_ca_path", "ssl_password"):
+        if target.mode == "cluster" and target.option(name) is not None:
+            raise DatabaseRefused(finding("redis", target.hosts[0], Failed("name", "option", name)))
+    proof, known = await _opened(target, limits, local_files=local_files)
+    _close(proof)
+    made = _unconnected(known, limits, _IN_A_LOOP)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+        if target.mode == "sentinel":
+            for sentinel in made.connection_pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
 
 class _NodeFailed(Exception):  # noqa: N818
@@ -392,8 +414,8 @@ class _NodeFailed(Exception):  # noqa: N818
         self.host = host
 
 
-async def _opened(target: Redis, limits: Limits, *, local_files: bool) -> Client:
-    """A client that has a connection.
+async def _opened(target: Redis, limits: Limits, *, local_files: bool) -> tuple[Client, Redis]:
+    """A client that has a connection, and the string that it is of.
 
     Raises:
         DatabaseRefused: with what a probe finds.
@@ -444,20 +466,21 @@ def _let_in(probe: Probe) -> bool:
     return probe.finding is None or probe.finding.code == "read-denied"
 
 
-async def _made(target: Redis, limits: Limits, ends: float) -> Client | Failed | _NodeFailed:
-    """redis-py's client, or why there is none."""
+async def _made(target: Redis, limits: Limits, ends: float) -> tuple[Client, Redis] | Failed | _NodeFailed:
+    """redis-py's client and its string, or why there is none."""
 
-    def make() -> Client:
+    def make() -> tuple[Client, Redis]:
         try:
-            return _connected(target, limits, {})
+            return _connected(target, limits), target
         except redis.ResponseError:
             if target.option("protocol") is not None:
                 raise
-            return _connected(target, limits, {"protocol": 2})
+        older = replace(target, options=(*target.options, ("protocol", "2")))
+        return _connected(older, limits), older
 
     try:
         async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
-            return await network.apart(make, _close)
+            return await network.apart(make, lambda made: _close(made[0]))
     except TimeoutError:
         return Failed("login", "timeout")
     except _NodeFailed as failed:
@@ -483,44 +506,57 @@ _ERRORS: Final[tuple[tuple[type[Exception], Layer, Code], ...]] = (
 """What redis-py raises although a probe found nothing: something has changed since. The first that fits."""
 
 
-def _connected(target: Redis, limits: Limits, more: dict[str, Any]) -> Client:
+def _connected(target: Redis, limits: Limits) -> Client:
     """redis-py's client with a connection. It waits, as long as redis-py does."""
-    given = {"socket_connect_timeout": limits.connect_s} | more
-    single = _lasting(target.single(target.hosts[0]))
-    if target.mode == "single":
-        return _with_connection(redis.Redis.from_url(single.build(), **given))
-    places = [(host.name, host.port or target.default_port) for host in target.hosts]
-    if target.mode == "cluster":
-        made = RedisCluster(startup_nodes=[ClusterNode(*place) for place in places], **given | _arguments(single))  # type: ignore[no-untyped-call]
-        try:
+    made: Client = _unconnected(target, limits, _IN_TURN)
+    try:
+        if isinstance(made, RedisCluster):
             for node in made.get_primaries():  # type: ignore[no-untyped-call]
                 try:
-                    _with_connection(made.get_redis_connection(node))
+                    _connect(made.get_redis_connection(node))
                 except (redis.ConnectionError, redis.TimeoutError):
                     raise _NodeFailed(Host(node.host, node.port)) from None
-        except BaseException:
-            made.close()
-            raise
-        return made
-    primary = _lasting(_of_primary(target, target.hosts[0]))
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        places, sentinel_kwargs=given | _arguments(single), **given | _arguments(primary), db=int(primary.database or 0)
-    )
-    try:
-        return _with_connection(sentinel.master_for(target.service or ""))  # type: ignore[no-untyped-call]
+        else:
+            _connect(made)
     except BaseException:
-        sentinel.close()
-        raise
-
-
-def _with_connection(made: redis.Redis) -> redis.Redis:
-    """A client whose pool has a connection; logged in, which asks for no right of the user."""
-    try:
-        made.connection_pool.release(made.connection_pool.get_connection())
-    except BaseException:
-        made.close()
+        _close(made)
         raise
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """redis-py's own, of which it has two sets."""
+
+    server: Any
+    cluster: Any
+    node: Any
+    sentinel: Any
+
+
+_IN_TURN: Final = _Classes(redis.Redis, RedisCluster, ClusterNode, Sentinel)
+_IN_A_LOOP: Final = _Classes(aio.Redis, aio.RedisCluster, aio.cluster.ClusterNode, aio.Sentinel)
+
+
+def _unconnected(target: Redis, limits: Limits, classes: _Classes) -> Any:
+    """redis-py's client; in turn, a cluster's asks for the nodes at once."""
+    given = {"socket_connect_timeout": limits.connect_s}
+    single = _lasting(target.single(target.hosts[0]))
+    if target.mode == "single":
+        return classes.server.from_url(single.build(), **given)
+    places = [(host.name, host.port or target.default_port) for host in target.hosts]
+    if target.mode == "cluster":
+        return classes.cluster(startup_nodes=[classes.node(*place) for place in places], **given | _arguments(single))
+    primary = _lasting(_of_primary(target, target.hosts[0]))
+    sentinel = classes.sentinel(
+        places, sentinel_kwargs=given | _arguments(single), **given | _arguments(primary), db=int(primary.database or 0)
+    )
+    return sentinel.master_for(target.service)
+
+
+def _connect(made: redis.Redis) -> None:
+    """Have a connection in the client's pool; logged in, which asks for no right of the user."""
+    made.connection_pool.release(made.connection_pool.get_connection())
 
 
 def _close(made: Client) -> None:
