@@ -311,6 +311,9 @@ def test_what_the_environment_says_to_libpq_is_not_sent_to_a_registered_server(
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "1")
     monkeypatch.setenv("PGSSLMODE", "disable")
     monkeypatch.setenv("PGDATABASE", "postgres")
+    monkeypatch.setenv("PGREQUIREAUTH", "gss")
+    monkeypatch.setenv("PGMINPROTOCOLVERSION", "3.2")
+    monkeypatch.setenv("PGMAXPROTOCOLVERSION", "3.2")
     services = tmp_path / "services"
     services.write_text(f"[canary]\nhost=127.0.0.9\npassword={PASSWORD}\noptions=-c work_mem=999kB\nsslmode=disable\n")
     monkeypatch.setenv("PGSERVICEFILE", str(services))
@@ -514,8 +517,9 @@ def test_direct_tls(secured: Secured) -> None:
 
 
 def test_files_are_not_looked_at_for_a_stranger(newest: Secured, tmp_path: Path) -> None:
-    for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
-        url = newest.url(**({"sslmode": "require", "sslrootcert": None} | {name: tmp_path / "canary"}))
+    named = [(name, tmp_path / "canary") for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl")]
+    for name, file in (*named, ("sslcert", "system")):
+        url = newest.url(**({"sslmode": "require", "sslrootcert": None} | {name: file}))
         probe = ask(url, local_files=False)
         assert told(probe) == ("name", "option")
         assert name in probe.finding.message  # type: ignore[union-attr]

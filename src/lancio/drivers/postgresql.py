@@ -52,6 +52,8 @@ _NOT_HERE: Final = ("service", "passfile", "sslcrldir", "scram_client_key", "scr
 _SOCKET_FOLDERS: Final = ("/var/run/postgresql", "/tmp")  # noqa: S108  (libpq's own)
 _NO_FILE: Final = os.devnull + "/none"
 """A path where there can be no file: libpq falls back to files of the user's home where it is given none."""
+_OF_PROTOCOL: Final = {"min_protocol_version": "3.0", "max_protocol_version": "latest"}
+"""Where libpq takes no empty text for its own default."""
 _CONNECTING: Final = 0.6
 """The part of the time that a client may take to connect; the rest is for finding out why not."""
 _LISTENING_S: Final = 1.0
@@ -227,7 +229,7 @@ def _usable(target: PostgreSQL, *, local_files: bool) -> None:
     if not local_files:
         network.refuse_sockets(map(_placed, target.hosts))
         for name in _FILES:
-            if target.option(name) not in (None, "system"):
+            if target.option(name) is not None and (name, target.option(name)) != ("sslrootcert", "system"):
                 raise Failed("name", "option", name)
 
 
@@ -466,6 +468,8 @@ def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: s
         "gssencmode": "disable",
         "application_name": "lancio",
     }
+    if pq.version() >= 160000:  # the ways that a probe goes: a ticket of this machine's user is not for the server
+        parts["require_auth"] = "none,password,md5,scram-sha-256"
     parts |= given | {"target_session_attrs": attrs}
     parts |= _trusted(target)
     if "sslcert" in given:
@@ -478,7 +482,8 @@ def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: s
         name = option.keyword.decode()
         if name != "service" and name not in parts and option.val is not None and option.val != option.compiled:
             # The environment has a say in it.
-            parts[name] = option.compiled.decode() if option.compiled is not None else ""
+            own = option.compiled.decode() if option.compiled is not None else ""
+            parts[name] = own or _OF_PROTOCOL.get(name, "")
     return make_conninfo("", **parts)
 
 
