@@ -7,6 +7,7 @@ import contextlib
 import errno
 import gc
 import os
+import queue
 import re
 import socket
 import ssl
@@ -113,44 +114,40 @@ print(drivers.probe(parse("postgresql://db.example.com/x"), drivers.Limits(0.2, 
 
 
 def test_what_comes_when_nobody_waits_any_more_is_not_left_open() -> None:
-    closed: list[str] = []
-    done, go = threading.Event(), threading.Event()
+    closed: queue.Queue[str] = queue.Queue()
+    go = threading.Event()
 
     def late() -> str:
         go.wait(10)
         return "late"
 
-    def close(what: str) -> None:
-        closed.append(what)
-        done.set()
-
     async def gone() -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.01):
-                await network.apart(late, close)
+                await network.apart(late, closed.put)
 
-    async def gone_and_on() -> None:
+    async def gone_while_the_loop_goes_on() -> None:
         await gone()
         go.set()
-        while not closed:
+        while closed.empty():
             await asyncio.sleep(0.01)
 
-    asyncio.run(gone())  # its loop is closed when the answer comes
-    go.set()
-    assert done.wait(10)
-    go.clear()
-    asyncio.run(gone_and_on())
-
-    async def just_then() -> None:
-        waiting = asyncio.create_task(network.apart(lambda: "now", close))
-        while not waiting._fut_waiter or not waiting._fut_waiter.done():  # type: ignore[attr-defined]
-            await asyncio.sleep(0)
-            time.sleep(0.001)
+    async def gone_just_then() -> None:
+        waiting = asyncio.create_task(network.apart(lambda: "now", closed.put))
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+        await asyncio.sleep(0)  # it is told, and not taken yet
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
-    asyncio.run(just_then())
-    assert closed in (["late", "late", "now"], ["late", "late"])
+    asyncio.run(gone())
+    go.set()
+    assert closed.get(timeout=10) == "late"
+    go.clear()
+    asyncio.run(gone_while_the_loop_goes_on())
+    assert closed.get(timeout=10) == "late"
+    asyncio.run(gone_just_then())
+    assert closed.get(timeout=10) == "now"
 
 
 def test_both_families_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
