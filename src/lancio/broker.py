@@ -12,7 +12,6 @@ lancio.toml is not read.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -87,9 +86,10 @@ async def connect_async(
 ) -> AsyncIterator[Any]:
     """The same for `async with`: psycopg's AsyncConnection, redis.asyncio's Redis, pymongo's AsyncMongoClient."""
     from lancio import drivers
+    from lancio.drivers import network
     from lancio.drivers.model import Limits
 
-    value = await asyncio.to_thread(opened, name, project=project, organization=organization, database=database)
+    value = await network.apart(lambda: opened(name, project=project, organization=organization, database=database))
     async with drivers.async_client(value, limits or Limits(), local_files=local_files) as client:
         del value
         yield client
