@@ -13,7 +13,7 @@ lancio.toml is not read.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from lancio.registry import acting, data_keys, databases, organizations, secrets
 from lancio.registry import key_encryption_key as keks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     import psycopg
 
@@ -54,7 +54,7 @@ def connect(
         organization: its slug; without it LANCIO_ORG, else the only one.
         database: the registry's own connection string; without it DATABASE_URL and the rest, as for the commands.
         limits: how long connecting may take.
-        local_files: whether options of the registered string may name files of this machine (certificates).
+        local_files: whether the registered string may name files (certificates) and Unix sockets of this machine.
 
     Raises:
         NotThere: there is none of that name, or it is another organization's.
@@ -70,6 +70,27 @@ def connect(
 
     value = opened(name, project=project, organization=organization, database=database)
     with drivers.client(value, limits or Limits(), local_files=local_files) as client:
+        del value
+        yield client
+
+
+@asynccontextmanager
+async def connect_async(
+    name: str,
+    *,
+    project: str | None = None,
+    organization: str | None = None,
+    database: str | None = None,
+    limits: Limits | None = None,
+    local_files: bool = False,
+) -> AsyncIterator[Any]:
+    """The same for `async with`: psycopg's AsyncConnection, redis.asyncio's Redis, pymongo's AsyncMongoClient."""
+    from lancio import drivers
+    from lancio.drivers import network
+    from lancio.drivers.model import Limits
+
+    value = await network.apart(lambda: opened(name, project=project, organization=organization, database=database))
+    async with drivers.async_client(value, limits or Limits(), local_files=local_files) as client:
         del value
         yield client
 

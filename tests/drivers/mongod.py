@@ -162,7 +162,7 @@ class Script:
     speculates: bool = True
     skips_empty: bool = True
     collections: tuple[str, ...] = ("orders", "people")
-    forges: Literal["", "signature", "nonce", "few", "many"] = ""
+    forges: Literal["", "signature", "nonce", "few", "slow", "many"] = ""
     """What is wrong with its side of SCRAM."""
 
 
@@ -590,7 +590,7 @@ class _Line:
         nonce = parts[b"r"] + base64.b64encode(os.urandom(24))
         if self.script.forges == "nonce":
             nonce = base64.b64encode(os.urandom(48))
-        iterations = {"few": 100, "many": 2**31 - 1}.get(self.script.forges, stored.iterations)
+        iterations = {"few": 100, "slow": 5_000_000, "many": 2**31 - 1}.get(self.script.forges, stored.iterations)
         server_first = b"r=%s,s=%s,i=%d" % (nonce, base64.b64encode(stored.salt), iterations)
         skips = bool(command.get("options", {}).get("skipEmptyExchange")) and self.script.skips_empty
         self.conversation = _Conversation(mechanism, source, user, first_bare, server_first, nonce, skips)

@@ -14,7 +14,7 @@ import pytest
 from postgresqls import answering
 
 from lancio import drivers
-from lancio.drivers import DatabaseRefused, Limits
+from lancio.drivers import DatabaseRefused, Limits, network
 from lancio.drivers.model import CODES
 from lancio.registry.connection_strings import parse
 
@@ -98,6 +98,30 @@ def test_a_file_is_not_looked_at_unless_the_caller_says_so(kind: str) -> None:
     with answering(silent) as port:
         assert codes(FILES[kind].format(f"127.0.0.1:{port}")) == ["option"]
         assert codes(FILES[kind].format(f"127.0.0.1:{port}"), local_files=True) == ["tls-files"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["postgresql://%2Fcanary/app", "postgresql://db.invalid,%2Fcanary/app", "postgresql:///app",
+     "postgresql://@%40canary/app", "host='' user=ada", "unix:///canary/redis.sock", "mongodb://%2Fcanary%2Fm.sock/app"],
+)  # fmt: skip
+def test_a_socket_is_not_tried_unless_the_caller_says_so(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> network.Address:
+        raise AssertionError("a socket was tried")
+
+    target = parse(text)
+    sockets = [probe for probe in drivers.probe(target, SHORT) if "invalid" not in probe.host.shown]
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "socket_address", never)
+        with pytest.raises(DatabaseRefused) as refused, drivers.client(target, SHORT):
+            pass
+    for found in (*(probe.finding for probe in sockets), refused.value.finding):
+        assert found is not None
+        assert (found.layer, found.code) == ("name", "option")
+        assert "(socket)" in found.message
+        assert "--local-files" in found.remedy
+    allowed = [probe.finding.code for probe in drivers.probe(target, SHORT, local_files=True) if probe.finding]
+    assert "option" not in allowed
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

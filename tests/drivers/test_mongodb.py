@@ -17,7 +17,7 @@ import string
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -170,8 +170,30 @@ def test_without_a_database_the_list_of_databases_is_read() -> None:
 def test_a_unix_socket_is_probed(tmp_path: Path) -> None:
     path = tmp_path / "mongodb-27017.sock"
     with running(Script(users=(ADA,)), socket=path):
-        found = ask(mongo(f"mongodb://ada:{PASSWORD}@{quote(str(path), safe='')}/app?authSource=admin"))
+        value = mongo(f"mongodb://ada:{PASSWORD}@{quote(str(path), safe='')}/app?authSource=admin")
+        found = ask(value, local_files=True)
         assert (found.finding, found.address) == (None, None)
+        with mongodb.client(value, local_files=True) as client:
+            assert client.app.list_collection_names() == ["orders", "people"]
+
+
+def test_a_server_whose_login_takes_long_to_compute_holds_up_nobody_else() -> None:
+    slow = User.with_password("ada", PASSWORD, mechanisms=("SCRAM-SHA-256",), iterations=1_000_000)
+
+    async def ticking() -> tuple[Probe, float]:
+        value = url(server)
+        asked = asyncio.create_task(mongodb.probe(value, value.hosts[0]))
+        longest = 0.0
+        while not asked.done():
+            begun = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - begun)
+        return asked.result(), longest
+
+    with running(Script(users=(slow,))) as server:
+        found, longest = asyncio.run(ticking())
+    assert found.finding is None
+    assert longest < min(dict(found.took_ms)["login"] / 2000, 0.15)
 
 
 def test_what_a_server_says_of_its_version_is_not_shown_as_it_is() -> None:
@@ -572,6 +594,36 @@ def test_one_of_several_hosts_is_enough() -> None:
             assert client.app.list_collection_names() == ["orders", "people"]
 
 
+def test_a_host_that_says_nothing_does_not_keep_the_others_from_answering() -> None:
+    silent = Mongod(Script(faults=(Fault("hello", "silence"),)))
+    limits = Limits(connect_s=1.0, total_s=1.5)
+    with silent, running(Script(role="primary", users=(ADA,))) as server:
+        hosts = f"127.0.0.1:{silent.port},127.0.0.1:{server.port}"
+        value = mongo(f"mongodb://ada:{PASSWORD}@{hosts}/app?authSource=admin&replicaSet=rs0")
+        begun = time.monotonic()
+        with mongodb.client(value, limits) as client:
+            assert client.app.list_collection_names() == ["orders", "people"]
+        assert time.monotonic() - begun < limits.total_s
+
+
+def test_more_rounds_than_there_is_time_for_end_in_time_for_a_client_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a probe that was let in: a server can ask each connection for another number."""
+    probed = mongodb.probe
+
+    async def first(*given: Any, **how: Any) -> Probe:
+        found = await probed(*given, **how)
+        server.script = replace(server.script, forges="slow")
+        return found
+
+    monkeypatch.setattr(mongodb, "probe", first)
+    with Mongod(Script(users=(ADA,))) as server:
+        begun = time.monotonic()
+        with pytest.raises(DatabaseRefused) as no, mongodb.client(url(server), SHORT):
+            pass
+        assert time.monotonic() - begun < SHORT.total_s + 0.3
+    assert no.value.finding.code == "timeout"
+
+
 @pytest.mark.parametrize(
     ("at", "do", "secured"),
     [("connect", "silence", False), ("connect", "silence", True), ("hello", "drip", False), ("hello", "silence", True),
@@ -649,6 +701,22 @@ def test_the_first_server_that_dns_lists_and_that_is_there_is_probed(monkeypatch
             assert (found.finding, found.role, found.address) == (None, "primary", "127.0.0.1")
             with mongodb.client(mongo(SHOP)) as client:
                 assert client.app.list_collection_names() == ["orders", "people"]
+
+
+def test_members_that_are_lost_do_not_use_up_the_time_of_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.ExitStack() as crowd, running(Script(role="primary", users=(ADA,))) as server:
+        lost = []
+        for _ in range(3):  # nobody takes what comes, and nobody refuses it
+            deaf = crowd.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            lost.append(deaf.getsockname()[1])
+            for _ in range(3):
+                line = crowd.enter_context(socket.socket())
+                line.setblocking(False)
+                line.connect_ex(deaf.getsockname())
+        listed = (*(f"0 5 {port} a.lancio.test." for port in lost), f"0 5 {server.port} b.lancio.test.")
+        with names.serving(monkeypatch, {LISTED: listed}, here=("a.lancio.test", "b.lancio.test")):
+            found = ask(mongo(SHOP), Limits(connect_s=1.5, total_s=2.5), "reach")
+    assert (found.finding, found.passed) == (None, ("name", "reach"))
 
 
 def test_what_dns_says_of_the_replica_set_is_held_against_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
+import queue
 import re
 import socket
 import ssl
@@ -109,6 +111,43 @@ print(drivers.probe(parse("postgresql://db.example.com/x"), drivers.Limits(0.2, 
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("timeout\n", "")
     assert time.monotonic() - start < 15
+
+
+def test_what_comes_when_nobody_waits_any_more_is_not_left_open() -> None:
+    closed: queue.Queue[str] = queue.Queue()
+    go = threading.Event()
+
+    def late() -> str:
+        go.wait(10)
+        return "late"
+
+    async def gone() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await network.apart(late, closed.put)
+
+    async def gone_while_the_loop_goes_on() -> None:
+        await gone()
+        go.set()
+        while closed.empty():
+            await asyncio.sleep(0.01)
+
+    async def gone_just_then() -> None:
+        waiting = asyncio.create_task(network.apart(lambda: "now", closed.put))
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+        await asyncio.sleep(0)  # it is told, and not taken yet
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(gone())
+    go.set()
+    assert closed.get(timeout=10) == "late"
+    go.clear()
+    asyncio.run(gone_while_the_loop_goes_on())
+    assert closed.get(timeout=10) == "late"
+    asyncio.run(gone_just_then())
+    assert closed.get(timeout=10) == "now"
 
 
 def test_both_families_are_tried_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,6 +438,7 @@ def rows() -> list[str]:
             (r"\{place\}:? ", ""), (r"\{detail\}", ""), (r", \{at\}", ""), (r"\{server\}", "a server of this kind")
         ):  # fmt: skip
             text = re.sub(pattern, word, text)
+        text = text.replace("{{", "{").replace("}}", "}")
         return text[0].upper() + text[1:]
 
     lines = []

@@ -229,7 +229,7 @@ def test_sockets_are_connected_to(secured: Secured) -> None:
     probe = ask(url)
     assert (probe.finding, probe.address) == (None, None)
     assert probe.passed == ("name", "reach", "hello", "login", "read")
-    with drivers.client(pg(url)) as connection:
+    with drivers.client(pg(url), local_files=True) as connection:
         assert connection.info.host == str(server.socket)
 
 
@@ -239,6 +239,23 @@ def test_an_address_stands_in_for_the_name(newest: Secured) -> None:
     assert ask(url.replace("verify-full", "verify-ca")).finding is None
     with drivers.client(pg(url.replace("verify-full", "verify-ca")), local_files=True) as connection:
         assert connection.info.hostaddr == "127.0.0.1"
+
+
+def test_a_path_with_an_address_is_a_name_only(newest: Secured) -> None:
+    url = newest.url(host="/a/folder", hostaddr="127.0.0.1", sslmode="require", sslrootcert=None)
+    assert ask(url, local_files=False).passed[-1] == "read"
+    with drivers.client(pg(url)) as connection:
+        assert connection.info.hostaddr == "127.0.0.1"
+
+
+def test_hosts_that_say_nothing_leave_time_for_the_one_that_answers(newest: Secured) -> None:
+    with answering(silent) as dead:
+        places = ",".join([f"127.0.0.1:{dead}"] * 3 + [f"127.0.0.1:{newest.server.port}"])
+        target = pg(f"postgresql://scram_user:{PASSWORD}@{places}/app_canary")
+        start = time.monotonic()
+        with drivers.client(target, Limits(connect_s=2.0, total_s=4.0)) as connection:
+            assert connection.info.port == newest.server.port
+        assert time.monotonic() - start < 3.0
 
 
 def test_all_hosts_are_probed_side_by_side_and_the_client_takes_the_first_that_goes(newest: Secured) -> None:
@@ -294,6 +311,9 @@ def test_what_the_environment_says_to_libpq_is_not_sent_to_a_registered_server(
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "1")
     monkeypatch.setenv("PGSSLMODE", "disable")
     monkeypatch.setenv("PGDATABASE", "postgres")
+    monkeypatch.setenv("PGREQUIREAUTH", "gss")
+    monkeypatch.setenv("PGMINPROTOCOLVERSION", "3.2")
+    monkeypatch.setenv("PGMAXPROTOCOLVERSION", "3.2")
     services = tmp_path / "services"
     services.write_text(f"[canary]\nhost=127.0.0.9\npassword={PASSWORD}\noptions=-c work_mem=999kB\nsslmode=disable\n")
     monkeypatch.setenv("PGSERVICEFILE", str(services))
@@ -407,6 +427,7 @@ FAULTS: dict[str, tuple[Callable[[Secured], str], Layer, Code]] = {
                    "tls", "option"),
     "an option that the server does not know": (lambda s: s.url(options="-c canary=1"), "login", "option"),
     "a service of this machine": (lambda s: s.url(service="canary"), "name", "option"),
+    "another server to be asked": (lambda s: s.url(oauth_issuer="https://canary.invalid"), "name", "option"),
     "no right to read": (lambda s: s.url("blind_user", database="blind_canary"), "read", "read-denied"),
 }  # fmt: skip
 
@@ -496,8 +517,9 @@ def test_direct_tls(secured: Secured) -> None:
 
 
 def test_files_are_not_looked_at_for_a_stranger(newest: Secured, tmp_path: Path) -> None:
-    for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
-        url = newest.url(**({"sslmode": "require", "sslrootcert": None} | {name: tmp_path / "canary"}))
+    named = [(name, tmp_path / "canary") for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl")]
+    for name, file in (*named, ("sslcert", "system")):
+        url = newest.url(**({"sslmode": "require", "sslrootcert": None} | {name: file}))
         probe = ask(url, local_files=False)
         assert told(probe) == ("name", "option")
         assert name in probe.finding.message  # type: ignore[union-attr]

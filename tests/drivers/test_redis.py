@@ -177,17 +177,39 @@ def test_a_server_or_a_user_without_a_password_lets_in(bare: int, secured: int, 
     assert (found.finding, found.passed) == (None, ALL)
 
 
+async def in_a_loop(value: Redis, key: str, **how: Any) -> object:
+    """What an asynchronous client reads; it leaves no task."""
+    async with redis.async_client(value, **how) as made:
+        found = await made.get(key)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left
+    return found
+
+
+def test_an_asynchronous_client_does_the_same(secured: int) -> None:
+    with redis.client(url(secured)) as made:
+        made.set("read in a loop", "yes")
+    assert asyncio.run(in_a_loop(url(secured), "read in a loop")) == b"yes"
+    with pytest.raises(DatabaseRefused) as no:
+        asyncio.run(in_a_loop(url(secured, login=":Wr0ng-Pa55@"), "read in a loop"))
+    assert no.value.finding.code == "login-failed"
+    with pytest.raises(DatabaseRefused) as no:
+        asyncio.run(in_a_loop(at("redis+cluster://127.0.0.1:1?retry_on_timeout=true"), "x"))
+    assert (no.value.finding.code, "retry_on_timeout" in no.value.finding.message) == ("option", True)
+
+
 def test_a_unix_socket(tmp_path: Path) -> None:
     with running(tmp_path, f"unixsocket {tmp_path}/r.sock", f"requirepass {PASSWORD}") as port:
         value = at(f"unix://:{PASSWORD}@{tmp_path}/r.sock?db=2")
-        found = ask(value)
+        found = ask(value, local_files=True)
         assert (found.finding, found.passed, found.address) == (None, ALL, None)
-        with redis.client(value) as made:
+        with redis.client(value, local_files=True) as made:
             made.set("here", "yes")
+        assert asyncio.run(in_a_loop(value, "here", local_files=True)) == b"yes"
         with redis_py.Redis(port=port, db=2, password=PASSWORD) as looked:
             assert looked.get("here") == b"yes"
-    assert told(ask(value))[1] in ("refused", "socket-missing")
-    assert told(ask(at(f"unix://{tmp_path}/none.sock"))) == ("reach", "socket-missing")
+    assert told(ask(value, local_files=True))[1] in ("refused", "socket-missing")
+    assert told(ask(at(f"unix://{tmp_path}/none.sock"), local_files=True)) == ("reach", "socket-missing")
 
 
 def test_a_server_older_than_6_has_neither_hello_nor_users() -> None:
@@ -490,6 +512,15 @@ def test_a_sentinel_and_the_primary_behind_it(tmp_path: Path) -> None:
             with redis_py.Redis(port=primary, db=3, password=PASSWORD) as looked:
                 assert looked.get("by") == b"sentinel"
 
+            assert asyncio.run(in_a_loop(value, "by")) == b"sentinel"
+
+            with StandIn({"PING": b""}) as silent:
+                several = value.build().replace(f":{nobody}", f":{silent.port}")
+                begun = time.monotonic()
+                with redis.client(at(several), Limits(1.0, 2.0)) as made:
+                    assert made.execute_command("ROLE")[0] == b"master"
+                assert time.monotonic() - begun < 2.0
+
             one = f"127.0.0.1:{port}"
             for text, layer, code in (
                 (f"redis+sentinel://:{PASSWORD}@{one}/other{options}", "read", "no-primary"),
@@ -508,6 +539,20 @@ def test_a_sentinel_and_the_primary_behind_it(tmp_path: Path) -> None:
             found = refused(value).finding
             assert (found.layer, found.code) == ("reach", "refused")
             assert f"127.0.0.1:{primary}" in found.message
+
+
+def test_a_sentinel_may_not_name_a_socket_of_this_machine(tmp_path: Path) -> None:
+    sentinels = StandIn.AS_REDIS["HELLO"].replace(b"$6\r\nmaster", b"$8\r\nsentinel").replace(
+        b"+standalone", b"+sentinel"
+    )  # fmt: skip
+    path = f"{tmp_path}/s".encode()
+    named = b"*2\r\n$%d\r\n%b\r\n$4\r\n6379\r\n" % (len(path), path)
+    with StandIn({"HELLO": sentinels, "SENTINEL": named}) as server:
+        value = at(f"redis+sentinel://127.0.0.1:{server.port}/mymaster")
+        for allowed in (False, True):
+            assert told(ask(value, local_files=allowed)) == ("read", "no-primary")
+            found = refused(value, local_files=allowed).finding
+            assert (found.layer, found.code) == ("read", "no-primary")
 
 
 def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:
@@ -537,6 +582,8 @@ def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:
             for n in range(50):
                 made.set(f"key{n}", n)
             assert sum(node.dbsize() for node in nodes) == 50
+        for n in (0, 1, 2):
+            assert asyncio.run(in_a_loop(value, f"key{n}")) == b"%d" % n
         assert told(ask(url(first, "/1"))) == ("login", "database-missing")
         assert ask(url(first)).finding is None
         assert refused(at(f"redis+cluster://:Wr0ng-Pa55@{places}")).finding.code == "login-failed"

@@ -434,6 +434,13 @@ def test_a_test_of_what_cannot_be_tested_says_why(lancio: Lancio) -> None:
     assert "may not test databases" in said.err
     said = lancio("test", "cache", "--timeout", "2", "--json")
     assert said.json["tested"][0]["hosts"][0]["code"] == "refused"
+    lancio("add", "local", "--project", "shop", "--stdin", stdin="unix:///nowhere/redis.sock")
+    said = lancio("test", "local")
+    assert said.status == 1
+    assert "cannot be used here (socket)" in " ".join(said.out.split())
+    assert "--local-files" in said.out
+    said = lancio("test", "local", "--local-files", "--json")
+    assert said.json["tested"][0]["hosts"][0]["code"] == "socket-missing"
 
 
 # --- at a terminal ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import subprocess
 import sys
@@ -205,6 +206,38 @@ def test_a_hostile_password_of_mongodb_is_registered_opened_and_connects(desk: D
             with lancio.connect(f"events-{number}", project="shop") as client:
                 assert client.admin.command("ping")["ok"] == 1
                 assert hidden(client, password)
+
+
+def test_each_kind_has_its_asynchronous_client_too(desk: Desk, server: TestServer, login: str, tmp_path: Path) -> None:
+    desk.connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), sql.Literal(SECRET)))
+    ada = mongod.User.with_password("ada", SECRET)
+    with redis_server(tmp_path, SECRET) as port, mongod.Mongod(mongod.Script(users=(ada,))) as mongo:
+        secret = Secret(SECRET)
+        main = (Host(server.host, server.port),)
+        add(desk, "main", PostgreSQL(main, login, secret, desk.connection.info.dbname))
+        add(desk, "cache", Redis((Host("127.0.0.1", port),), None, secret, "0"))
+        where = (Host("127.0.0.1", mongo.port),)
+        add(desk, "events", MongoDB(where, "ada", secret, "app", (("authSource", "admin"),)))
+
+        async def use() -> None:
+            async with lancio.connect_async("main", project="shop") as connection:
+                found = await connection.execute("SELECT current_user::text")
+                assert await found.fetchone() == (login,)
+                assert hidden(connection, SECRET)
+            assert connection.closed
+            async with lancio.connect_async("cache", project="shop") as client:
+                assert await client.set("greeting", "hello")
+                assert hidden(client, SECRET)
+            async with lancio.connect_async("events", project="shop") as client:
+                assert (await client.admin.command("ping"))["ok"] == 1
+                assert hidden(client, SECRET)
+            with pytest.raises(NotThere):
+                async with lancio.connect_async("cash", project="shop"):
+                    pass
+
+        asyncio.run(use())
+    told = desk.connection.execute("SELECT count(*) FROM platform.audit_logs WHERE action = 'database.open'").fetchone()
+    assert told == (3,)
 
 
 def test_what_cannot_be_reached_is_told_by_its_code_and_without_the_secret(

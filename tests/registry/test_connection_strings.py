@@ -367,7 +367,12 @@ def test_a_string_of_another_kind_is_refused() -> None:
 
 def test_a_very_long_string_is_read_or_refused_at_once() -> None:
     assert parse("redis://:" + "%41" * 20_000 + "@h").password == Secret("A" * 20_000)
-    assert len(parse("postgresql://" + ",".join(["h:1"] * 5000)).hosts) == 5000
+    for scheme in ("postgresql", "redis+cluster", "mongodb"):
+        assert len(parse(f"{scheme}://" + ",".join(["h:1"] * 100)).hosts) == 100
+        with pytest.raises(ConnectionStringRefused) as refused:
+            parse(f"{scheme}://" + ",".join(["h:1"] * 101))
+        assert refused.value.reason == "host"
+        assert "100" in refused.value.message
     for text in ("x" * 65_537, "redis://:" + "%" * 70_000 + "@h"):
         with pytest.raises(ConnectionStringRefused) as refused:
             parse(text)

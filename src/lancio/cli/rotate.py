@@ -61,7 +61,7 @@ Examples:
 @click.option("--no-persist", is_flag=True, help="Redis: leave the server's files alone.")
 @click.option(
     "--local-files", is_flag=True,
-    help="Read files of this machine that a connection string names: certificates, keys.",
+    help="Use what a connection string names of this machine: certificates, keys, Unix sockets.",
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with an unfinished one; without NAME with all that are due.")
 @click.option("--drop-old", is_flag=True, help="With --resume: end the old login now, however long it was to be kept.")

@@ -31,8 +31,9 @@ def probe_options(command: Callable[P, R]) -> Callable[P, R]:
         help="How long the probe of one host may take.",
     )  # fmt: skip
     files = click.option(
-        "--local-files", is_flag=True, help="The string may name certificates and keys of this machine: they are read."
-    )
+        "--local-files", is_flag=True,
+        help="The string may name certificates, keys and Unix sockets of this machine: they are used.",
+    )  # fmt: skip
     return timeout(files(command))
 
 

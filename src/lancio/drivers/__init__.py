@@ -10,9 +10,10 @@ postgresql, redis, mongodb
 
     async def probe(target, host, limits, upto, *, local_files=False) -> Probe
     def client(target, limits, *, local_files=False) -> a context manager of the kind's own client
+    def async_client(target, limits, *, local_files=False) -> the same of its asynchronous one
 
-Files that options of a connection string name are read only with `local_files`, else such an option is the code
-`option`: the string may be somebody else's, who has no right to the files of this machine.
+Files that options of a connection string name are read, and Unix sockets are connected to, only with `local_files`,
+else they are the code `option`: the string may be somebody else's, who has no right to what is on this machine.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from lancio.drivers.findings import DatabaseRefused
 from lancio.drivers.model import DEFAULT_LIMITS, LAYERS, Code, Finding, Layer, Limits, Probe, Role
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from lancio.registry.connection_strings import ConnectionString, Host, Kind
 
@@ -39,6 +40,7 @@ __all__ = [
     "Limits",
     "Probe",
     "Role",
+    "async_client",
     "client",
     "probe",
     "probe_all",
@@ -51,6 +53,10 @@ class _Driver(Protocol):
     ) -> Probe: ...
 
     def client(self, target: Any, limits: Limits, *, local_files: bool = False) -> AbstractContextManager[Any]: ...
+
+    def async_client(
+        self, target: Any, limits: Limits, *, local_files: bool = False
+    ) -> AbstractAsyncContextManager[Any]: ...
 
 
 _MODULES: Final[dict[Kind, str]] = {
@@ -88,6 +94,16 @@ def client(
         DatabaseRefused: with the finding that a probe would give, and nothing of the driver's own text.
     """
     return _driver(target).client(target, limits, local_files=local_files)
+
+
+def async_client(
+    target: ConnectionString, limits: Limits = DEFAULT_LIMITS, *, local_files: bool = False
+) -> AbstractAsyncContextManager[Any]:
+    """The kind's own asynchronous client: psycopg's AsyncConnection, redis.asyncio's Redis, pymongo's AsyncMongoClient.
+
+    Raises as `client`.
+    """
+    return _driver(target).async_client(target, limits, local_files=local_files)
 
 
 def _driver(target: ConnectionString) -> _Driver:

@@ -211,9 +211,9 @@ WORDS: Final[dict[Code, Words]] = {
         "again with more time.",
     ),
     "option": Words(
-        "{place}: an option of the connection string cannot be used here{detail}",
-        "Take the option out. Files of this machine are read for a connection string only where whoever calls it "
-        "allows it.",
+        "{place}: something of the connection string cannot be used here{detail}",
+        "Take it out. Files and Unix sockets of this machine are used for a connection string only where "
+        "whoever calls it allows it (local_files, --local-files).",
     ),
     "unexpected": Words(
         "{place}: something went wrong that is not known{detail}",
@@ -307,8 +307,9 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
     ),
     ("mongodb", "option"): Words(
         WORDS["option"].message,
-        "Take the option out. replicaSet has to be the name of the server's set, and does not go with a router. Files "
-        "of this machine, and logging in as this machine, are for callers that allow it.",
+        "Take it out. replicaSet has to be the name of the server's set, and does not go with a router. Files and "
+        "Unix sockets of this machine, and logging in as this machine, are for callers that allow it (local_files, "
+        "--local-files).",
     ),
     ("redis", "tls-required"): Words(
         "{place}: the server takes encrypted connections only at this port",
@@ -379,9 +380,8 @@ _OF_KIND: Final[dict[tuple[Kind, Code], Words]] = {
         "into CLUSTER INFO or SENTINEL MASTERS.",
     ),
     ("redis", "option"): Words(
-        "{place}: something of the connection string cannot be used here{detail}",
-        "Take the option out: files of this machine are read for a connection string only where whoever calls it "
-        "allows it. Where it says cluster or sentinel, the server is none: write redis:// instead.",
+        WORDS["option"].message,
+        WORDS["option"].remedy + " Where it says cluster or sentinel, the server is none: write redis:// instead.",
     ),
 }
 """Better words, where a kind has them."""

@@ -35,11 +35,11 @@ from lancio.drivers.mongodb_wire import (
     log_in_by_scram,
     log_in_in_clear,
 )
-from lancio.drivers.walk import walked
+from lancio.drivers.walk import until_one, walked
 from lancio.registry.connection_strings import ConnectionStringRefused, Host
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from lancio.drivers.model import Code, Layer, Limits, Probe
     from lancio.drivers.walk import Walk
@@ -55,8 +55,6 @@ _FAREWELL_S: Final = 0.2
 """For telling the server which sessions are over."""
 _DATABASES: Final[dict[str, Any]] = {"listDatabases": 1, "nameOnly": True, "authorizedDatabases": True}
 """Needs a login, where the server has users, and no right at all."""
-_BLINK_S: Final = 0.5
-"""How long pymongo's threads look away while they wait for a server."""
 _VERSION: Final = re.compile(r"[0-9A-Za-z.+-]{1,40}")
 
 _ANYWHERE: Final[dict[int, Code]] = {
@@ -112,19 +110,19 @@ async def _reached(walk: Walk, target: MongoDB, host: Host, limits: Limits) -> t
     with walk.layer("name"):
         known = await _listed(target, limits)
     members = known.hosts if target.srv else (host,)
-    for place, member in enumerate(members, 1):
-        try:
-            with walk.layer("name"):
-                addresses = await network.addresses(member, limits)
-            with walk.layer("reach"):
-                reached = await network.connected(addresses, limits)
-        except Failed:
-            if place == len(members):
-                raise
-        else:
-            walk.address = reached.address.shown
-            return known, member, reached
-    raise Failed("name", "name-unknown")
+    with walk.layer("name"):
+        found = await asyncio.gather(*(network.addresses(each, limits) for each in members), return_exceptions=True)
+        places: dict[network.Address, Host] = {}
+        for member, addresses in zip(members, found, strict=True):
+            if not isinstance(addresses, BaseException):
+                places |= {each: member for each in addresses if each not in places}
+        for failed in found:
+            if isinstance(failed, BaseException) and not places:
+                raise failed
+    with walk.layer("reach"):
+        reached = await network.connected(tuple(places), limits)
+    walk.address = reached.address.shown
+    return known, places[reached.address], reached
 
 
 async def _line(walk: Walk, known: MongoDB, member: Host, reached: network.Reached) -> Line:
@@ -337,9 +335,10 @@ def _usable(target: MongoDB, *, local_files: bool) -> MongoDB:
     """The string, if it is for here.
 
     Raises:
-        Failed: an option that is not for here: files of this machine, or being somebody because this machine is.
+        Failed: what is not for here: files and sockets of this machine, or being somebody because this machine is.
     """
     if not local_files:
+        network.refuse_sockets(target.hosts)
         for name in _FILES:
             if target.option(name):
                 raise Failed("name", "option", name)
@@ -420,25 +419,35 @@ def client(target: MongoDB, limits: Limits = DEFAULT_LIMITS, *, local_files: boo
     Raises:
         DatabaseRefused: with the finding that a probe would give; within `limits.total_s`.
     """
-    ends = time.monotonic() + limits.total_s
-    known = network.waited(_proved(target, limits, local_files=local_files))
-    with _making(target):
-        made: Client = MongoClient(known.build(), **_patience(known, limits))
-    layer, proof = _proof(known)
+    made = network.waited(_opened(target, limits, local_files=local_files))
     try:
-        failed: Failed | None = None
-        try:
-            left = ends - time.monotonic()
-            with pymongo.timeout(max(left - _BLINK_S, left / 2, 0.001)):
-                made.admin.command(proof, read_preference=made.read_preference)
-        except Exception as error:  # it tells what it is, or that it is not known
-            failed = _told(error, layer, known, made)
-        if failed:
-            raise DatabaseRefused(finding("mongodb", target.hosts[0], failed))
         yield made
     finally:
-        with pymongo.timeout(_FAREWELL_S):
-            made.close()
+        _close(made)
+
+
+async def _opened(target: MongoDB, limits: Limits, *, local_files: bool) -> Client:
+    ends = time.monotonic() + limits.total_s
+    known = await _proved(target, limits, local_files=local_files)
+    with _making(target):
+        made: Client = MongoClient(known.build(), **_patience(known, limits))
+
+    def ask() -> None:
+        with pymongo.timeout(max(ends - time.monotonic(), 0.001)):
+            made.admin.command(_proof(known)[1], read_preference=made.read_preference)
+
+    try:
+        # In a thread, for pymongo's own limit does not hold while it does a server's rounds of SCRAM.
+        await _answered(network.apart(ask), made, known, ends)
+    except BaseException:
+        _close(made)
+        raise
+    return made
+
+
+def _close(made: Client) -> None:
+    with pymongo.timeout(_FAREWELL_S):
+        made.close()
 
 
 @asynccontextmanager
@@ -450,22 +459,34 @@ async def async_client(
     known = await _proved(target, limits, local_files=local_files)
     with _making(target):
         made: AsyncClient = AsyncMongoClient(known.build(), **_patience(known, limits))
-    layer, proof = _proof(known)
     try:
-        failed: Failed | None = None
-        try:
-            async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
-                await made.admin.command(proof, read_preference=made.read_preference)
-        except TimeoutError:
-            failed = Failed(layer, "timeout")
-        except Exception as error:  # as above
-            failed = _told(error, layer, known, made)
-        if failed:
-            raise DatabaseRefused(finding("mongodb", target.hosts[0], failed))
+        asked = made.admin.command(_proof(known)[1], read_preference=made.read_preference)
+        await _answered(asked, made, known, ends)
         yield made
     finally:
         with pymongo.timeout(_FAREWELL_S):
             await made.close()
+
+
+async def _answered(
+    asked: Coroutine[Any, Any, object], made: Client | AsyncClient, known: MongoDB, ends: float
+) -> None:
+    """Wait for a client's first answer.
+
+    Raises:
+        DatabaseRefused: there is none.
+    """
+    layer, _ = _proof(known)
+    try:
+        async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
+            await asked
+        return
+    except TimeoutError:
+        found = made.topology_description.has_readable_server(made.read_preference)
+        failed = Failed(layer, "timeout") if found else _told(errors.ServerSelectionTimeoutError(), layer, known, made)
+    except Exception as error:  # it tells what it is, or that it is not known
+        failed = _told(error, layer, known, made)
+    raise DatabaseRefused(finding("mongodb", known.hosts[0], failed))
 
 
 async def _proved(target: MongoDB, limits: Limits, *, local_files: bool) -> MongoDB:
@@ -479,7 +500,8 @@ async def _proved(target: MongoDB, limits: Limits, *, local_files: bool) -> Mong
     except Failed as failed:
         raise DatabaseRefused(finding("mongodb", target.hosts[0], failed)) from None
     upto: Layer = "hello" if known.option("authMechanism") in _AMBIENT else "login"
-    found = await asyncio.gather(*(probe(known, host, limits, upto, local_files=local_files) for host in known.hosts))
+    probes = (probe(known, host, limits, upto, local_files=local_files) for host in known.hosts)
+    found = await until_one(probes, lambda each: each.finding is None)
     if all(each.finding for each in found) and found[0].finding:
         raise DatabaseRefused(found[0].finding)
     return known

@@ -28,6 +28,7 @@ from pymongo import common
 from pymongo.saslprep import saslprep
 
 import lancio
+from lancio.drivers import network
 from lancio.drivers.findings import Failed
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ async def log_in_by_scram(line: Line, mechanism: str, source: str, user: str, pa
         raise Failed("login", "unexpected", "SCRAM") from None
     if not full.startswith(nonce) or full == nonce or rounds not in _ROUNDS:
         raise Failed("login", "unexpected", "SCRAM")
-    salted = hashlib.pbkdf2_hmac(algorithm, secret.encode(), salt, rounds)
+    salted = await network.apart(lambda: hashlib.pbkdf2_hmac(algorithm, secret.encode(), salt, rounds))
     client_key = hmac.digest(salted, b"Client Key", algorithm)
     final = b"c=biws,r=" + full
     signed = b",".join((bare, first, final))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import errno
 import itertools
 import socket
@@ -83,6 +82,16 @@ class Reached:
 def socket_address(path: str) -> Address:
     """The address of a Unix socket; @ and a name is an abstract one."""
     return Address(socket.AF_UNIX, "\0" + path[1:] if path.startswith("@") else path)
+
+
+def refuse_sockets(hosts: Iterable[Host]) -> None:
+    """Refuse Unix sockets: behind them are services of this machine that nobody else reaches.
+
+    Raises:
+        Failed: option.
+    """
+    if any(host.socket for host in hosts):
+        raise Failed("name", "option", "socket")
 
 
 async def addresses(host: Host, limits: Limits, *, port: int | None = None) -> tuple[Address, ...]:
@@ -192,16 +201,20 @@ async def _looked_up(name: str, port: int) -> list[Address]:
     return [Address(family, sockaddr) for family, _, _, _, sockaddr in listed]
 
 
-async def apart(call: Callable[[], T]) -> T:
-    """What a call gives that may take long. It has a thread of its own, which nothing waits for but the answer."""
+async def apart(call: Callable[[], T], unwanted: Callable[[T], object] = lambda _: None) -> T:
+    """What a call gives that may take long. It has a thread of its own, which nothing waits for but the answer.
+
+    `unwanted` is given what comes too late, as to close it.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
     def tell(found: T | None, error: Exception | None) -> None:
-        if answer.done():
-            return
         if error is not None:
-            answer.set_exception(error)
+            if not answer.done():
+                answer.set_exception(error)
+        elif answer.done():
+            unwanted(found)  # type: ignore[arg-type]
         else:
             answer.set_result(found)  # type: ignore[arg-type]
 
@@ -212,11 +225,19 @@ async def apart(call: Callable[[], T]) -> T:
             found = call()
         except Exception as error:  # raised where it is waited for
             failed = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        try:
             loop.call_soon_threadsafe(tell, found, failed)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            if failed is None:
+                unwanted(found)  # type: ignore[arg-type]
 
     threading.Thread(target=work, name="lancio-apart", daemon=True).start()
-    return await answer
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if not answer.cancelled() and answer.exception() is None:  # it came, and is not taken
+            unwanted(answer.result())
+        raise
 
 
 def waited(work: Coroutine[Any, Any, T]) -> T:

@@ -46,11 +46,14 @@ OLDEST: Final = 10
 """The oldest major version that psycopg speaks to."""
 
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-_NOT_HERE: Final = ("service", "passfile", "sslcrldir", "scram_client_key", "scram_server_key")
-"""Options that would say elsewhere what a registered connection string says itself, and some that few use."""
+_NOT_HERE: Final = ("service", "passfile", "sslcrldir", "scram_client_key", "scram_server_key", "oauth_issuer")
+"""Options that would say elsewhere what a registered connection string says itself, would have libpq ask another server
+(oauth_issuer), and some that few use."""
 _SOCKET_FOLDERS: Final = ("/var/run/postgresql", "/tmp")  # noqa: S108  (libpq's own)
 _NO_FILE: Final = os.devnull + "/none"
 """A path where there can be no file: libpq falls back to files of the user's home where it is given none."""
+_OF_PROTOCOL: Final = {"min_protocol_version": "3.0", "max_protocol_version": "latest"}
+"""Where libpq takes no empty text for its own default."""
 _CONNECTING: Final = 0.6
 """The part of the time that a client may take to connect; the rest is for finding out why not."""
 _LISTENING_S: Final = 1.0
@@ -224,8 +227,9 @@ def _usable(target: PostgreSQL, *, local_files: bool) -> None:
     if target.option("gssencmode") == "require":
         raise Failed("name", "option", "gssencmode")
     if not local_files:
+        network.refuse_sockets(map(_placed, target.hosts))
         for name in _FILES:
-            if target.option(name) not in (None, "system"):
+            if target.option(name) is not None and (name, target.option(name)) != ("sslrootcert", "system"):
                 raise Failed("name", "option", name)
 
 
@@ -240,7 +244,7 @@ def _placed(host: Host) -> Host:
 
 
 async def _addresses(host: Host, limits: Limits) -> tuple[network.Address, ...]:
-    if host.socket and not host.address:
+    if host.socket:
         return (network.socket_address(f"{host.name}/.s.PGSQL.{host.port}"),)
     return await network.addresses(host, limits)
 
@@ -384,22 +388,26 @@ async def _reason(target: PostgreSQL, limits: Limits, *, local_files: bool) -> F
 
 async def _first(target: PostgreSQL, limits: Limits) -> pq.abc.PGconn | None:
     """The first connection that libpq makes, host by host and address by address; None if there is none."""
+    ends = time.monotonic() + limits.total_s * _CONNECTING
     wanted = target.option("target_session_attrs") or "any"
     rounds = ("standby", "any") if wanted == "prefer-standby" else (wanted,)
+    hosts = [_placed(host) for host in target.hosts]
+    patience = Limits(min(limits.connect_s, (ends - time.monotonic()) / 2))
+    found = await asyncio.gather(*(_addresses(host, patience) for host in hosts), return_exceptions=True)
     places: list[tuple[Host, network.Address]] = []
-    for host in map(_placed, target.hosts):
-        try:
-            places += [(host, address) for address in await _addresses(host, limits)]
-        except Failed:
-            continue
+    for host, addresses in zip(hosts, found, strict=True):
+        if not isinstance(addresses, BaseException):
+            places += [(host, address) for address in addresses]
+        elif not isinstance(addresses, Failed):
+            raise addresses
     if target.option("load_balance_hosts") == "random":
         random.shuffle(places)
-    patience = limits.connect_s if len(places) > 1 else limits.total_s
-    for attrs in rounds:
-        for host, address in places:
-            found = await _polled(_conninfo(target, host, address, attrs), patience)
-            if found is not None:
-                return found
+    attempts = [(*place, attrs) for attrs in rounds for place in places]
+    for left, (host, address, attrs) in zip(range(len(attempts), 0, -1), attempts, strict=True):
+        # One that says nothing leaves the same time to each that comes behind it.
+        made = await _polled(_conninfo(target, host, address, attrs), (ends - time.monotonic()) / left)
+        if made is not None:
+            return made
     return None
 
 
@@ -460,6 +468,8 @@ def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: s
         "gssencmode": "disable",
         "application_name": "lancio",
     }
+    if pq.version() >= 160000:  # the ways that a probe goes: a ticket of this machine's user is not for the server
+        parts["require_auth"] = "none,password,md5,scram-sha-256"
     parts |= given | {"target_session_attrs": attrs}
     parts |= _trusted(target)
     if "sslcert" in given:
@@ -472,7 +482,8 @@ def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: s
         name = option.keyword.decode()
         if name != "service" and name not in parts and option.val is not None and option.val != option.compiled:
             # The environment has a say in it.
-            parts[name] = option.compiled.decode() if option.compiled is not None else ""
+            own = option.compiled.decode() if option.compiled is not None else ""
+            parts[name] = own or _OF_PROTOCOL.get(name, "")
     return make_conninfo("", **parts)
 
 

@@ -11,37 +11,39 @@ know it (before 6), from INFO and ROLE.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
-import threading
 import time
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import redis
+import redis.asyncio as aio
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from lancio.drivers import network, tls
 from lancio.drivers.findings import DatabaseRefused, Failed, finding
-from lancio.drivers.model import DEFAULT_LIMITS, Limits
+from lancio.drivers.model import DEFAULT_LIMITS, Finding, Limits
 from lancio.drivers.redis_wire import Line, NotRedis, Refused
-from lancio.drivers.walk import walked
+from lancio.drivers.walk import until_one, walked
 from lancio.registry.connection_strings import ConnectionStringRefused, Host
 from lancio.registry.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from lancio.drivers.model import Code, Finding, Layer, Probe, Role
+    from lancio.drivers.model import Code, Layer, Probe, Role
     from lancio.drivers.redis_wire import Reply
     from lancio.drivers.walk import Walk
     from lancio.registry.connection_strings import Redis
 
 T = TypeVar("T")
 Client = redis.Redis | RedisCluster
+AsyncClient = aio.Redis | aio.RedisCluster
 
 _FILES: Final = ("ssl_keyfile", "ssl_certfile", "ssl_ca_certs", "ssl_ca_path")
 _OFF: Final = frozenset({"0", "f", "false", "n", "no"})
@@ -301,10 +303,10 @@ async def _primary_of(walk: Walk, line: Line, target: Redis) -> list[Host]:
         return []
     match said:
         case [bytes(name), bytes(port)] if port.isdigit() and 0 < int(port[:6]) < 65536:
-            try:
-                return [Host(name.decode(errors="replace"), int(port))]
-            except ConnectionStringRefused:
-                pass
+            with contextlib.suppress(ConnectionStringRefused):
+                host = Host(name.decode(errors="replace"), int(port))
+                if not host.socket:
+                    return [host]
     raise Failed("read", "no-primary")
 
 
@@ -336,10 +338,12 @@ def _not_ready(walk: Walk, said: Refused) -> Failed | None:
 
 
 def _usable(single: Redis, *, local_files: bool) -> None:
-    """Refuse options that name files of this machine."""
-    for name in _FILES:
-        if not local_files and single.option(name) is not None:
-            raise Failed("name", "option", name)
+    """Refuse files and sockets of this machine."""
+    if not local_files:
+        network.refuse_sockets(single.hosts)
+        for name in _FILES:
+            if single.option(name) is not None:
+                raise Failed("name", "option", name)
 
 
 def _tls_parts(single: Redis) -> tls.TlsParts:
@@ -375,11 +379,31 @@ def client(target: Redis, limits: Limits = DEFAULT_LIMITS, *, local_files: bool 
     Raises:
         DatabaseRefused: with the finding that a probe would give; within `limits.total_s`.
     """
-    made = network.waited(_opened(target, limits, local_files=local_files))
+    made, _ = network.waited(_opened(target, limits, local_files=local_files))
     try:
         yield made
     finally:
         _close(made)
+
+
+@asynccontextmanager
+async def async_client(
+    target: Redis, limits: Limits = DEFAULT_LIMITS, *, local_files: bool = False
+) -> AsyncIterator[AsyncClient]:
+    """The same of redis-py's asynchronous clients, once the other has logged in. They connect when they are used."""
+    for name in ("retry_on_timeout", "ssl_ca_path", "ssl_password"):
+        if target.mode == "cluster" and target.option(name) is not None:
+            raise DatabaseRefused(finding("redis", target.hosts[0], Failed("name", "option", name)))
+    proof, known = await _opened(target, limits, local_files=local_files)
+    _close(proof)
+    made = _unconnected(known, limits, _IN_A_LOOP)
+    try:
+        yield made
+    finally:
+        await made.aclose()
+        if target.mode == "sentinel":
+            for sentinel in made.connection_pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
 
 class _NodeFailed(Exception):  # noqa: N818
@@ -390,27 +414,31 @@ class _NodeFailed(Exception):  # noqa: N818
         self.host = host
 
 
-async def _opened(target: Redis, limits: Limits, *, local_files: bool) -> Client:
-    """A client that has a connection.
+async def _opened(target: Redis, limits: Limits, *, local_files: bool) -> tuple[Client, Redis]:
+    """A client that has a connection, and the string that it is of.
 
     Raises:
         DatabaseRefused: with what a probe finds.
     """
     ends = time.monotonic() + limits.total_s
-    refused = await _not_there(target, limits, local_files=local_files)
-    if refused is None:
-        made = await _made(target, limits, ends)
-        if not isinstance(made, (Failed, _NodeFailed)):
-            return made
-        if isinstance(made, _NodeFailed):
-            found = await probe(target, made.host, _rest(limits, ends), "login", local_files=local_files)
-            refused, made = found.finding, Failed("login", "unexpected", "Node")
-        refused = refused or finding("redis", target.hosts[0], made)
-    raise DatabaseRefused(refused)
+    known = await _known(target, limits, local_files=local_files)
+    if isinstance(known, Finding):
+        raise DatabaseRefused(known)
+    made = await _made(known, limits, ends)
+    refused: Finding | None = None
+    if isinstance(made, _NodeFailed):
+        found = await probe(target, made.host, _rest(limits, ends), "login", local_files=local_files)
+        refused, made = found.finding, Failed("login", "unexpected", "Node")
+    if isinstance(made, Failed):
+        raise DatabaseRefused(refused or finding("redis", target.hosts[0], made))
+    return made
 
 
-async def _not_there(target: Redis, limits: Limits, *, local_files: bool) -> Finding | None:
-    """Why there is no client; None if there may be one."""
+async def _known(target: Redis, limits: Limits, *, local_files: bool) -> Redis | Finding:
+    """The string, with those hosts first that let the user in: redis-py asks one after the other.
+
+    Or else why there can be no client.
+    """
     ends = time.monotonic() + limits.total_s
     if target.mode == "cluster":
         for name in ("ssl_ciphers", "ssl_min_version"):
@@ -418,39 +446,42 @@ async def _not_there(target: Redis, limits: Limits, *, local_files: bool) -> Fin
                 return finding("redis", target.hosts[0], Failed("name", "option", name))
     upto: Layer = "login" if target.mode == "single" else "read"
     primaries: list[Host] = []
-    found = await asyncio.gather(
-        *(_probed(target, host, limits, upto, primaries, local_files=local_files) for host in target.hosts)
+    found = await until_one(
+        (_probed(target, host, limits, upto, primaries, local_files=local_files) for host in target.hosts),
+        lambda each: _let_in(each) and bool(primaries or target.mode != "sentinel"),
     )
-    if all(each.finding is not None and each.finding.code != "read-denied" for each in found):
+    if not any(map(_let_in, found)) and found[0].finding:
         return found[0].finding
-    if not primaries:
-        return None
-    primary = await probe(
-        _of_primary(target, primaries[0]), primaries[0], _rest(limits, ends), "login", local_files=local_files
-    )
-    return primary.finding
+    if primaries:
+        primary = await probe(
+            _of_primary(target, primaries[0]), primaries[0], _rest(limits, ends), "login", local_files=local_files
+        )
+        if primary.finding:
+            return primary.finding
+    there = [each.host for each in found if _let_in(each)]
+    return replace(target, hosts=(*there, *(host for host in target.hosts if host not in there)))
 
 
-async def _made(target: Redis, limits: Limits, ends: float) -> Client | Failed | _NodeFailed:
-    """redis-py's client, or why there is none."""
-    given_up = threading.Event()
+def _let_in(probe: Probe) -> bool:
+    return probe.finding is None or probe.finding.code == "read-denied"
 
-    def make() -> Client:
+
+async def _made(target: Redis, limits: Limits, ends: float) -> tuple[Client, Redis] | Failed | _NodeFailed:
+    """redis-py's client and its string, or why there is none."""
+
+    def make() -> tuple[Client, Redis]:
         try:
-            made = _connected(target, limits, {})
+            return _connected(target, limits), target
         except redis.ResponseError:
             if target.option("protocol") is not None:
                 raise
-            made = _connected(target, limits, {"protocol": 2})
-        if given_up.is_set():
-            _close(made)
-        return made
+        older = replace(target, options=(*target.options, ("protocol", "2")))
+        return _connected(older, limits), older
 
     try:
         async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
-            return await network.apart(make)
+            return await network.apart(make, lambda made: _close(made[0]))
     except TimeoutError:
-        given_up.set()
         return Failed("login", "timeout")
     except _NodeFailed as failed:
         return _NodeFailed(failed.host)
@@ -475,44 +506,57 @@ _ERRORS: Final[tuple[tuple[type[Exception], Layer, Code], ...]] = (
 """What redis-py raises although a probe found nothing: something has changed since. The first that fits."""
 
 
-def _connected(target: Redis, limits: Limits, more: dict[str, Any]) -> Client:
+def _connected(target: Redis, limits: Limits) -> Client:
     """redis-py's client with a connection. It waits, as long as redis-py does."""
-    given = {"socket_connect_timeout": limits.connect_s} | more
-    single = _lasting(target.single(target.hosts[0]))
-    if target.mode == "single":
-        return _with_connection(redis.Redis.from_url(single.build(), **given))
-    places = [(host.name, host.port or target.default_port) for host in target.hosts]
-    if target.mode == "cluster":
-        made = RedisCluster(startup_nodes=[ClusterNode(*place) for place in places], **given | _arguments(single))  # type: ignore[no-untyped-call]
-        try:
+    made: Client = _unconnected(target, limits, _IN_TURN)
+    try:
+        if isinstance(made, RedisCluster):
             for node in made.get_primaries():  # type: ignore[no-untyped-call]
                 try:
-                    _with_connection(made.get_redis_connection(node))
+                    _connect(made.get_redis_connection(node))
                 except (redis.ConnectionError, redis.TimeoutError):
                     raise _NodeFailed(Host(node.host, node.port)) from None
-        except BaseException:
-            made.close()
-            raise
-        return made
-    primary = _lasting(_of_primary(target, target.hosts[0]))
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        places, sentinel_kwargs=given | _arguments(single), **given | _arguments(primary), db=int(primary.database or 0)
-    )
-    try:
-        return _with_connection(sentinel.master_for(target.service or ""))  # type: ignore[no-untyped-call]
+        else:
+            _connect(made)
     except BaseException:
-        sentinel.close()
-        raise
-
-
-def _with_connection(made: redis.Redis) -> redis.Redis:
-    """A client whose pool has a connection; logged in, which asks for no right of the user."""
-    try:
-        made.connection_pool.release(made.connection_pool.get_connection())
-    except BaseException:
-        made.close()
+        _close(made)
         raise
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    """redis-py's own, of which it has two sets."""
+
+    server: Any
+    cluster: Any
+    node: Any
+    sentinel: Any
+
+
+_IN_TURN: Final = _Classes(redis.Redis, RedisCluster, ClusterNode, Sentinel)
+_IN_A_LOOP: Final = _Classes(aio.Redis, aio.RedisCluster, aio.cluster.ClusterNode, aio.Sentinel)
+
+
+def _unconnected(target: Redis, limits: Limits, classes: _Classes) -> Any:
+    """redis-py's client; in turn, a cluster's asks for the nodes at once."""
+    given = {"socket_connect_timeout": limits.connect_s}
+    single = _lasting(target.single(target.hosts[0]))
+    if target.mode == "single":
+        return classes.server.from_url(single.build(), **given)
+    places = [(host.name, host.port or target.default_port) for host in target.hosts]
+    if target.mode == "cluster":
+        return classes.cluster(startup_nodes=[classes.node(*place) for place in places], **given | _arguments(single))
+    primary = _lasting(_of_primary(target, target.hosts[0]))
+    sentinel = classes.sentinel(
+        places, sentinel_kwargs=given | _arguments(single), **given | _arguments(primary), db=int(primary.database or 0)
+    )
+    return sentinel.master_for(target.service)
+
+
+def _connect(made: redis.Redis) -> None:
+    """Have a connection in the client's pool; logged in, which asks for no right of the user."""
+    made.connection_pool.release(made.connection_pool.get_connection())
 
 
 def _close(made: Client) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lancio.drivers.findings import Failed, finding
 from lancio.drivers.model import LAYERS, Probe
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 
     from lancio.drivers.model import Layer, Limits, Role
     from lancio.registry.connection_strings import Host, Kind
@@ -56,6 +56,20 @@ class Walk:
         return Probe(
             kind, host, took, self.version, self.role, self.address, finding(kind, host, failed) if failed else None
         )
+
+
+async def until_one(probes: Iterable[Coroutine[Any, Any, Probe]], will_do: Callable[[Probe], bool]) -> list[Probe]:
+    """The probes that have ended when one will do, in the order that they are given in; all of them if none does."""
+    running = [asyncio.create_task(each) for each in probes]
+    try:
+        for ended in asyncio.as_completed(running):
+            if will_do(await ended):
+                break
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    return [each.result() for each in running if not each.cancelled()]
 
 
 async def walked(kind: Kind, host: Host, limits: Limits, upto: Layer, way: Callable[[Walk], Awaitable[None]]) -> Probe:

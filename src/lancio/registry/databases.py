@@ -469,7 +469,8 @@ def same(one: ConnectionString, other: ConnectionString) -> bool:
 def address(value: ConnectionString) -> tuple[str, int]:
     """The one host and port that stand for a connection string in platform.databases."""
     first = value.hosts[0]
-    host = "localhost" if first.socket else first.name or first.address or "localhost"
+    named = "" if first.name[:1] in ("/", "@") else first.name  # a path is no host there
+    host = named or first.address or "localhost"
     return host, first.port if first.port is not None else value.default_port
 
 

@@ -43,7 +43,7 @@ def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.C
     """A session with one transaction for the block, whose statements end within their limits; closed behind it.
 
     What is set in it is to be set for the transaction alone: a pooler would hand it on to programs. With `files` the
-    options of the string may name files of this machine.
+    string may name files and Unix sockets of this machine.
 
     Raises:
         DatabaseRefused: there is none to be had.

@@ -26,6 +26,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST_NAME: Final = 253
 _LONGEST_PATH: Final = 107
 """Bytes of a socket's path, as the kernel's sockaddr_un has room for."""
+_MOST_HOSTS: Final = 100
+"""Each is looked up and connected to side by side; a replica set of MongoDB's has 50 members at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ class Host:
 
     @property
     def socket(self) -> bool:
-        """Whether it is a Unix socket."""
-        return self.name[:1] in ("/", "@")
+        """Whether it is a Unix socket. With an address beside it a path is a name only, as libpq has it."""
+        return not self.address and self.name[:1] in ("/", "@")
 
     @property
     def railway(self) -> bool:
@@ -162,6 +164,19 @@ def lowered(hosts: tuple[Host, ...]) -> tuple[Host, ...]:
     if all(host.socket or host.name == _small(host.name) for host in hosts):
         return hosts
     return tuple(host if host.socket else replace(host, name=_small(host.name)) for host in hosts)
+
+
+def checked_hosts(hosts: tuple[Host, ...], kind: Kind) -> None:
+    """Refuse no hosts, and more of them than one could mean.
+
+    Raises:
+        ConnectionStringRefused: it is so.
+    """
+    if not 0 < len(hosts) <= _MOST_HOSTS:
+        raise ConnectionStringRefused(
+            "host", f"it names {f'more than {_MOST_HOSTS} hosts' if hosts else 'no host'}", kind=kind,
+            cause="A database is somewhere, and not everywhere.", remedy="Name its host, or some of its hosts.",
+        )  # fmt: skip
 
 
 def _small(name: str) -> str:

@@ -27,6 +27,7 @@ from lancio.registry.connection_strings.model import (
     Tls,
     checked_credentials,
     checked_database,
+    checked_hosts,
     lowered,
     normal,
 )
@@ -154,7 +155,8 @@ class MongoDB(ConnectionString):
                 "either: it shows that the ? before the options is missing.",
                 "Write the database's name alone behind the host. " + ENCODE,
             )
-        if not self.hosts or any(not host.name or host.address or host.name[0] == "@" for host in self.hosts):
+        checked_hosts(self.hosts, "mongodb")
+        if any(not host.name or host.address or host.name[0] == "@" for host in self.hosts):
             raise _refused("host", "it names no host", "A database is somewhere.", "Name its host.")
         if self.srv and (len(self.hosts) > 1 or self.hosts[0].port or not re.search("[A-Za-z]", self.hosts[0].name)
                          or self.hosts[0].socket or ":" in self.hosts[0].name):  # fmt: skip

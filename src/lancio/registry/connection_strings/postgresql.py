@@ -27,6 +27,7 @@ from lancio.registry.connection_strings.model import (
     Tls,
     checked_credentials,
     checked_database,
+    checked_hosts,
     normal,
 )
 from lancio.registry.connection_strings.refusal import ENCODE, ConnectionStringRefused
@@ -123,8 +124,7 @@ class PostgreSQL(ConnectionString):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "password", normal(self.password))
-        if not self.hosts:
-            raise _refused("host", "it names no host", "A database is somewhere.", "Name its host, or an empty one.")
+        checked_hosts(self.hosts, "postgresql")
         if any("," in host.name for host in self.hosts):
             raise _refused("host", "there is a comma in a socket's path", "libpq splits there.", "Use another folder.")
         if any(host.port is None for host in self.hosts):

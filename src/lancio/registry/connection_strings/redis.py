@@ -22,7 +22,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from lancio.registry.connection_strings import pieces
-from lancio.registry.connection_strings.model import ConnectionString, Host, Tls, checked_credentials, lowered, normal
+from lancio.registry.connection_strings.model import (
+    ConnectionString,
+    Host,
+    Tls,
+    checked_credentials,
+    checked_hosts,
+    lowered,
+    normal,
+)
 from lancio.registry.connection_strings.refusal import ENCODE, ConnectionStringRefused
 from lancio.registry.secrets import Secret
 
@@ -140,7 +148,8 @@ class Redis(ConnectionString):
                 )
 
     def _check_hosts(self) -> None:
-        if not self.hosts or any(not host.name or host.address for host in self.hosts):
+        checked_hosts(self.hosts, "redis")
+        if any(not host.name or host.address for host in self.hosts):
             raise _refused("host", "it names no host", "A database is somewhere.", "Name its host.")
         sockets = sum(host.socket for host in self.hosts)
         if sockets and (self.mode != "single" or self.secured or not self.hosts[0].name.startswith("/")):
