@@ -260,10 +260,19 @@ def one(work: Acting, name: str, *, project: str | None = None) -> Database:
             commands=tuple(f"lancio db show {_quoted(name)} --project {each} --org {work.slug}" for each in listed[:3]),
         )
     key = _rows(work, "key", text=given[:200])[0]["key"]
-    near = [
-        row["name"] for row in _rows(work, "near", **_reach(work), project=in_project, key=key, grams=_grams(key)[:40])
-    ]
-    return not_there("database", name, organization=project or work.slug, among=near, list_=listing)
+    grams = _grams(key)[:40]
+    near = _rows(
+        work,
+        "near",
+        **_reach(work),
+        project=in_project,
+        key=key,
+        grams=grams,
+        parts=[gram.to_bytes(3, "big") for gram in grams],
+    )
+    return not_there(
+        "database", name, organization=project or work.slug, among=[row["name"] for row in near], list_=listing
+    )
 
 
 def value_of(work: Acting, keys: DataKeys, database: Database, *, action: str = "database.open") -> ConnectionString:

@@ -16,7 +16,7 @@ SELECT ARRAY(SELECT p.id FROM platform.projects p
 SELECT n.database_id AS id, n.name_key, w.organization_id, w.project_id, w.type, w.status, w.health_check_status, w.host,
        w.metadata
 FROM platform.database_grams n
-CROSS JOIN LATERAL (SELECT w.* FROM platform.databases w WHERE w.id = n.database_id OFFSET 0) w
+CROSS JOIN LATERAL (SELECT w.* FROM platform.databases w WHERE w.id = n.database_id AND w.name_key = n.name_key OFFSET 0) w
 WHERE n.organization_id = %(organization)s
   AND n.gram = (
       SELECT g.gram
@@ -92,7 +92,8 @@ SELECT d.id FROM platform.databases d WHERE d.organization_id = %(organization)s
 SELECT convert_to(lower(%(text)s::text), getdatabaseencoding()::name) AS key;
 
 -- name: near
--- Those that a mistyped name can have meant: its neighbours in the list, and those that have most of its grams.
+-- Those that a mistyped name can have meant: its neighbours in the list, and of those that have one of its rarest grams
+-- the ones that have most of them.
 SELECT d.name
 FROM (
     (SELECT d.id FROM platform.databases d
@@ -108,12 +109,23 @@ FROM (
      ORDER BY d.name_key DESC, d.id DESC LIMIT 30)
     UNION
     (SELECT n.database_id
-     FROM unnest(%(grams)s::integer[]) g (gram)
-     CROSS JOIN LATERAL (SELECT n.database_id, n.name_key FROM platform.database_grams n
-                         WHERE n.organization_id = %(organization)s AND n.gram = g.gram
-                         ORDER BY n.name_key, n.database_id LIMIT 200) n
-     GROUP BY n.database_id, n.name_key
-     ORDER BY count(*) DESC, abs(length(n.name_key) - length(%(key)s::bytea)), n.name_key
+     FROM (SELECT DISTINCT n.database_id, n.name_key
+           FROM (SELECT g.gram
+                 FROM unnest(%(grams)s::integer[]) g (gram)
+                 CROSS JOIN LATERAL (
+                     SELECT count(*) AS many
+                     FROM (SELECT 1 FROM platform.database_grams r
+                           WHERE r.organization_id = %(organization)s AND r.gram = g.gram LIMIT 200) r) r
+                 WHERE r.many > 0
+                 ORDER BY r.many, g.gram
+                 LIMIT 5) g
+           CROSS JOIN LATERAL (
+               SELECT n.database_id, n.name_key FROM platform.database_grams n
+               WHERE n.organization_id = %(organization)s AND n.gram = g.gram
+               ORDER BY n.name_key, n.database_id
+               LIMIT 100) n) n
+     ORDER BY (SELECT count(*) FROM unnest(%(parts)s::bytea[]) p (part) WHERE position(p.part IN n.name_key) > 0) DESC,
+              abs(length(n.name_key) - length(%(key)s::bytea)), n.name_key
      LIMIT 60)
 ) near
 CROSS JOIN LATERAL (SELECT w.* FROM platform.databases w WHERE w.id = near.id OFFSET 0) d

@@ -238,13 +238,19 @@ BEGIN
         ALTER FUNCTION platform_private.leave_out() OWNER TO lancio_owner;
         COMMENT ON FUNCTION platform_private.leave_out() IS 'Trigger: the row is not written.';
     END IF;
-    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'keep_database_grams' AND tgrelid = 'platform.databases'::regclass) THEN
+    -- What is kept can be dropped and made again: DROP TABLE platform.database_grams, and this file once more.
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'leave_out' AND tgrelid = 'platform.database_grams'::regclass) THEN
         PERFORM set_config('row_security', 'off', true);  -- an error rather than a part of the rows
         LOCK TABLE platform.databases IN SHARE ROW EXCLUSIVE MODE;
         INSERT INTO platform.database_grams (organization_id, gram, name_key, database_id)
         SELECT d.organization_id, g.gram, d.name_key, d.id
         FROM platform.databases d CROSS JOIN LATERAL platform_private.name_grams(d.name_key) g
         ON CONFLICT DO NOTHING;
+        -- A dump of the rows alone has these too, and the databases' trigger makes them as it is restored.
+        CREATE TRIGGER leave_out BEFORE INSERT ON platform.database_grams
+            FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE PROCEDURE platform_private.leave_out();
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'keep_database_grams' AND tgrelid = 'platform.databases'::regclass) THEN
         CREATE TRIGGER keep_database_grams AFTER INSERT ON platform.databases REFERENCING NEW TABLE AS made
             FOR EACH STATEMENT EXECUTE PROCEDURE platform_private.keep_database_grams();
         CREATE TRIGGER keep_database_grams_delete AFTER DELETE ON platform.databases
@@ -254,9 +260,6 @@ BEGIN
             EXECUTE PROCEDURE platform_private.keep_database_grams();
         CREATE TRIGGER keep_database_grams_truncate AFTER TRUNCATE ON platform.databases
             FOR EACH STATEMENT EXECUTE PROCEDURE platform_private.keep_database_grams();
-        -- A dump of the rows alone has these too, and the databases' trigger makes them as it is restored.
-        CREATE TRIGGER leave_out BEFORE INSERT ON platform.database_grams
-            FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE PROCEDURE platform_private.leave_out();
     END IF;
 END
 $$;
