@@ -116,6 +116,7 @@ def compare(registries: list[tuple[psycopg.Connection[Any], int]], times: int) -
             "search, a name's beginning, nothing found": lambda work, _: databases.page(work, Filter(prefix="zz-9")),
             "search, inside of names, many found": lambda work, _: databases.page(work, Filter(text="SION")),
             "search, inside of names, nothing found": lambda work, _: databases.page(work, Filter(text="nowhere")),
+            "search, two letters inside, nothing found": lambda work, _: databases.page(work, Filter(text="zz")),
             "show, by name": lambda work, count: databases.one(work, named(work, count, dice)),
             "show, a mistyped name": lambda work, _: mistyped(work),
         }

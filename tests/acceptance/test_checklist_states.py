@@ -69,6 +69,10 @@ V9 = (
         " AND convalidated; returns 1"
     ),
     ("Verify: SELECT COUNT(*) FROM pg_trigger WHERE tgname = 'version_databases' AND tgenabled <> 'D'; returns 1"),
+    (
+        "Verify: SELECT COUNT(*) FROM platform.verify_rls_enabled() WHERE table_name = 'database_grams' AND rls_enabled"
+        " AND policy_count >= 3; returns 1"
+    ),
 )
 M10 = f"Migration 010: {CHAIN}"
 V10 = (

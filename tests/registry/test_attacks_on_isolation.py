@@ -660,7 +660,7 @@ def test_a_program_does_not_start_where_a_later_files_table_is_open(server: Test
     ):
         admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         refuse_bypass(connection)
-        for table in ("data_keys", "audit_seals", "audit_rounds", "credential_rotations"):
+        for table in ("data_keys", "database_grams", "audit_seals", "audit_rounds", "credential_rotations"):
             admin.execute(f"ALTER TABLE platform.{table} DISABLE ROW LEVEL SECURITY".encode())
             assert table in not_started(connection)
             admin.execute(f"ALTER TABLE platform.{table} ENABLE ROW LEVEL SECURITY".encode())

@@ -485,7 +485,7 @@ def test_009_runs_again_after_everything_and_its_way_back_is_one(every_server: T
     with psycopg.connect(url, autocommit=True) as connection:
         made_ = connection.execute(
             "UPDATE platform.databases SET version = 77, name_key = 'x', name = 'ÄB' WHERE type = 'redis'"
-            " RETURNING version, name_key = lower('ÄB')"
+            " RETURNING version, name_key = convert_to(lower('ÄB'), getdatabaseencoding())"
         ).fetchone()
         assert made_ == (2, True)
         connection.execute("SELECT platform.update_database_health(id, 'healthy', NULL) FROM platform.databases")

@@ -54,8 +54,10 @@ SELECT
               'projects', 'project_members', 'project_addons', 'project_metrics', 'subscriptions', 'invoices',
               'payment_methods', 'tax_ids', 'customer_profiles', 'credits', 'disk_config', 'compute_config', 'addons',
               'usage_metrics', 'users', 'user_sessions', 'api_keys', 'audit_logs', 'feature_flags', 'billing_plans',
-              'credentials', 'databases', 'data_keys', 'audit_seals', 'audit_rounds', 'credential_rotations']) AS t (name)
-          WHERE (t.name NOT IN ('data_keys', 'audit_seals', 'audit_rounds', 'credential_rotations')  -- of 008, 010 and 011
+              'credentials', 'databases', 'data_keys', 'database_grams', 'audit_seals', 'audit_rounds',
+              'credential_rotations']) AS t (name)
+          WHERE (t.name NOT IN ('data_keys', 'database_grams', 'audit_seals', 'audit_rounds',
+                                'credential_rotations')  -- of 008 to 011
                  OR EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                             WHERE n.nspname = 'platform' AND c.relname = t.name))
             AND NOT EXISTS (

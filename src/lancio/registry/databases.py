@@ -47,7 +47,12 @@ MOST_METADATA: Final = 20
 LONGEST_METADATA: Final = 200
 PLACEHOLDER: Final = "placeholder"
 
-_QUERIES: Final = named_queries("lancio.registry", "databases.sql")
+FEW: Final = 1000
+"""Up to so many names of an organization are gone through as fast as a text is found by its grams."""
+
+_QUERIES: Final = dict(named_queries("lancio.registry", "databases.sql"))
+_ALL: Final = "FROM platform.databases d\n"
+_QUERIES["page_of_gram"] = _QUERIES["page"].replace(_ALL, f"FROM ({_QUERIES['of_gram'].rstrip(';')}) d\n", 1)
 
 
 class Ambiguous(RegistryRefused):
@@ -201,21 +206,21 @@ def page(
     key = pages.key_of(after, 2)
     if key is not None and not _is_id(key[1]):
         pages.key_of("", 2)  # which refuses it
-    gone = [row["id"] for row in _rows(work, "gone", organization=work.organization)]
-    utf8 = work.connection.info.parameter_status("server_encoding") == "UTF8"
+    asked = _rows(work, "asked", organization=work.organization, text=wanted.text or None, few=FEW)[0]
+    grams = _grams(asked["key"]) if asked["many"] else []
     found = _rows(
         work,
-        "page",
+        "page_of_gram" if grams else "page",
         **_reach(work),
         project=None if wanted.project is None else projects.one(work, wanted.project).id,
-        gone=gone or None,
+        gone=asked["gone"] or None,
         type=wanted.type,
         status=wanted.status,
         health=wanted.health,
         host=wanted.host,
         prefix=wanted.prefix or None,
-        last="\U0010ffff" if utf8 else "\xff",
-        text=wanted.text or None,
+        key=asked["key"],
+        grams=grams,
         placeholder=wanted.placeholder,
         after=None if key is None else key[0],
         after_id=None if key is None else key[1],
@@ -259,8 +264,20 @@ def one(work: Acting, name: str, *, project: str | None = None) -> Database:
             remedy="Name the project too.",
             commands=tuple(f"lancio db show {_quoted(name)} --project {each} --org {work.slug}" for each in listed[:3]),
         )
-    near = [row["name"] for row in _rows(work, "near", **_reach(work), project=in_project, name=given[:200])]
-    return not_there("database", name, organization=project or work.slug, among=near, list_=listing)
+    key = _rows(work, "key", text=given[:200])[0]["key"]
+    grams = _grams(key)[:40]
+    near = _rows(
+        work,
+        "near",
+        **_reach(work),
+        project=in_project,
+        key=key,
+        grams=grams,
+        parts=[gram.to_bytes(3, "big") for gram in grams],
+    )
+    return not_there(
+        "database", name, organization=project or work.slug, among=[row["name"] for row in near], list_=listing
+    )
 
 
 def value_of(work: Acting, keys: DataKeys, database: Database, *, action: str = "database.open") -> ConnectionString:
@@ -609,6 +626,11 @@ def _rows(work: Acting, query: str, **values: Any) -> list[dict[str, Any]]:
     with work.connection.cursor(row_factory=dict_row) as cursor:
         # Planned for the values at hand: which filters are given decides which index serves.
         return cursor.execute(_QUERIES[query], values, prepare=False).fetchall()
+
+
+def _grams(key: bytes) -> list[int]:
+    """As platform_private.name_grams() makes them."""
+    return sorted({int.from_bytes(key[at : at + 3], "big") for at in range(len(key) - 2)})
 
 
 def _database(row: Mapping[str, Any]) -> Database:

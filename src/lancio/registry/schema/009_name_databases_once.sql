@@ -4,6 +4,7 @@
 -- lancio: requires policy organization_databases on platform.databases
 -- lancio: verify SELECT count(*) = 1 FROM pg_constraint WHERE conname = 'databases_project_id_name_key' AND contype = 'u' AND convalidated
 -- lancio: verify SELECT count(*) = 1 FROM pg_trigger WHERE tgname = 'version_databases' AND tgenabled <> 'D'
+-- lancio: verify SELECT count(*) = 1 FROM platform.verify_rls_enabled() WHERE table_name = 'database_grams' AND rls_enabled AND policy_count >= 3
 --
 -- 009: a database is known by its project and its name, and who changes one that was changed meanwhile is told.
 --
@@ -12,11 +13,14 @@
 --     version     raised by one with every change of what is registered: name, type, address, credential, status and the
 --                 like. The outcome of a health check is none. UPDATE ... WHERE id = ... AND version = <the one that was
 --                 read> changes nothing where somebody else was faster.
---     name_key    the name in small letters, sorted by its bytes: by this lists are sorted, paged and searched. Under row
---                 level security an index serves only what cannot give a row away, and comparing two texts is that, where
---                 LIKE and lower() are not.
+--     name_key    the bytes of the name in small letters: by this lists are sorted, paged and searched. Under row level
+--                 security an index serves only what cannot give a row away: comparing bytes is that on every server,
+--                 comparing texts from 12 on, LIKE and lower() are not.
 --
--- Both are kept by a trigger, whatever a statement says of them.
+-- platform.database_grams has a row for each three bytes that follow each other in a name_key, as one number, with the name
+-- they are from: what stands inside of names is found by its rarest gram, in the order of the list.
+--
+-- All of it is kept by triggers, whatever a statement says of it.
 --
 -- Safe to run again: what is there stays as it is, also where a later file has changed it.
 
@@ -84,13 +88,13 @@ BEGIN
             'Raised by one with every change of what is registered, not by a health check. Kept by a trigger.';
     END IF;
     IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = 'platform.databases'::regclass AND attname = 'name_key' AND NOT attisdropped) THEN
-        ALTER TABLE platform.databases ADD COLUMN name_key text COLLATE "C";
+        ALTER TABLE platform.databases ADD COLUMN name_key bytea;
         -- Filled without an UPDATE, whose triggers would call the rows changed.
-        ALTER TABLE platform.databases ALTER COLUMN name_key TYPE text COLLATE "C" USING lower(name);
+        ALTER TABLE platform.databases ALTER COLUMN name_key TYPE bytea USING convert_to(lower(name), getdatabaseencoding());
         ALTER TABLE platform.databases ALTER COLUMN name_key SET NOT NULL;
         GRANT SELECT (name_key) ON platform.databases TO lancio_readonly;
         COMMENT ON COLUMN platform.databases.name_key IS
-            'The name in small letters, by which lists are sorted and searched. Kept by a trigger.';
+            'The bytes of the name in small letters, by which lists are sorted and searched. Kept by a trigger.';
     END IF;
 END
 $$;
@@ -106,7 +110,7 @@ BEGIN
             SET search_path = pg_catalog, pg_temp
         AS $body$
         BEGIN
-            NEW.name_key := lower(NEW.name);
+            NEW.name_key := convert_to(lower(NEW.name), getdatabaseencoding());
             IF TG_OP = 'INSERT' THEN
                 RETURN NEW;
             END IF;
@@ -132,6 +136,130 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'version_databases' AND tgrelid = 'platform.databases'::regclass) THEN
         CREATE TRIGGER version_databases BEFORE INSERT OR UPDATE ON platform.databases
             FOR EACH ROW EXECUTE PROCEDURE platform.raise_database_version();
+    END IF;
+END
+$$;
+
+-- Not a foreign key: whoever finds a row here looks the database up, and one that is gone is not found.
+CREATE TABLE IF NOT EXISTS platform.database_grams (
+    organization_id uuid NOT NULL,
+    gram            integer NOT NULL,
+    name_key        bytea NOT NULL,
+    database_id     uuid NOT NULL,
+    PRIMARY KEY (organization_id, gram, name_key, database_id)
+);
+
+ALTER TABLE platform.database_grams ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'platform' AND tablename = 'database_grams' AND tableowner = 'lancio_owner') THEN
+        ALTER TABLE platform.database_grams OWNER TO lancio_owner;
+        GRANT SELECT ON platform.database_grams TO lancio_application, lancio_service, lancio_readonly;
+        COMMENT ON TABLE platform.database_grams IS 'What the names of databases are made of, for the search inside of names. Kept by a trigger of platform.databases.';
+        COMMENT ON COLUMN platform.database_grams.gram IS 'Three bytes that follow each other in name_key, as one number.';
+        COMMENT ON COLUMN platform.database_grams.name_key IS 'As in platform.databases, by which what is found is sorted.';
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'database_grams' AND policyname = 'permissive_all_database_grams') THEN
+        CREATE POLICY permissive_all_database_grams ON platform.database_grams FOR ALL
+            TO lancio_application, lancio_service, lancio_readonly USING (true) WITH CHECK (true);
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'database_grams' AND policyname = 'organization_database_grams') THEN
+        CREATE POLICY organization_database_grams ON platform.database_grams AS RESTRICTIVE
+            FOR ALL TO lancio_application, lancio_service, lancio_readonly
+            USING (organization_id = (SELECT platform.current_organization_id()))
+            WITH CHECK (organization_id = (SELECT platform.current_organization_id()));
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_policies WHERE schemaname = 'platform' AND tablename = 'database_grams' AND policyname = 'owner_database_grams') THEN
+        CREATE POLICY owner_database_grams ON platform.database_grams FOR ALL TO lancio_owner
+            USING (organization_id >= (SELECT platform_private.first_organization_id())
+                   AND organization_id <= (SELECT platform_private.last_organization_id()));
+    END IF;
+END
+$$;
+
+DO $$
+BEGIN
+    -- Without a search_path of its own it becomes a part of the query that calls it: every name says that it is PostgreSQL's.
+    IF to_regprocedure('platform_private.name_grams(bytea)') IS NULL THEN
+        CREATE FUNCTION platform_private.name_grams(key bytea) RETURNS TABLE (gram integer)
+            LANGUAGE sql IMMUTABLE
+        AS $body$
+            SELECT (pg_catalog.get_byte($1, i) OPERATOR(pg_catalog.<<) 16)
+                   OPERATOR(pg_catalog.|) (pg_catalog.get_byte($1, i OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.<<) 8)
+                   OPERATOR(pg_catalog.|) pg_catalog.get_byte($1, i OPERATOR(pg_catalog.+) 2)
+            FROM pg_catalog.generate_series(0, pg_catalog.length($1) OPERATOR(pg_catalog.-) 3) i
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.name_grams(bytea) FROM PUBLIC;
+        ALTER FUNCTION platform_private.name_grams(bytea) OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform_private.name_grams(bytea) IS 'Each three bytes that follow each other, as a number; one that comes twice twice.';
+    END IF;
+    IF to_regprocedure('platform_private.keep_database_grams()') IS NULL THEN
+        CREATE FUNCTION platform_private.keep_database_grams() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = pg_catalog, pg_temp
+            SET row_security = on
+        AS $body$
+        BEGIN
+            IF TG_OP IN ('UPDATE', 'DELETE') THEN
+                DELETE FROM platform.database_grams n
+                WHERE n.organization_id = OLD.organization_id AND n.name_key = OLD.name_key AND n.database_id = OLD.id
+                  AND n.gram = ANY (ARRAY(SELECT g.gram FROM platform_private.name_grams(OLD.name_key) g));
+            END IF;
+            IF TG_OP = 'INSERT' THEN
+                INSERT INTO platform.database_grams (organization_id, gram, name_key, database_id)
+                SELECT m.organization_id, g.gram, m.name_key, m.id
+                FROM made m CROSS JOIN LATERAL platform_private.name_grams(m.name_key) g
+                ON CONFLICT DO NOTHING;
+            ELSIF TG_OP = 'UPDATE' THEN
+                INSERT INTO platform.database_grams (organization_id, gram, name_key, database_id)
+                SELECT NEW.organization_id, g.gram, NEW.name_key, NEW.id FROM platform_private.name_grams(NEW.name_key) g
+                ON CONFLICT DO NOTHING;
+            ELSIF TG_OP = 'TRUNCATE' THEN
+                TRUNCATE platform.database_grams;
+            END IF;
+            RETURN NULL;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.keep_database_grams() FROM PUBLIC;
+        ALTER FUNCTION platform_private.keep_database_grams() OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform_private.keep_database_grams() IS 'Trigger: keeps platform.database_grams.';
+    END IF;
+    IF to_regprocedure('platform_private.leave_out()') IS NULL THEN
+        CREATE FUNCTION platform_private.leave_out() RETURNS trigger
+            LANGUAGE plpgsql
+            SET search_path = pg_catalog, pg_temp
+        AS $body$
+        BEGIN
+            RETURN NULL;
+        END
+        $body$;
+        REVOKE ALL ON FUNCTION platform_private.leave_out() FROM PUBLIC;
+        ALTER FUNCTION platform_private.leave_out() OWNER TO lancio_owner;
+        COMMENT ON FUNCTION platform_private.leave_out() IS 'Trigger: the row is not written.';
+    END IF;
+    -- What is kept can be dropped and made again: DROP TABLE platform.database_grams, and this file once more.
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'leave_out' AND tgrelid = 'platform.database_grams'::regclass) THEN
+        PERFORM set_config('row_security', 'off', true);  -- an error rather than a part of the rows
+        LOCK TABLE platform.databases IN SHARE ROW EXCLUSIVE MODE;
+        INSERT INTO platform.database_grams (organization_id, gram, name_key, database_id)
+        SELECT d.organization_id, g.gram, d.name_key, d.id
+        FROM platform.databases d CROSS JOIN LATERAL platform_private.name_grams(d.name_key) g
+        ON CONFLICT DO NOTHING;
+        -- A dump of the rows alone has these too, and the databases' trigger makes them as it is restored.
+        CREATE TRIGGER leave_out BEFORE INSERT ON platform.database_grams
+            FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE PROCEDURE platform_private.leave_out();
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = 'keep_database_grams' AND tgrelid = 'platform.databases'::regclass) THEN
+        CREATE TRIGGER keep_database_grams AFTER INSERT ON platform.databases REFERENCING NEW TABLE AS made
+            FOR EACH STATEMENT EXECUTE PROCEDURE platform_private.keep_database_grams();
+        CREATE TRIGGER keep_database_grams_delete AFTER DELETE ON platform.databases
+            FOR EACH ROW EXECUTE PROCEDURE platform_private.keep_database_grams();
+        CREATE TRIGGER keep_database_grams_update AFTER UPDATE ON platform.databases
+            FOR EACH ROW WHEN (OLD.name_key IS DISTINCT FROM NEW.name_key OR OLD.id <> NEW.id)
+            EXECUTE PROCEDURE platform_private.keep_database_grams();
+        CREATE TRIGGER keep_database_grams_truncate AFTER TRUNCATE ON platform.databases
+            FOR EACH STATEMENT EXECUTE PROCEDURE platform_private.keep_database_grams();
     END IF;
 END
 $$;
