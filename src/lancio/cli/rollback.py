@@ -309,11 +309,15 @@ def _downs(where: Source, graph: Graph, choice: Choice) -> dict[str, Migration]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the data-loss note: what goes, and how many rows that is here."""
+    """A line of the data-loss note: what goes, and how many rows that is here.
+
+    `then` is the same by the names that it has when the step's turn comes.
+    """
 
     loss: Loss
     step: str
     count: Count
+    then: Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,7 +532,8 @@ def _counted(whole: Rehearsed, session: work.Session) -> Iterator[Row]:
             now = replace(loss, table=whole.names.get(loss.key, loss.table), column=column)
             if (now.table, now.column, now.where) not in seen:
                 seen.add((now.table, now.column, now.where))
-                yield Row(now, undoing.name, running.count(session.connection, now.table, now.column, now.where))
+                count = running.count(session.connection, now.table, now.column, now.where)
+                yield Row(now, undoing.name, count, loss)
 
 
 # --- showing ----------------------------------------------------------------------------------------------------------
@@ -722,7 +727,7 @@ def _launch(
     from lancio.planner.diagnosis import Way
     from lancio.render import lines
 
-    undos = [_undo(each) for each in prepared.undoings]
+    undos = [_undo(each, prepared.rows) for each in prepared.undoings]
     way = Way(where.words, flags=session.flags)
     took = 0.0
     for event in running.roll_back(
@@ -750,9 +755,11 @@ def _launch(
     return 0
 
 
-def _undo(each: Undoing) -> Undo:
+def _undo(each: Undoing, counted: Sequence[Row]) -> Undo:
     from lancio.executor.rollback import Undo
 
     rows = sum(1 for loss in each.losses if loss.where) if each.way == "computed" else 0
     change = (each.change.removed, each.change.added) if each.proved else None
-    return Undo(each.facts, each.statements, frozenset(range(rows)), change)
+    empty = [row.then for row in counted if row.step == each.name and row.count.rows == 0]
+    none = tuple((loss.table, f"{loss.column} IS NOT NULL" if loss.column else "") for loss in empty)
+    return Undo(each.facts, each.statements, frozenset(range(rows)), change, none)
