@@ -106,7 +106,8 @@ def test_read_says_what_it_cannot_tell(database: str, folder: Path) -> None:
     assert (status, "No drift" in said, "texts are not compared" in said) == (0, True, True)
     execute(
         database,
-        "ALTER TABLE users ALTER email TYPE text, ADD COLUMN more int; DROP TABLE later; CREATE TABLE other (id int)",
+        "ALTER TABLE users ALTER email TYPE text, ADD COLUMN more int; DROP TABLE later; CREATE TABLE other (id int);"
+        "CREATE TRIGGER twice BEFORE INSERT OR DELETE ON users EXECUTE PROCEDURE suppress_redundant_updates_trigger()",
     )
     status, said = lancio("drift", *there, "--read", "--json")
     found = json.loads(said)
@@ -116,6 +117,7 @@ def test_read_says_what_it_cannot_tell(database: str, folder: Path) -> None:
         ("changed", "column", "public.users.email"),
         ("extra", "column", "public.users.more"),
         ("extra", "table", "public.other"),
+        ("extra", "trigger", "twice on public.users"),
     ]
     assert found["differences"][0]["made_at"] == {"file": "003_later.sql", "line": 1}
 

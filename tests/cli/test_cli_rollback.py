@@ -157,6 +157,34 @@ def test_an_edited_file_is_not_taken_back(story, database):
     assert "was changed after it was applied" in err
 
 
+def test_a_file_whose_edit_was_accepted_later_is_not_the_last_step(story, database):
+    Path(story, "001_t.sql").write_text(
+        "-- a table\nCREATE TABLE t (id serial PRIMARY KEY, name text NOT NULL UNIQUE);\n;"
+    )
+    assert lancio(database, "adopt", story, "--edited", "001_t.sql")[0] == 0
+    status, out, _ = lancio(database, "rollback", story, "--yes")
+    assert (status, "004_u.sql" in out, "001_t.sql" in out) == (0, True, False)
+
+
+def test_from_an_older_checkout_the_last_step_is_not_another_one(story, database):
+    Path(story, "004_u.sql").unlink()
+    for words in ([], ["--last", "2"], ["--to", "001_t.sql"]):
+        status, _, err = lancio(database, "rollback", story, "--yes", *words)
+        assert (status, "004_u.sql" in err) == (3, True)
+    status, out, _ = lancio(database, "rollback", story, "003_mail.sql", "--yes")
+    assert status == 0
+    assert "004_u.sql was applied later and is not in this folder: it stays" in said(out)
+
+
+def test_a_baseline_that_was_only_recorded_is_neither_the_last_step_nor_taken_back(story, database):
+    words = ["--out", "003_base.sql", "--archive", f"{story}-old", "--scratch", database]
+    assert main.run(["squash", story, "--to", "003_mail.sql", *words], Terminal(io.StringIO(), io.StringIO(), {})) == 0
+    assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
+    assert "[1/1] ↩ 004_u.sql" in lancio(database, "rollback", story, "--dry-run")[1]
+    status, _, err = lancio(database, "rollback", story, "--all", "--yes")
+    assert (status, "003_base.sql did not run here" in err) == (3, True)
+
+
 def test_without_a_rehearsal_only_what_people_wrote_runs(story, database):
     status, out, _ = lancio(database, "rollback", story, "--no-rehearsal", "--yes")
     assert status == 3

@@ -88,6 +88,7 @@ NOT_CHANGES = [
     "CREATE OR REPLACE VIEW s.v AS SELECT id, name FROM s.parent",
     "COMMENT ON TABLE s.parent IS 'one'",
     "VACUUM FULL s.parent",
+    "ALTER TABLE s.parent ADD gone int; GRANT SELECT (gone) ON s.parent TO PUBLIC; ALTER TABLE s.parent DROP gone",
 ]
 
 

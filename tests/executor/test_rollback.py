@@ -51,6 +51,30 @@ def asked(url, sql):
         return connection.execute(sql).fetchall()
 
 
+def test_rows_that_came_since_they_were_counted_are_not_lost(every_database, tmp_path):
+    graph = built(tmp_path / "m", a="CREATE TABLE t (id integer);", b="ALTER TABLE t ADD COLUMN n integer;")
+    applied(every_database, graph)
+    with psycopg.connect(every_database) as connection:
+        connection.execute("INSERT INTO t VALUES (1, NULL), (2, 3)")
+    back = rollback.Undo(graph.file("b.sql"), ("ALTER TABLE t DROP COLUMN n",), empty=(("t", "n IS NOT NULL"),))
+    with pytest.raises(StepFailed, match="rows of t came meanwhile"):
+        rolled_back(every_database, graph, back)
+    assert asked(every_database, "SELECT sum(n) FROM t") == [(3,)]
+    with psycopg.connect(every_database) as connection:
+        connection.execute("UPDATE t SET n = NULL")
+    assert len(rolled_back(every_database, graph, back)) == 1
+
+
+def test_on_a_server_of_another_version_than_it_was_worked_out_on_that_is_said(database, tmp_path):
+    graph = built(tmp_path / "m", a="CREATE TABLE t (id integer);")
+    applied(database, graph)
+    with contextlib.closing(psycopg.connect(database, autocommit=True)) as connection:
+        wrong = [undo(graph, "a", "DROP TABLE no_such")]
+        with pytest.raises(StepFailed) as failed:
+            list(rollback.roll_back(connection, wrong, graph=graph, same_version=False))
+    assert "--scratch" in failed.value.remedy
+
+
 def test_a_step_that_was_taken_back_is_pending_again_and_its_rows_tell_the_story(database, tmp_path):
     graph = built(tmp_path / "m", a="CREATE TABLE t (id integer);", b="CREATE TABLE u (id integer);")
     applied(database, graph)

@@ -206,13 +206,16 @@ def test_nothing_of_a_file_reaches_the_next_one(every_database):
         "CREATE SCHEMA other; SET search_path = other; SET my.thing = 'left'; SET TimeZone = 'Asia/Tokyo';\n"
         "CREATE TEMP TABLE left_over (id int); LISTEN something; CREATE SEQUENCE s; SELECT nextval('s');\n"
         "SET standard_conforming_strings = off; SET lock_timeout = 17; SET row_security = on;\n"
-        "PREPARE mine AS SELECT 1; SET SESSION AUTHORIZATION lancio_test_stray;"
+        "PREPARE mine AS SELECT 1; DECLARE held CURSOR WITH HOLD FOR SELECT 1;\n"
+        "SET SESSION AUTHORIZATION lancio_test_stray;"
     )
     second = (
         "CREATE TABLE seen AS SELECT current_user::text AS who, session_user::text AS login,\n"
         "  current_setting('search_path') AS path, coalesce(current_setting('my.thing', true), '') AS thing,\n"
         "  current_setting('TimeZone') <> 'Asia/Tokyo' AS zone, to_regclass('left_over') IS NULL AS temp,\n"
         "  (SELECT count(*) FROM pg_listening_channels()) AS listening,\n"
+        "  (SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine')\n"
+        "  + (SELECT count(*) FROM pg_cursors WHERE name = 'held') AS kept,\n"
         "  current_setting('standard_conforming_strings') AS strings, current_setting('lock_timeout') AS lock,\n"
         "  current_setting('row_security') AS rows;"
     )
@@ -221,7 +224,7 @@ def test_nothing_of_a_file_reaches_the_next_one(every_database):
         seen = connection.execute("SELECT * FROM seen").fetchone()
         assert seen == {
             "who": "postgres", "login": "postgres", "path": '"$user", public', "thing": "", "zone": True,
-            "temp": True, "listening": 0, "strings": "on", "lock": "2s", "rows": "off",
+            "temp": True, "listening": 0, "kept": 0, "strings": "on", "lock": "2s", "rows": "off",
         }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def rollback(
     where = source(folder, platform=platform)
     with work.session(database, role) as session:
         graph = work.graph_of(where, order=way, major=session.major)
-        applied = _applied(session, graph, where)
+        applied, elsewhere = _applied(session, graph, where)
         wanted = _wanted(graph, applied, files, to, last, all_=all_)
         if not wanted:
             if json_:
@@ -125,13 +125,19 @@ def rollback(
             else:
                 terminal.data("Nothing to take back: no step of the folder is applied behind that.\n")
             return 0
+        unseen = _unseen(applied, elsewhere, wanted)
+        if unseen and not (files or all_):
+            _refuse_unseen(unseen, wanted, where, session)
         choice = _choice(graph, applied, wanted, where, session, with_dependents=with_dependents)
         _unedited(graph, applied, choice)
+        _ran_itself(graph, applied, choice)
         downs = _downs(where, graph, choice)
         if no_rehearsal:
             prepared = _unrehearsed(graph, choice, downs)
         else:
             prepared = _rehearsed(graph, choice, applied, downs, session, before, scratch)
+        stay = [f"{name} was applied later and is not in this folder: it stays" for name in unseen]
+        prepared = replace(prepared, notes=(*prepared.notes, *stay))
         if script:
             return _script(terminal, prepared, session, where)
         if json_ and (dry_run or prepared.refused):
@@ -150,25 +156,60 @@ def rollback(
 # --- which steps ------------------------------------------------------------------------------------------------------
 
 
-def _applied(session: work.Session, graph: Graph, where: Source) -> dict[str, Applied]:
-    """The applied steps of this folder, in the order they were applied in.
+def _applied(session: work.Session, graph: Graph, where: Source) -> tuple[dict[str, Applied], dict[str, Applied]]:
+    """The applied steps of this folder, and those of files that it does not have, in the order they were applied in.
+
+    A baseline that was only recorded stands where the last of the files ran that it stands for.
 
     Raises:
         UsageError: there is no ledger, or it has none of them.
     """
     from lancio.executor import ledger
+    from lancio.planner import squashed
 
     known = ledger.read(session.connection)
-    names = {facts.name for facts in graph.files}
-    found = dict(sorted(((name, each) for name, each in known.items() if name in names), key=lambda each: each[1].id))
-    if not found and not (known or ledger.exists(session.connection)):
+    replaces = {facts.name: [name for name, _ in facts.migration.replaces] for facts in graph.files}
+    gone = {name for names in replaces.values() for name in names}
+
+    def ran(name: str) -> int:
+        each = known[name]
+        stands_for = [known[one].ran for one in replaces.get(name, ()) if one in known]
+        return max(stands_for) if each.origin == squashed.ORIGIN and stands_for else each.ran
+
+    found = {name: known[name] for name in sorted(known, key=ran)}
+    if not replaces.keys() & found.keys() and not (known or ledger.exists(session.connection)):
         raise UsageError(
             "this database has no ledger",
             cause="Which files were applied here, and in which order, is written there.",
             remedy="Where they ran without Lancio, let it take them over first.",
             commands=session.here((f"lancio adopt {where.words}",)),
         )
-    return found
+    return (
+        {name: each for name, each in found.items() if name in replaces},
+        {name: each for name, each in found.items() if name not in replaces and name not in gone},
+    )
+
+
+def _unseen(applied: Mapping[str, Applied], elsewhere: Mapping[str, Applied], wanted: Sequence[str]) -> list[str]:
+    """The steps that were applied behind the first of those wanted, and whose files are not here."""
+    first = min(applied[name].ran for name in wanted)
+    return [name for name, each in elsewhere.items() if each.ran > first]
+
+
+def _refuse_unseen(unseen: Sequence[str], wanted: Sequence[str], where: Source, session: work.Session) -> None:
+    """Refuse to pass over steps whose files are not here: from an older checkout the last file is not the last step.
+
+    Raises:
+        NoGo: with the names.
+    """
+    from lancio.render.lines import counted
+
+    raise NoGo(
+        f"{counted(len(unseen), 'step')} of files that are not in this folder came behind {wanted[0]}",
+        cause=f"{', '.join(unseen[-SHOWN:])}: without the file nobody can tell what it hangs on, nor take it back.",
+        remedy="Go to the folder as it was when that ran. Where it is another folder's, say which steps are meant:",
+        commands=session.here((f"lancio rollback {where.words} {' '.join(wanted)}",)),
+    )
 
 
 def _wanted(
@@ -231,6 +272,25 @@ def _unedited(graph: Graph, applied: Mapping[str, Applied], choice: Choice) -> N
             )
 
 
+def _ran_itself(graph: Graph, applied: Mapping[str, Applied], choice: Choice) -> None:
+    """Refuse a baseline that never ran here: what it stands for is taken back file by file.
+
+    Raises:
+        NoGo: with its name.
+    """
+    from lancio.planner import squashed
+
+    for name in choice.steps:
+        if applied[name].origin == squashed.ORIGIN:
+            files = [each for each, _ in graph.file(name).migration.replaces]
+            raise NoGo(
+                f"{name} did not run here: it stands for {len(files)} files that did",
+                cause="Taken back as one, all of them would go, and the ledger would still have each of them.",
+                remedy="Take back what ran, from the folder as it was before it was squashed.",
+                commands=(f"lancio rollback FOLDER-AS-IT-WAS {files[-1]}",),
+            )
+
+
 def _downs(where: Source, graph: Graph, choice: Choice) -> dict[str, Migration]:
     from lancio.reading import source as reading
 
@@ -249,11 +309,15 @@ def _downs(where: Source, graph: Graph, choice: Choice) -> dict[str, Migration]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the data-loss note: what goes, and how many rows that is here."""
+    """A line of the data-loss note: what goes, and how many rows that is here.
+
+    `then` is the same by the names that it has when the step's turn comes.
+    """
 
     loss: Loss
     step: str
     count: Count
+    then: Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +532,8 @@ def _counted(whole: Rehearsed, session: work.Session) -> Iterator[Row]:
             now = replace(loss, table=whole.names.get(loss.key, loss.table), column=column)
             if (now.table, now.column, now.where) not in seen:
                 seen.add((now.table, now.column, now.where))
-                yield Row(now, undoing.name, running.count(session.connection, now.table, now.column, now.where))
+                count = running.count(session.connection, now.table, now.column, now.where)
+                yield Row(now, undoing.name, count, loss)
 
 
 # --- showing ----------------------------------------------------------------------------------------------------------
@@ -662,7 +727,7 @@ def _launch(
     from lancio.planner.diagnosis import Way
     from lancio.render import lines
 
-    undos = [_undo(each) for each in prepared.undoings]
+    undos = [_undo(each, prepared.rows) for each in prepared.undoings]
     way = Way(where.words, flags=session.flags)
     took = 0.0
     for event in running.roll_back(
@@ -690,9 +755,11 @@ def _launch(
     return 0
 
 
-def _undo(each: Undoing) -> Undo:
+def _undo(each: Undoing, counted: Sequence[Row]) -> Undo:
     from lancio.executor.rollback import Undo
 
     rows = sum(1 for loss in each.losses if loss.where) if each.way == "computed" else 0
     change = (each.change.removed, each.change.added) if each.proved else None
-    return Undo(each.facts, each.statements, frozenset(range(rows)), change)
+    empty = [row.then for row in counted if row.step == each.name and row.count.rows == 0]
+    none = tuple((loss.table, f"{loss.column} IS NOT NULL" if loss.column else "") for loss in empty)
+    return Undo(each.facts, each.statements, frozenset(range(rows)), change, none)

@@ -36,7 +36,7 @@ _CALLS = re.compile(r"\s*(?:do|call|select|with|execute)\b", re.IGNORECASE)
 _CHANGES = re.compile(r"\s*(?:alter|drop)\b", re.IGNORECASE)
 _EARLY = re.compile(r"(?i)set\s+transaction\b")
 _ISOLATED = re.compile(rb"(?i)isolation\s+level|set\s+transaction")
-_DEALLOCATES = re.compile(rb"deallocate", re.IGNORECASE)
+_PREPARES = re.compile(rb"(?i)deallocate|\bprepare\b|\bwith\s+hold\b")
 
 
 @dataclass
@@ -156,7 +156,7 @@ def compose(
         sent.checks[sent.add(verification(checks))] = checks
     sent.commit = sent.add(Command("COMMIT", name="lancio_commit", keep=False))
     sent.commands += work.reset(f"{token}:{position}")
-    if deallocates(step):
+    if prepares(step):
         sent.commands = [replace(command, name="") for command in sent.commands]
     return sent
 
@@ -169,7 +169,7 @@ def open_part(work: Session, run: int, step: Step, part: Part, *, settings: Mapp
     sent.add(work.settle(durable=True, lookups=False))
     sent.ledger = sent.add(ledger.add_statements(work, run, step.facts.name, part.statements))
     sent.commit = sent.add(Command("COMMIT", name="lancio_commit", keep=False))
-    if deallocates(step):
+    if prepares(step):
         sent.commands = [replace(command, name="") for command in sent.commands]
     return sent
 
@@ -224,9 +224,9 @@ def isolated(step: Step) -> bool:
     return _ISOLATED.search(step.facts.migration.text) is not None
 
 
-def deallocates(step: Step) -> bool:
-    """Whether a file may throw away prepared statements, the runner's among them."""
-    return _DEALLOCATES.search(step.facts.migration.text) is not None
+def prepares(step: Step) -> bool:
+    """Whether a file may leave prepared statements or cursors, or throw away the runner's own."""
+    return _PREPARES.search(step.facts.migration.text) is not None
 
 
 def body(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:

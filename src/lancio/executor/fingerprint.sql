@@ -39,7 +39,7 @@ WITH own AS (
         FROM relation AS r WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT r.extension
         UNION ALL
         SELECT 'column', r.name || '.' || quote_ident(c.attname), c.attacl
-        FROM relation AS r JOIN pg_attribute AS c ON c.attrelid = r.oid WHERE c.attacl IS NOT NULL AND NOT r.extension
+        FROM relation AS r JOIN pg_attribute AS c ON c.attrelid = r.oid AND NOT c.attisdropped WHERE c.attacl IS NOT NULL AND NOT r.extension
         UNION ALL
         SELECT 'routine', p.name, coalesce(p.proacl, acldefault('f', p.proowner)) FROM routine AS p
         UNION ALL

@@ -11,7 +11,7 @@ import orjson
 
 from lancio.errors import Interrupted, LockHeld, StepFailed
 from lancio.executor import doubt, events, evidence, ledger, remains, segments, session
-from lancio.executor.composed import Composed, Part, body, compose, deallocates, isolated
+from lancio.executor.composed import Composed, Part, body, compose, isolated, prepares
 from lancio.executor.events import Event, HeldLock
 from lancio.executor.failures import explained, line_of, said_by, shown, without
 from lancio.executor.session import (
@@ -175,7 +175,7 @@ class Lane:
             raise AssertionError("a lost connection ends the run") from lost
         if failure is not None and not committed:
             self._roll_back()
-        if deallocates(step):
+        if prepares(step):
             self.work.forget_prepared()
         if failure is not None and not committed:
             if cancelled and failure.error.sqlstate == "57014":
@@ -323,7 +323,7 @@ class Lane:
             isolated(step)  # an isolation level must come before any query, the guard among them
             or step.facts.name in self.run.known
             or segments.apart(self.run, step)
-            or deallocates(before)
+            or prepares(before)
         )
 
     def _roll_back(self) -> None:

@@ -50,7 +50,8 @@ class Applied:
     `state` is `applied` (it ran here), `adopted` (it was found to be here) or `edited` (its file changed afterwards
     and that was accepted); among the steps of one run also `rolled back` (it was taken back).
     `origin` is who says that it ran: "lancio", "facts" (the catalog) or the name of the tool
-    whose history had it. `duration_ms` is None for what did not run by Lancio.
+    whose history had it. `duration_ms` is None for what did not run by Lancio. `ran` is the row that says that it came
+    to be applied, which tells what came before what: an edit that was accepted since has a later `id`.
     """
 
     id: int
@@ -67,6 +68,7 @@ class Applied:
     origin: str
     who: str
     host: str
+    ran: int
 
 
 @dataclass(frozen=True, slots=True)

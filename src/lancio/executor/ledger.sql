@@ -86,11 +86,13 @@ VALUES ($1::bigint, pg_catalog.pg_backend_pid(), $2, $3, $4, $5::integer, $6, $7
 RETURNING id
 
 -- name: rows
--- Of each migration the row that counts, the latest; what was rolled back is as if it had never been there.
+-- Of each migration the row that counts, the latest; what was rolled back is as if it had never been there. An accepted
+-- edit has a row of its own, long after the file ran.
 SELECT l.id, l.run, l.migration, l.checksum, l.digest, l.position, l.state, l.started_at, l.duration_ms, l.locks,
-       l.verifications, l.origin, r.who, r.host
+       l.verifications, l.origin, r.who, r.host, coalesce(l.ran, l.id) AS ran
 FROM (SELECT DISTINCT ON (s.migration) s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
-             s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin
+             s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin,
+             max(s.id) FILTER (WHERE s.state <> 'edited') OVER (PARTITION BY s.migration) AS ran
       FROM lancio.step AS s ORDER BY s.migration, s.id DESC) AS l
 JOIN lancio.run AS r ON r.id = l.run
 WHERE l.state <> 'rolled back'
@@ -99,7 +101,7 @@ ORDER BY l.migration
 -- name: steps_of
 SELECT s.id, s.run, s.migration, s.checksum, s.digest, s.position, s.state, s.started_at,
        s.duration_ms, s.locks, s.verifications, coalesce(pg_catalog.to_jsonb(s) ->> 'origin', 'lancio') AS origin, r.who,
-       r.host
+       r.host, s.id AS ran
 FROM lancio.step AS s JOIN lancio.run AS r ON r.id = s.run
 WHERE s.run = $1::bigint
 ORDER BY s.position

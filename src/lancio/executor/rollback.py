@@ -39,13 +39,15 @@ class Undo:
     """One step to be taken back: its statements, and of how many of them a single row may go at most.
 
     `removed` and `added` are what the step did to the catalog's facts; None where nobody has seen that. `single` are
-    the places among the statements, counted from 0, of DELETEs that may find one row.
+    the places among the statements, counted from 0, of DELETEs that may find one row. `empty` are tables, each with the
+    condition that no row of it met when it was asked whether they may go ("" for any).
     """
 
     facts: FileFacts
     statements: tuple[str, ...]
     single: frozenset[int] = frozenset()
     change: tuple[tuple[Fact, ...], tuple[Fact, ...]] | None = None
+    empty: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,12 @@ class StepRolledBack(Event):
     position: int
     of: int
     duration_ms: float
+
+
+ELSEWHERE = (
+    "What runs here was worked out on a server of another major version, where some things have other names: "
+    "name one of this version by --scratch."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,12 @@ def roll_back(
             for position, undo in enumerate(undoings, 1):
                 if undo.facts.name not in known:
                     raise _meanwhile(undo.facts)
-                took = _step(work, run, undo, graph, way, same_version=same_version)
+                try:
+                    took = _step(work, run, undo, graph, way, same_version=same_version)
+                except StepFailed as failed:
+                    if not same_version:
+                        failed.remedy = f"{ELSEWHERE} {failed.remedy}"
+                    raise
                 event = StepRolledBack(
                     number=position,
                     run=run,
@@ -185,6 +198,7 @@ def _tried(work: Session, run: int, undo: Undo, graph: Graph, *, same_version: b
     failed: Failure | None = session.collect(work, before)
     if failed is not None:
         raise session.refusal(failed.error, f"{name} could not be begun to be taken back")
+    _still_empty(work, undo)
     live = fingerprint.take(work.connection) if undo.change is not None else None
     many: str = ""
     for answer in work.run([*body, *behind]):
@@ -215,6 +229,30 @@ def _tried(work: Session, run: int, undo: Undo, graph: Graph, *, same_version: b
             raise _otherwise(name, lacking, more)
     work.ask("COMMIT")
     return round((time.perf_counter() - started) * 1000, 1)
+
+
+def _still_empty(work: Session, undo: Undo) -> None:
+    """Keep writers away from what had no row, and look once more: nobody has agreed to lose one.
+
+    Raises:
+        StepFailed: rows came meanwhile.
+    """
+    try:
+        for table, condition in undo.empty:
+            if work.ask(QUERIES["lockable"], table) != (("t",),):
+                continue  # a foreign table's rows are elsewhere
+            work.ask(f"LOCK TABLE {table} IN SHARE MODE")
+            found = work.ask(f"SELECT EXISTS (SELECT FROM {table} WHERE {condition or 'true'})")  # noqa: S608  (as in `count`)
+            if found == (("t",),):
+                _leave(work)
+                raise StepFailed(
+                    f"{undo.facts.name} was not taken back: rows of {table} came meanwhile",
+                    cause="There were none when it was told what would be lost.",
+                    remedy="Run it again: it counts them. Nothing of this step was kept.",
+                )
+    except session.Refused as refused:
+        _leave(work)
+        raise _Refused(refused.error, None) from None
 
 
 def _leave(work: Session) -> None:

@@ -12,3 +12,6 @@ RETURNING duration_ms
 
 -- name: there
 SELECT pg_catalog.to_regclass($1) IS NOT NULL AS found
+
+-- name: lockable
+SELECT c.relkind IN ('r', 'p') FROM pg_catalog.pg_class AS c WHERE c.oid = $1::text::pg_catalog.regclass

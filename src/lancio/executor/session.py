@@ -396,11 +396,12 @@ class Session:
         )
 
     def forget_prepared(self) -> None:
-        """Prepare everything anew, behind a file that said DEALLOCATE.
+        """Prepare everything anew, without what is left of a file that said PREPARE, DEALLOCATE or WITH HOLD.
 
         Raises:
             Lost: the connection ended.
         """
+        self.ask("CLOSE ALL")
         self.ask("DEALLOCATE ALL")
         self._prepared.clear()
 

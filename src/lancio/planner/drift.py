@@ -128,7 +128,8 @@ def read(graph: Graph, live: Live, applied: Collection[str], outcomes: Outcomes,
             told = ("", "") if facet == "body" else (wanted, value)
             found.append(Difference("changed", label, name.full, name.schema, whole, word, *told, owner))
     found += _extra(server, live, there, outcomes)
-    ordered = sorted(found, key=lambda each: (each.deed != "missing", each.deed, each.kind, each.object))
+    # A trigger of several events is several objects of one name.
+    ordered = sorted(dict.fromkeys(found), key=lambda each: (each.deed != "missing", each.deed, each.kind, each.object))
     left, ignored = parted(folded(ordered), ignore)
     dark = [facts.name for facts in graph.files if facts.opaque and facts.name in applied]
     notes = [NOT_READ]
