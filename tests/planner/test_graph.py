@@ -114,6 +114,22 @@ def test_a_loop_is_a_loop_and_named_in_full() -> None:
         assert f"REFERENCES {other[0]}" in text[one]
 
 
+FIRES = """
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (1); RETURN NULL; END $$;
+CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW EXECUTE PROCEDURE f();"""
+
+
+def test_who_fires_a_trigger_waits_for_no_table_that_comes_with_it() -> None:
+    rows = "INSERT INTO t VALUES (1); CREATE TABLE first ()"
+    given = folder(
+        b=f"CREATE TABLE log (a int); {FIRES} ALTER TABLE first ADD c int", rows=rows, t="CREATE TABLE t (a int)"
+    )
+    assert (names(build(given)), refusals(build(given))) == (["t", "rows", "b"], [])
+    # The table of another file is waited for: the trigger may be there before it.
+    given = folder(b=FIRES, rows=rows, u="CREATE TABLE log (a int)", t="CREATE TABLE t (a int)")
+    assert names(build(given)).index("u") < names(build(given)).index("rows")
+
+
 LATE = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT max(a) FROM t); END $$"
 
 
