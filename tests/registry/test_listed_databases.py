@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +95,19 @@ def test_quotes_comments_and_variables_of_an_env(text: str, password: str | None
         [entry] = found.entries
         assert entry.value.password == Secret(password)
         assert not found.problems
+
+
+def test_variables_made_of_variables_do_not_fill_the_memory() -> None:
+    text = "A=0123456789\n" + "".join(f"A{'B' * n}=${{A{'B' * (n - 1)}}}${{A{'B' * (n - 1)}}}\n" for n in range(1, 24))
+    tracemalloc.start()
+    try:
+        found = listed.env(text + "REDIS_URL=redis://:ab@h\n")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert [entry.name for entry in found.entries] == ["REDIS_URL"]
+    assert "65536 characters" in found.problems[0].refused.message
+    assert found.problems[0].line == 14
 
 
 def test_lines_are_counted_through_values_of_several_lines() -> None:
