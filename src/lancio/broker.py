@@ -63,7 +63,7 @@ def connect(
         NotAllowed, ActingRefused: who asks may not.
         KeyRefused, OpeningRefused, SealBroken: its secret cannot be opened, or its key was destroyed.
         DatabaseRefused: it cannot be reached, with the finding that a probe would give.
-        ServerError: the registry itself cannot be reached.
+        ServerError: the registry itself cannot be reached, or does not answer this login.
     """
     from lancio import drivers
     from lancio.drivers.model import Limits
@@ -104,13 +104,19 @@ def opened(
     environ: Mapping[str, str] | None = None,
 ) -> ConnectionString:
     """The connection string of a registered database; that it was opened is written down. Raises as `connect`."""
+    import psycopg
+
     environ = os.environ if environ is None else environ
-    with postgres.connect(postgres.resolve(database, environ), application_name="lancio broker") as connection:
-        keys = keys_of(connection, environ)
-        actor = actor_of(connection, environ)
-        named = organization or environ.get("LANCIO_ORG", "").strip() or _only(connection, actor)
-        with acting.acting(connection, actor, organization=named) as work:
-            return databases.value_of(work, keys, databases.one(work, name, project=project))
+    target = postgres.resolve(database, environ)
+    try:
+        with postgres.connect(target, application_name="lancio broker") as connection:
+            keys = keys_of(connection, environ)
+            actor = actor_of(connection, environ)
+            named = organization or environ.get("LANCIO_ORG", "").strip() or _only(connection, actor)
+            with acting.acting(connection, actor, organization=named) as work:
+                return databases.value_of(work, keys, databases.one(work, name, project=project))
+    except psycopg.Error as error:
+        raise postgres.interrupted(target, error) from None
 
 
 def actor_of(connection: psycopg.Connection[Any], environ: Mapping[str, str]) -> Actor:
@@ -138,9 +144,7 @@ def keys_of(connection: psycopg.Connection[Any], environ: Mapping[str, str]) -> 
     ring = keks.Ring(current, tuple(each for each in before if each != current))
     data_keys.refuse_wrong(connection, ring)
     single = environ.get("LANCIO_KEY_FILE", "").strip()
-    return data_keys.DataKeys(
-        ring, single=secrets.read_key_file(Path(single).expanduser()) if single else None
-    )  # fmt: skip
+    return data_keys.DataKeys(ring, single=secrets.read_key_file(Path(single).expanduser()) if single else None)
 
 
 def _only(connection: psycopg.Connection[Any], actor: Actor) -> str:

@@ -330,6 +330,23 @@ def test_what_the_environment_says_to_libpq_is_not_sent_to_a_registered_server(
         assert connection.pgconn.ssl_in_use
 
 
+def test_a_second_connection_that_nobody_answers_does_not_use_up_the_time() -> None:
+    """It is made to find out why the first came to nothing."""
+    times = iter(range(9))
+
+    def once(line: socket.socket) -> None:
+        if next(times):
+            silent(line)
+        started(line)
+        line.sendall(refusal("28000", "ClientAuthentication", "canary pg_hba.conf"))
+
+    with answering(once) as port:
+        start = time.monotonic()
+        probe = ask(f"postgresql://ada@127.0.0.1:{port}/x?sslmode=disable", Limits(3.0, 6.0))
+        assert time.monotonic() - start < 2.0
+    assert told(probe) == ("login", "login-forbidden")
+
+
 # --- a password of any characters -------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import pytest
 import redis as redis_py
 from authority import Authority, Issued
+from postgresqls import answering
 from redises import PASSWORD, StandIn, free_port, running, until
 
 from lancio import drivers
@@ -596,6 +597,21 @@ def test_a_cluster_and_its_nodes(tmp_path: Path) -> None:
         assert f"127.0.0.1:{third}" in found.message
         for node in nodes:
             node.close()
+
+
+def test_a_server_that_sends_without_end_is_not_read_on_behind_the_limit() -> None:
+    def endless(line: socket.socket) -> None:
+        while b"HELLO\r\n$1\r\n3" not in (words := line.recv(65536)):
+            line.sendall(StandIn.AS_REDIS["HELLO" if words.startswith(b"*1\r\n$5") else "PING"])
+        line.sendall(b"$2000000000\r\n")
+        while True:
+            line.sendall(bytes(65536))
+            time.sleep(0.01)
+
+    before = set(threading.enumerate())
+    with answering(endless) as port:
+        assert refused(at(f"redis://127.0.0.1:{port}?protocol=3"), SHORT).finding.code == "timeout"
+        until(lambda: not any(thread.name == "lancio-apart" for thread in set(threading.enumerate()) - before), 3.0)
 
 
 def test_one_server_is_no_cluster(secured: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mongod
@@ -21,7 +23,7 @@ from test_databases import PRINTABLE, hostile
 import lancio
 from lancio import broker
 from lancio.drivers import DatabaseRefused
-from lancio.errors import UsageError
+from lancio.errors import ServerError, UsageError
 from lancio.registry import connection_strings, databases
 from lancio.registry.acting import ActingRefused, NotAllowed
 from lancio.registry.connection_strings import MongoDB, PostgreSQL, Redis
@@ -33,7 +35,6 @@ from lancio.registry.secrets import KeyRefused, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from servers import TestServer
 
@@ -122,6 +123,31 @@ def test_what_cannot_be_is_refused_before_anything_is_connected_to(
     monkeypatch.delenv("LANCIO_KEK_FILE")
     with pytest.raises(KeyRefused), lancio.connect("cache", project="shop", organization="acme"):
         pass
+
+
+def test_a_program_has_a_login_of_its_own(desk: Desk, server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    redis(desk)
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "use-a-registered-database.md"
+    [made] = re.findall(r"^CREATE ROLE broker (LOGIN BYPASSRLS .*);$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    name = f"{desk.connection.info.dbname}_broker"
+    password = server.password or "not-asked-for"
+    monkeypatch.setenv(
+        "DATABASE_URL", f"postgresql://{name}:{password}@{server.host}:{server.port}/{desk.connection.info.dbname}"
+    )
+    monkeypatch.setenv("LANCIO_USER", "dev@acme.test")
+    for rights, refused in ((made, None), ("LOGIN BYPASSRLS IN ROLE lancio_service", ServerError)):
+        desk.connection.execute(f"CREATE ROLE {name} {rights} PASSWORD '{password}'")  # type: ignore[call-overload]
+        try:
+            if refused is None:
+                assert broker.opened("cache", project="shop").build() == "redis://default:pw@cache.test:6379/0"
+                monkeypatch.setenv("LANCIO_USER", "looker@acme.test")
+                with pytest.raises(NotAllowed):
+                    broker.opened("cache", project="shop")
+            else:
+                with pytest.raises(refused):
+                    broker.opened("cache", project="shop")
+        finally:
+            desk.connection.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
 
 
 def test_a_destroyed_key_is_told_as_one(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +102,19 @@ def test_of_a_login_in_parts_with_a_line_that_cannot_be_read_nothing_is_left() -
     assert [(entry.line, entry.name) for entry in found.entries] == [(4, "REDISHOST")]
     assert [(problem.line, problem.name) for problem in found.problems] == [(3, "PGPASSWORD")]
     assert "s3krit" not in shown(found)
+
+
+def test_variables_made_of_variables_do_not_fill_the_memory() -> None:
+    text = "A=0123456789\n" + "".join(f"A{'B' * n}=${{A{'B' * (n - 1)}}}${{A{'B' * (n - 1)}}}\n" for n in range(1, 24))
+    tracemalloc.start()
+    try:
+        found = listed.env(text + "REDIS_URL=redis://:ab@h\n")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert [entry.name for entry in found.entries] == ["REDIS_URL"]
+    assert "65536 characters" in found.problems[0].refused.message
+    assert found.problems[0].line == 14
 
 
 def test_lines_are_counted_through_values_of_several_lines() -> None:

@@ -51,6 +51,8 @@ AsyncClient = AsyncMongoClient[dict[str, Any]]
 _FILES: Final = ("tlsCAFile", "tlsCRLFile", "tlsCertificateKeyFile")
 _AMBIENT: Final = frozenset({"GSSAPI", "MONGODB-AWS", "MONGODB-OIDC"})
 """Ways to log in that take, where no password is given, who this machine or its user is."""
+_ASIDE_S: Final = 1.0
+"""How long a second connection may take that is to find out why the first came to nothing."""
 _FAREWELL_S: Final = 0.2
 """For telling the server which sessions are over."""
 _DATABASES: Final[dict[str, Any]] = {"listDatabases": 1, "nameOnly": True, "authorizedDatabases": True}
@@ -168,15 +170,16 @@ async def _why_not_encrypted(broken: BaseException, address: network.Address) ->
     if (code := tls.code_of(broken)) and code != "tls-failed":
         return Failed("tls", code)
     try:
-        reached = await network.connected((address,), DEFAULT_LIMITS)
-        line = Line(*await asyncio.open_connection(sock=reached.socket))
-        try:
-            await line.hello()
-        finally:
-            line.close()
-            await asyncio.sleep(0)
+        async with asyncio.timeout(_ASIDE_S):
+            reached = await network.connected((address,), DEFAULT_LIMITS)
+            line = Line(*await asyncio.open_connection(sock=reached.socket))
+            try:
+                await line.hello()
+            finally:
+                line.close()
+                await asyncio.sleep(0)
         return Failed("tls", "tls-unsupported")
-    except (Failed, NotMongoDB, OSError, EOFError):
+    except (Failed, NotMongoDB, OSError, EOFError):  # TimeoutError is an OSError
         return Failed("tls", "tls-failed", tls.reason_of(broken))
 
 
@@ -189,8 +192,9 @@ async def _why_no_hello(broken: Exception, address: network.Address, *, encrypte
     if not encrypted:
         context = tls.context(tls.TlsParts("unverified"))
         try:
-            reached = await network.connected((address,), DEFAULT_LIMITS)
-            _, writer = await _encrypted(reached.socket, context, None)
+            async with asyncio.timeout(_ASIDE_S):
+                reached = await network.connected((address,), DEFAULT_LIMITS)
+                _, writer = await _encrypted(reached.socket, context, None)
             writer.transport.abort()
             await asyncio.sleep(0)
             return Failed("tls", "tls-required")

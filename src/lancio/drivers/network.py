@@ -94,10 +94,10 @@ def refuse_sockets(hosts: Iterable[Host]) -> None:
         raise Failed("name", "option", "socket")
 
 
-async def addresses(host: Host, limits: Limits, *, port: int | None = None) -> tuple[Address, ...]:
+async def addresses(host: Host, limits: Limits) -> tuple[Address, ...]:
     """Layer name: the addresses of a host, both families in turn; a Unix socket's is its name.
 
-    `port` stands in for a host's own where it has none. Of PostgreSQL's sockets the caller makes the path.
+    Of PostgreSQL's sockets the caller makes the path.
 
     Raises:
         Failed: name-unknown, name-failed, private-network, timeout.
@@ -106,7 +106,7 @@ async def addresses(host: Host, limits: Limits, *, port: int | None = None) -> t
         return (socket_address(host.name),)
     try:
         async with asyncio.timeout(limits.connect_s):
-            found = await _looked_up(host.address or host.name, host.port or port or 0)
+            found = await _looked_up(host.address or host.name, host.port or 0)
     except TimeoutError:
         raise Failed("name", "private-network" if host.railway else "timeout") from None
     except (socket.gaierror, UnicodeError) as error:

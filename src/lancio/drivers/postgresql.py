@@ -17,7 +17,7 @@ import re
 import ssl
 import stat
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -56,8 +56,8 @@ _OF_PROTOCOL: Final = {"min_protocol_version": "3.0", "max_protocol_version": "l
 """Where libpq takes no empty text for its own default."""
 _CONNECTING: Final = 0.6
 """The part of the time that a client may take to connect; the rest is for finding out why not."""
-_LISTENING_S: Final = 1.0
-"""How long a server may take to say something against our certificate."""
+_ASIDE_S: Final = 1.0
+"""How long a second connection may take that is to find out why the first came to nothing."""
 _VERSION: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}(?:(?:alpha|beta|devel|rc)[0-9]{0,3})?")
 _QUESTION: Final = (
     "SELECT pg_catalog.pg_is_in_recovery()::pg_catalog.text,"
@@ -94,9 +94,9 @@ async def _ways(walk: Walk, target: PostgreSQL, host: Host, reached: network.Rea
     first: Failed | None = None
     try:
         for place, encrypted in enumerate(ways):
-            if place:
-                reached = await network.connected([reached.address], limits)
             try:
+                if place:
+                    reached = await network.connected([reached.address], limits)
                 await _through(walk, target, host, reached, encrypted=encrypted)
             except Failed as failed:
                 first = first or failed
@@ -105,13 +105,15 @@ async def _ways(walk: Walk, target: PostgreSQL, host: Host, reached: network.Rea
             else:
                 return
         assert first is not None  # noqa: S101  (there is one way at least)
-        if mode == "disable" and not host.socket and first.code == "login-forbidden":
-            reached = await network.connected([reached.address], limits)
-            if await _with_tls(target, host, reached):
-                first = Failed("tls", "tls-required")
-        elif mode != "disable" and (first.layer, first.code) == ("hello", "closed"):
-            reached = await network.connected([reached.address], limits)
-            first = await _last_words(target, host, reached) or first
+        with suppress(Failed, TimeoutError):
+            async with asyncio.timeout(_ASIDE_S):
+                if mode == "disable" and not host.socket and first.code == "login-forbidden":
+                    reached = await network.connected([reached.address], limits)
+                    if await _with_tls(target, host, reached):
+                        first = Failed("tls", "tls-required")
+                elif mode != "disable" and (first.layer, first.code) == ("hello", "closed"):
+                    reached = await network.connected([reached.address], limits)
+                    first = await _last_words(target, host, reached) or first
         raise first
     finally:
         reached.socket.close()
@@ -188,7 +190,7 @@ async def _last_words(target: PostgreSQL, host: Host, reached: network.Reached) 
         line, secured = await _encrypted(target, host, reached)
         async with line:
             if secured:
-                await line.listen(_LISTENING_S)
+                await line.listen()
     except Failed as failed:
         return failed if failed.layer == "tls" and failed.code != "closed" else None
     return None

@@ -148,15 +148,13 @@ class Line:
         except OSError as error:
             raise _tls_failure(error) from None
 
-    async def listen(self, seconds: float) -> None:
+    async def listen(self) -> None:
         """Wait for words of the server's that nobody asked for.
 
         Raises:
             Failed: what TLS makes of them.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._some(1)
+        await self._some(1)
 
     async def start(self, login: Login) -> Asked | Refusal:
         """Say who wants in, and what the server asks for.

@@ -468,20 +468,23 @@ def _let_in(probe: Probe) -> bool:
 
 async def _made(target: Redis, limits: Limits, ends: float) -> tuple[Client, Redis] | Failed | _NodeFailed:
     """redis-py's client and its string, or why there is none."""
+    begun: list[Client] = []
 
     def make() -> tuple[Client, Redis]:
         try:
-            return _connected(target, limits), target
+            return _connected(target, limits, begun), target
         except redis.ResponseError:
             if target.option("protocol") is not None:
                 raise
         older = replace(target, options=(*target.options, ("protocol", "2")))
-        return _connected(older, limits), older
+        return _connected(older, limits, begun), older
 
     try:
         async with asyncio.timeout(max(ends - time.monotonic(), 0.001)):
             return await network.apart(make, lambda made: _close(made[0]))
     except TimeoutError:
+        for each in begun:  # it would read on for as long as a server sends
+            _close(each)
         return Failed("login", "timeout")
     except _NodeFailed as failed:
         return _NodeFailed(failed.host)
@@ -506,9 +509,10 @@ _ERRORS: Final[tuple[tuple[type[Exception], Layer, Code], ...]] = (
 """What redis-py raises although a probe found nothing: something has changed since. The first that fits."""
 
 
-def _connected(target: Redis, limits: Limits) -> Client:
-    """redis-py's client with a connection. It waits, as long as redis-py does."""
+def _connected(target: Redis, limits: Limits, begun: list[Client]) -> Client:
+    """redis-py's client with a connection. It waits, as long as redis-py does; what is begun is put into the list."""
     made: Client = _unconnected(target, limits, _IN_TURN)
+    begun.append(made)
     try:
         if isinstance(made, RedisCluster):
             for node in made.get_primaries():  # type: ignore[no-untyped-call]

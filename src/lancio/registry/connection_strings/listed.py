@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from lancio.registry.connection_strings import mongodb, parse, postgresql, railway, redis
 from lancio.registry.connection_strings.model import ConnectionString, Host
 from lancio.registry.connection_strings.mongodb import MongoDB
-from lancio.registry.connection_strings.pieces import SPACES, port_of
+from lancio.registry.connection_strings.pieces import LONGEST, SPACES, port_of
 from lancio.registry.connection_strings.redis import Redis
 from lancio.registry.connection_strings.refusal import ConnectionStringRefused, Kind
 from lancio.registry.secrets import Secret
@@ -181,16 +181,22 @@ def _assigned(text: str, at: int, known: Mapping[str, str]) -> tuple[str | None,
 
 
 def _put_in(text: str, known: Mapping[str, str], *, escapes: bool) -> tuple[str | None, ConnectionStringRefused | None]:
-    missing = False
+    missing, room = False, LONGEST
 
     def one(found: re.Match[str]) -> str:
-        nonlocal missing
+        nonlocal missing, room
         if found[1]:
             return _ESCAPES.get(found[1], found[1]) if escapes else found[0]
         missing = missing or found[2] not in known
-        return known.get(found[2], "")
+        room -= len(known.get(found[2], ""))
+        return known.get(found[2], "") if room >= 0 else ""
 
     value = _ESCAPE.sub(one, text)
+    if room < 0:  # a few lines of variables made of variables would fill the memory
+        return None, _line(
+            f"its variables (${{…}}) are more than {LONGEST} characters together", "No connection string is that long.",
+            "Write the value itself.",
+        )  # fmt: skip
     if missing:
         return None, _line(
             "it names a variable (${…}) that no line above it sets",
