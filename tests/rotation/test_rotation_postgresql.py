@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,30 @@ def test_a_login_beside_the_first_changes_its_own_password(desk: Desk, pool: Poo
         rotate(desk.machine(role.administrator), database)
         assert rotate(desk.machine(), database, way="same-login").state == "done"
         assert whoami(desk, database) == (f"{role.name}_a", role.name)
+
+
+def test_a_login_whose_last_session_is_just_ending_is_dropped(desk: Desk, pool: Pool) -> None:
+    with a_role(pool.get(18)) as role:
+        database = desk.add(role.url)
+        machine = desk.machine(role.administrator)
+        rotate(machine, database)
+        session = psycopg.connect(desk.now(database).build())
+        ended = threading.Timer(0.6, session.close)
+
+        def told(what: str) -> None:
+            if what == "end the old login":
+                ended.start()
+
+        done = rotate(desk.machine(role.administrator, told=told), database)
+        ended.join()
+        assert (done.state, role.roles()) == ("done", {role.name, f"{role.name}_b"})
+
+        # One that stays is left alone, and the role with it.
+        with psycopg.connect(desk.now(database).build()) as session:
+            done = rotate(machine, database)
+            assert session.execute("SELECT current_user::text").fetchone() == (role.name,)
+        assert any("1 session of" in note for note in done.notes)
+        assert f"{role.name}_b" in role.roles()
 
 
 def test_a_comment_that_somebody_changed_is_no_hindrance(desk: Desk, pool: Pool) -> None:

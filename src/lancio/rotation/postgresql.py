@@ -13,6 +13,7 @@ Each function looks at the server before it acts, and may be run again after it 
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +39,9 @@ _QUERIES = named_queries("lancio.rotation", "postgresql.sql")
 
 LAG_S: Final = 10.0
 """How long a replica may take to hear of a new login."""
+
+_ENDING_S: Final = 2.0
+"""How long a server may take to end a session that was closed."""
 
 _LISTS: Final = frozenset(
     {
@@ -506,9 +510,15 @@ class Source:
         )
 
     def _sessions(self, connection: psycopg.Connection[Any], name: str) -> int:
-        with connection.cursor(row_factory=tuple_row) as cursor:
-            found = cursor.execute(_QUERIES["sessions"], (name,)).fetchone()
-        return 0 if found is None else int(found[0])
+        """How many run. One that was closed a moment ago, as ours was, is given time to end."""
+        until = time.monotonic() + _ENDING_S
+        while True:
+            # Without it PostgreSQL says for the whole transaction what it has said first.
+            connection.execute("SELECT pg_catalog.pg_stat_clear_snapshot()")
+            found = int(_one(connection, "sessions", name)["count"])
+            if not found or time.monotonic() >= until:
+                return found
+            time.sleep(0.05)
 
     def _candidate(self) -> PostgreSQL:
         assert self._new is not None  # noqa: S101  only `look` works without one
@@ -530,10 +540,10 @@ def _writing(string: PostgreSQL) -> PostgreSQL:
     return replace(string, options=(*others, ("target_session_attrs", "read-write")))
 
 
-def _one(connection: psycopg.Connection[Any], query: str) -> dict[str, Any]:
+def _one(connection: psycopg.Connection[Any], query: str, *values: str) -> dict[str, Any]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_QUERIES[query]).fetchone()
-    assert row is not None  # noqa: S101  a SELECT without FROM has one row
+        row = cursor.execute(_QUERIES[query], values).fetchone()
+    assert row is not None  # noqa: S101  these have one row
     return row
 
 
