@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -221,6 +221,26 @@ def test_pages_filters_and_one_entry(connection: psycopg.Connection, lancio: Lan
     assert (status, "there is no entry 999999" in err) == (1, True)
 
 
+def test_an_id_is_never_cut_and_a_user_is_named_by_the_address(
+    connection: psycopg.Connection, lancio: Lancio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, gone = uuid4(), uuid4()
+    connection.execute("INSERT INTO platform.users (id, primary_email) VALUES (%s, 'ann@acme.dev')", (user,))
+    for actor in (user, gone):
+        write(connection, actor_id=actor, action="secret.open", target_type="organization", target_id=str(ACME))
+    for cells in (None, 150, 80, 40):
+        monkeypatch.setattr("lancio.cli.audit.columns", lambda _, cells=cells: cells)
+        out = lancio("list", "--action", "secret.open")[1]
+        assert out.count(f"organization {ACME}") == 2
+        assert all(len(line) <= 80 for line in out.splitlines()) or cells in (None, 150)
+        assert ("ann@acme.dev" in out, f"user {gone}" in out) == (True, True)
+        assert out.count("acme\n") == 2
+    for actor in ("ann@acme.dev", "Ann@Acme.dev", str(user)):
+        assert len(json.loads(lancio("list", "--actor", actor, "--action", "sec*", "--json")[1])["entries"]) == 1
+    number = json.loads(lancio("list", "--actor", str(user), "--json")[1])["entries"][0]["seq"]
+    assert "actor_email      ann@acme.dev\n" in lancio("show", str(number))[1]
+
+
 REFUSED = [
     (("list", "--since", "soon"), 2, "is no time"),
     (("list", "--since", "999999w"), 2, "is no time"),
@@ -228,7 +248,8 @@ REFUSED = [
     (("list", "--org", "acme", "--platform-only"), 2, "both given"),
     (("list", "--org", "nobody"), 1, "there is no organization nobody"),
     (("list", "--project", "no\udcffbody"), 1, "there is no project"),
-    (("list", "--actor", ""), 2, "--actor is empty"),
+    (("list", "--actor", ""), 2, "--actor is no text"),
+    (("list", "--action", "a\udcff*"), 2, "--action is no text"),
     (("list", "--before", "999999"), 1, "there is no entry 999999"),
     (("list", "--before", "1", "--follow"), 2, "both given"),
     (("show", "x"), 2, "neither the number nor the id"),

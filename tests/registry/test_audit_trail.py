@@ -385,22 +385,32 @@ def test_each_filter_finds_what_it_says_and_pages_meet_without_a_gap(connection:
 
 
 def test_a_million_entries_are_asked_as_fast_as_a_thousand(connection: psycopg.Connection) -> None:
-    """By the pages that PostgreSQL reads, which no other work on the machine changes."""
-    few, many = 1000, 1_000_000 if PROOF else 30_000
-    actor, project = uuid4(), project_of(connection)
+    """By the pages that PostgreSQL reads, which no other work on the machine changes.
+
+    For the operator, and for a member of a large organization among many small ones: the policy tells the planner
+    nothing of its size.
+    """
+    few, many = 1000, 1_000_000 if PROOF else 60_000
+    actor, project, user = uuid4(), project_of(connection), uuid4()
+    connection.execute("INSERT INTO platform.users (id, primary_email) VALUES (%s, 'member@test.dev')", (user,))
+    connection.execute(
+        "INSERT INTO platform.organization_members (id, organization_id, user_id) VALUES (gen_random_uuid(), %s, %s)",
+        (ACME, user),
+    )
     times: dict[str, list[int]] = {}
     for count in (few, many):
         unguarded(connection, "DELETE FROM platform.audit_logs")
         connection.execute(
-            "INSERT INTO platform.audit_logs (organization_id, project_id, actor_type, actor_id, action,"
+            "INSERT INTO platform.audit_logs (organization_id, project_id, actor_type, actor_email, actor_id, action,"
             " target_type, target_id, occurred_at)"
-            " SELECT CASE i %% 2 WHEN 0 THEN %(acme)s::uuid WHEN 1 THEN %(other)s::uuid END, CASE i %% 4 WHEN 0"
+            " SELECT CASE i %% 2 WHEN 0 THEN %(acme)s::uuid ELSE md5((i %% 1000)::text)::uuid END, CASE i %% 8 WHEN 0"
             " THEN %(project)s::uuid END,"
-            " 'user', CASE i %% 5 WHEN 0 THEN %(actor)s::uuid ELSE md5((i %% 1000)::text)::uuid END,"
+            " 'user', 'u' || i %% 100 || '@test.dev',"
+            " CASE i %% 5 WHEN 0 THEN %(actor)s::uuid ELSE md5((i %% 1000)::text)::uuid END,"
             " (ARRAY['secret.open', 'database.update'])[1 + i %% 2],"
             " 'database', (i %% 100)::text, now() - (%(count)s - i) * interval '1 second' FROM"
             " generate_series(1, %(count)s) i",
-            {"acme": ACME, "other": OTHER, "project": project, "actor": actor, "count": count},
+            {"acme": ACME, "project": project, "actor": actor, "count": count},
         )
         connection.execute("ANALYZE platform.audit_logs")
         middle = audit_trail.numbered(
@@ -411,16 +421,24 @@ def test_a_million_entries_are_asked_as_fast_as_a_thousand(connection: psycopg.C
         for name, query in {
             "all": Query(), "organization": Query(organization=ACME), "project": Query(project=project),
             "actor": Query(actor=str(actor)),
-            "action": Query(action="secret.open"), "target": Query(target_type="database", target_id="7"),
+            "action": Query(action="secret.open"), "beginning": Query(action="secret.*"),
+            "no beginning": Query(action="nothing.*"), "address": Query(actor="u8@test.dev"),
+            "target": Query(target_type="database", target_id="8"),
             "time": Query(since=middle.occurred_at - timedelta(seconds=200), until=middle.occurred_at),
             "both": Query(organization=ACME, action="secret.open", before=middle.place),
             "deep": Query(before=middle.place), "followed": Query(after=middle.seq, oldest_first=True),
         }.items():  # fmt: skip
-            asked, values = audit_trail._asked(query)
-            plan = _plan(connection, asked, values)
-            times.setdefault(name, []).append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+            for who in ("operator", "member"):
+                with connection.transaction():
+                    if who == "member":
+                        connection.execute("SELECT platform.set_context(%s, %s)", (user, ACME))
+                        connection.execute("SET LOCAL ROLE lancio_application")
+                    plan = _plan(connection, *audit_trail._asked(query))
+                times.setdefault(f"{who}: {name}", []).append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
     for name, (small, large) in times.items():
-        assert large <= 3 * small + 150, (name, small, large)
+        # Of one actor in one organization a member's page may sort what a hundredth of the table has.
+        sorts = name in ("member: actor", "member: address")
+        assert large <= 3 * small + (many // 100 + 1500 if sorts else 700), (name, small, large)
 
 
 def _plan(connection: psycopg.Connection, asked: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from lancio.render.lines import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from uuid import UUID
 
     import psycopg
 
@@ -82,19 +83,21 @@ def _common(command: Callable[P, R]) -> Callable[P, R]:
 
 def _query(connection: psycopg.Connection[Any], given: dict[str, Any], **more: Any) -> Query:
     from lancio.registry import audit_trail
+    from lancio.registry.acting import storable
 
     audit_trail.all_rows(connection)
     if given["org"] is not None and given["platform_only"]:
         raise UsageError("--org and --platform-only are both given", remedy="Give one of them.")
     for name in ("actor", "action", "target"):
-        if (text := given[name]) is not None and (not text.strip() or "\0" in text):
-            raise UsageError(f"--{name} is empty", cause="An empty value names nothing.", remedy=f"Omit --{name}.")
+        if (text := given[name]) is not None and not (text.strip() and storable(text)):
+            raise UsageError(f"--{name} is no text", cause="It names nothing.", remedy=f"Omit --{name}.")
     type_, _, id_ = (given["target"] or "").partition(":")
     return audit_trail.Query(
         organization=None if given["org"] is None else audit_trail.named(connection, "organization", given["org"]),
         platform=given["platform_only"],
         project=None if given["project"] is None else audit_trail.named(connection, "project", given["project"]),
         actor=given["actor"],
+        user=audit_trail.user_named(connection, given["actor"]) if "@" in (given["actor"] or "") else None,
         action=given["action"],
         target_type=type_ or None,
         target_id=id_ or None,
@@ -176,7 +179,7 @@ def list_(
         if follow:
             _follow(terminal, session.connection, query, found, json_=json_)
             return
-        names = audit_trail.slugs(session.connection, {each.organization_id for each in found if each.organization_id})
+        shown = _table(session.connection, found, columns(terminal)) if found and not json_ else ""
     if json_:
         terminal.data(
             json.document(
@@ -184,7 +187,7 @@ def list_(
             )
         )
         return
-    terminal.data(_table(found, names, columns(terminal)) if found else "There are no such entries.\n")
+    terminal.data(shown or "There are no such entries.\n")
     if more:
         terminal.talk(f"There are more: the same with --before {found[-1].seq}")
 
@@ -209,8 +212,7 @@ def _follow(
         if json_:
             terminal.data("".join(f"{audit_trail.json_line(each)}\n" for each in fresh))
         elif fresh:
-            names = audit_trail.slugs(connection, {each.organization_id for each in fresh if each.organization_id})
-            terminal.data(_table(fresh, names, columns(terminal), head=head))
+            terminal.data(_table(connection, fresh, columns(terminal), head=head))
             head = False
         time.sleep(0.5)
         fresh = [each for each in late(highest) if each.seq not in known]
@@ -219,23 +221,37 @@ def _follow(
         known = {each for each in known if each > highest - FOLLOWED}
 
 
-def _table(found: list[Entry], names: dict[Any, str], cells: int | None, *, head: bool = True) -> str:
+def _table(connection: psycopg.Connection[Any], found: list[Entry], cells: int | None, *, head: bool = True) -> str:
+    """An entry a line. Where the terminal is too narrow, target and organization stand on a second one: an id or
+    an address is there to be typed, and not cut."""
+    from lancio.registry import audit_trail
     from lancio.render import table
+    from lancio.render.lines import clean, width
 
+    slugs = audit_trail.slugs(connection, {each.organization_id for each in found if each.organization_id})
+    emails = audit_trail.emails(connection, found)
     rows = [("NUMBER", "TIME (UTC)", "WHO", "ACTION", "TARGET", "ORG")] if head else []
     for each in found:
-        who = each.actor_email or (f"{each.actor_type} {_short(each.actor_id)}" if each.actor_id else each.actor_type)
-        target = " ".join(filter(None, (each.target_type, _short(each.target_id or ""))))
-        organization = names.get(each.organization_id, _short(each.organization_id or "-"))
         at = each.occurred_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        rows.append((str(each.seq), at, who, each.action, target, organization))
-    return table.fitted(rows, cells, cut=(2, 3, 4, 5))
+        target = " ".join(filter(None, (each.target_type, each.target_id)))
+        organization = slugs.get(each.organization_id, str(each.organization_id)) if each.organization_id else "-"
+        rows.append((str(each.seq), at, _who(each, emails), each.action, target, organization))
+    whole = table.fitted(rows, None)
+    if cells is None or max(map(width, whole.splitlines())) <= cells:
+        return whole
+    first = table.fitted([row[:4] for row in rows], cells, cut=(3,)).splitlines()
+    indent = " " * (max(len(row[0]) for row in rows) + 2)
+    return "".join(
+        f"{line}\n{indent}{'  '.join(map(clean, filter(None, rest)))}\n"
+        for line, (_, _, _, _, *rest) in zip(first, rows, strict=True)
+    )
 
 
-def _short(id_: object) -> str:
-    """The beginning of an id, which tells it from others for the eye; --json has the whole."""
-    text = str(id_)
-    return text[:8] if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) else text
+def _who(entry: Entry, emails: dict[UUID, str]) -> str:
+    """The address of who acted, or what there is of it: the id, the login."""
+    if email := entry.actor_email or (emails.get(entry.actor_id) if entry.actor_id else None):
+        return email
+    return " ".join(map(str, filter(None, (entry.actor_type, entry.actor_id or (entry.after or {}).get("login")))))
 
 
 @audit.command(
@@ -281,10 +297,13 @@ def show(context: click.Context, entry: str, database: str | None, role: str | N
                 remedy="Look at the list.",
                 commands=("lancio audit list", "lancio audit verify"),
             )
+        emails = audit_trail.emails(session.connection, [found])
     if json_:
         terminal.data(json.document(audit_trail.record(found)))
         return
-    for name, value in audit_trail.record(found).items():
+    told = audit_trail.record(found)
+    told["actor_email"] = told["actor_email"] or next(iter(emails.values()), None)
+    for name, value in told.items():
         if value is None:
             continue
         if isinstance(value, dict):

@@ -14,7 +14,6 @@ import contextlib
 import csv
 import io
 import json
-import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
@@ -27,7 +26,7 @@ from lancio.postgres import named_queries
 from lancio.registry.context import OWN_NAMES, pin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     import psycopg
@@ -94,6 +93,8 @@ class Query:
     project: UUID | None = None
     actor: str | None = None
     """An id, or an e-mail address."""
+    user: UUID | None = None
+    """Whose address `actor` is: what the database writes by itself names a user by the id alone."""
     action: str | None = None
     """As it is, or `secret.*` for all that begin so."""
     target_type: str | None = None
@@ -127,12 +128,17 @@ class Query:
             try:
                 add("a.actor_id = %(actor)s", actor=UUID(self.actor))
             except ValueError:
-                add("a.actor_email = %(actor)s", actor=self.actor)
-        if self.action is not None and self.action.endswith("*"):
-            like = re.sub(r"([\\%_])", r"\\\1", self.action[:-1]) + "%"
-            add("a.action LIKE %(action)s", action=like)
-        elif self.action is not None:
-            add("a.action = %(action)s", action=self.action)
+                named = (
+                    "(a.actor_id = %(user)s OR a.actor_email = %(actor)s)" if self.user else "a.actor_email = %(actor)s"
+                )
+                add(named, actor=self.actor, user=self.user)
+        if self.action is not None and not self.action.endswith("*"):
+            add('a.action COLLATE "C" = %(action)s', action=self.action)
+        elif self.action is not None and (begin := self.action[:-1]):
+            # Under policies LIKE is asked for each row.
+            code = ord(begin[-1]) + 1
+            behind = begin[:-1] + chr({0xD800: 0xE000, 0x110000: 0x10FFFF}.get(code, code))
+            add('a.action COLLATE "C" >= %(begin)s AND a.action COLLATE "C" < %(behind)s', begin=begin, behind=behind)
         if self.target_type is not None:
             add("a.target_type = %(target_type)s", target_type=self.target_type)
         if self.target_id is not None:
@@ -198,6 +204,20 @@ def slugs(connection: psycopg.Connection[Any], organizations: set[UUID]) -> dict
     """The slugs of those organizations that are still there."""
     with connection.cursor(row_factory=tuple_row) as cursor:
         return dict(cursor.execute(_QUERIES["organization_names"], {"ids": list(organizations)}).fetchall())
+
+
+def user_named(connection: psycopg.Connection[Any], email: str) -> UUID | None:
+    """The id of the user with this address, for who sees users."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        found = cursor.execute(_QUERIES["user"], {"email": email}).fetchone()
+    return None if found is None else found[0]
+
+
+def emails(connection: psycopg.Connection[Any], entries: Collection[Entry]) -> dict[UUID, str]:
+    """The addresses of the users that these entries name by their id alone, of those that are still there."""
+    ids = {each.actor_id for each in entries if each.actor_type == "user" and each.actor_id and not each.actor_email}
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return dict(cursor.execute(_QUERIES["emails"], {"ids": list(ids)}).fetchall())
 
 
 def entries(connection: psycopg.Connection[Any], query: Query, *, limit: int = 50) -> list[Entry]:

@@ -15,3 +15,9 @@ SELECT p.id FROM platform.projects p WHERE p.slug = %(named)s OR p.ref = %(named
 
 -- name: organization_names
 SELECT o.id, o.slug FROM platform.organizations o WHERE o.id = ANY (%(ids)s);
+
+-- name: user
+SELECT u.id FROM platform.users u WHERE lower(u.primary_email) = lower(%(email)s);
+
+-- name: emails
+SELECT u.id, u.primary_email FROM platform.users u WHERE u.id = ANY (%(ids)s);

@@ -38,12 +38,13 @@ BEGIN
     CREATE TRIGGER look_for_project BEFORE INSERT OR UPDATE OF project_id, organization_id ON platform.audit_logs
         FOR EACH ROW EXECUTE PROCEDURE platform_private.look_for_project();
 
-    DROP INDEX IF EXISTS platform.idx_audit_logs_target, platform.idx_audit_logs_organization_seq, platform.idx_audit_logs_occurred_at;
+    DROP INDEX IF EXISTS platform.idx_audit_logs_target, platform.idx_audit_logs_organization_seq, platform.idx_audit_logs_occurred_at,
+        platform.idx_audit_logs_actor_email;
     FOREACH t IN ARRAY ARRAY['organization_id', 'project_id', 'actor_id', 'action'] LOOP
         EXECUTE format('DROP INDEX IF EXISTS platform.idx_audit_logs_%s', t);
         EXECUTE format('CREATE INDEX idx_audit_logs_%s ON platform.audit_logs (%I, occurred_at DESC)', t, t);
     END LOOP;
-    ALTER TABLE platform.audit_logs DROP COLUMN IF EXISTS seq;
+    ALTER TABLE platform.audit_logs DROP COLUMN IF EXISTS seq, ALTER COLUMN organization_id RESET (n_distinct);
     COMMENT ON COLUMN platform.audit_logs.project_id IS NULL;
     COMMENT ON COLUMN platform.audit_logs.method IS NULL;
     COMMENT ON COLUMN platform.audit_logs.prev_hash IS NULL;

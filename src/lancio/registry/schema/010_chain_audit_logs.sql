@@ -197,20 +197,33 @@ $$;
 
 CREATE UNIQUE INDEX IF NOT EXISTS idx_audit_logs_seq ON platform.audit_logs (seq);
 
--- Those of 005, so that a page begins where the last one ended: seq tells entries of one time apart.
+-- Those of 005, so that a page begins where the last one ended: seq tells entries of one time apart. Where the column is null
+-- they are of no use. What an action begins with is a range, which takes the order of its bytes.
 DO $$
 DECLARE
-    t text;
+    t         text;
+    v_columns text;
+    v_where   text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['organization_id', 'project_id', 'actor_id', 'action'] LOOP
+    FOR t, v_columns, v_where IN VALUES
+        ('organization_id', 'organization_id', ''),
+        ('project_id', 'project_id, organization_id', ' WHERE project_id IS NOT NULL'),
+        ('actor_id', 'actor_id', ' WHERE actor_id IS NOT NULL'),
+        ('action', 'action COLLATE "C"', '')
+    LOOP
         IF NOT EXISTS (SELECT 1 FROM pg_indexes WHERE schemaname = 'platform' AND indexname = 'idx_audit_logs_' || t
-                       AND indexdef LIKE '%occurred\_at DESC, seq DESC)') THEN
+                       AND indexdef LIKE '%occurred\_at DESC, seq DESC)%') THEN
             EXECUTE format('DROP INDEX IF EXISTS platform.idx_audit_logs_%s', t);
-            EXECUTE format('CREATE INDEX idx_audit_logs_%s ON platform.audit_logs (%I, occurred_at DESC, seq DESC)', t, t);
+            EXECUTE format('CREATE INDEX idx_audit_logs_%s ON platform.audit_logs (%s, occurred_at DESC, seq DESC)%s', t, v_columns, v_where);
         END IF;
     END LOOP;
 END
 $$;
+-- A policy names no organization to the planner, which then takes each for one of average size: among many small ones it
+-- would read and sort all that the largest one has. In a hundredth of the table it looks for an order first.
+ALTER TABLE platform.audit_logs ALTER COLUMN organization_id SET (n_distinct = 100);
+CREATE INDEX IF NOT EXISTS idx_audit_logs_actor_email
+    ON platform.audit_logs (actor_email, occurred_at DESC, seq DESC) WHERE actor_email IS NOT NULL;
 CREATE INDEX IF NOT EXISTS idx_audit_logs_organization_seq ON platform.audit_logs (organization_id, seq);
 CREATE INDEX IF NOT EXISTS idx_audit_logs_target ON platform.audit_logs (target_type, target_id, occurred_at DESC, seq DESC);
 CREATE INDEX IF NOT EXISTS idx_audit_logs_occurred_at ON platform.audit_logs (occurred_at DESC, seq DESC);
