@@ -452,6 +452,38 @@ def test_real_values_tick_the_specification_s_item(lancio: Lancio, registry: str
     assert lancio("reveal", "Railway Redis", "--yes", *org, shows=True).out == f"{URL}\n"
 
 
+def test_step_3_with_a_credential_on_a_platform_with_keys_is_refused_and_the_way_is_told(
+    lancio: Lancio, registry: str, connection: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = "006_register_railway_databases.sql"
+
+    def apply() -> Said:
+        out, err = io.StringIO(), io.StringIO()
+        words = ["apply", "--platform", "--only", step, "--no-backup", "--database", registry]
+        status = main.run(words, Terminal(out, err, {}))
+        return Said(status, out.getvalue(), " ".join(err.getvalue().split()))
+
+    key = tmp_path / "lancio.key"
+    key.write_text(f"key_id = 1\nkey = {'ab' * 64}\n")
+    key.chmod(0o600)
+    connection.execute("DELETE FROM platform.databases WHERE name = 'Railway Redis'")
+    monkeypatch.setenv("REDIS_URL", URL)
+    said = apply()
+    assert (said.status, "which `lancio db update --from-env` replaces" in said.err) == (2, True)
+    monkeypatch.setenv("LANCIO_KEY_FILE", str(key))
+    said = apply()
+    assert said.status == 1
+    assert CANARY not in said.out + said.err
+    assert "has a data key of its own, which no run of migrations is given" in said.err
+    assert f"env -u REDIS_URL -u MONGO_URL lancio apply --platform --only {step}" in said.err
+    assert "lancio db update --from-env --org lancio" in said.err
+    for variable in ("REDIS_URL", "LANCIO_KEY_FILE"):
+        monkeypatch.delenv(variable)
+    assert apply().status == 0
+    said = lancio("update", "--from-env", "--no-test", "--org", "lancio", env={"REDIS_URL": URL})
+    assert "Railway Redis (lancio-studio) has the connection string of REDIS_URL" in said.out
+
+
 def test_a_placeholder_is_told_as_one(lancio: Lancio) -> None:
     said = lancio("list", "--placeholders", "--org", "lancio")
     assert said.out.count("placeholder") == 2
