@@ -35,9 +35,8 @@ def template(server: TestServer) -> str:
 @pytest.fixture
 def platform(server: TestServer, template: str) -> Iterator[str]:
     """The URL of a database with the platform in it."""
-    url = server.create_database(template=template)
-    yield url
-    server.drop_database(url)
+    with server.copied(template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +50,8 @@ def isolated_template(server: TestServer) -> str:
 @pytest.fixture
 def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
     """The URL of a database in which organizations are isolated."""
-    url = server.create_database(template=isolated_template)
-    yield url
-    server.drop_database(url)
+    with server.copied(isolated_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +68,8 @@ def sealing_template(server: TestServer) -> str:
 @pytest.fixture
 def sealing(server: TestServer, sealing_template: str) -> Iterator[str]:
     """The URL of a database in which secrets are sealed with the organization's key 7."""
-    url = server.create_database(template=sealing_template)
-    yield url
-    server.drop_database(url)
+    with server.copied(sealing_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -88,9 +85,8 @@ def keyed_template(server: TestServer, isolated_template: str) -> str:
 @pytest.fixture
 def keyed_platform(server: TestServer, keyed_template: str) -> Iterator[str]:
     """The URL of a database in which organizations have keys; there is no organization in it."""
-    url = server.create_database(template=keyed_template)
-    yield url
-    server.drop_database(url)
+    with server.copied(keyed_template) as url:
+        yield url
 
 
 @pytest.fixture(params=["006", "007", "008"])
@@ -124,6 +120,5 @@ def registry_template(server: TestServer) -> str:
 @pytest.fixture
 def registry(server: TestServer, registry_template: str) -> Iterator[str]:
     """The URL of a registry: Lancio's own organization with the placeholders of step 3, acme and other."""
-    url = server.create_database(template=registry_template)
-    yield url
-    server.drop_database(url)
+    with server.copied(registry_template) as url:
+        yield url

@@ -57,9 +57,8 @@ def a_database(server: TestServer, keyed_template: str) -> Iterator[str]:
         with psycopg.connect(made, autocommit=True) as connection:
             populate(connection)
         _TEMPLATES[keyed_template] = database_of(made)
-    url = server.create_database(template=_TEMPLATES[keyed_template])
-    yield url
-    server.drop_database(url)
+    with server.copied(_TEMPLATES[keyed_template]) as url:
+        yield url
 
 
 def actor(connection: psycopg.Connection[Any], who: str) -> Actor:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import mongod
 import psycopg
 import pytest
+from isolation import PROOF
 from keys import KEK
 from registering import redis_server
 from test_databases import CANARY, PRINTABLE
@@ -253,15 +254,17 @@ HOSTILE_WORDS = (
 
 
 def test_no_word_makes_it_fail_without_a_refusal(lancio: Lancio) -> None:
-    for word in HOSTILE_WORDS:
-        for words in (
+    for at, word in enumerate(HOSTILE_WORDS):
+        commands: tuple[tuple[str, ...], ...] = (
             ("show", word), ("remove", word, "--yes"), ("test", word), ("list", "--text", word),
             ("list", "--name", word), ("list", "--host", word), ("list", "--project", word), ("list", "--after", word),
             ("add", word, "--project", "shop", "--stdin"), ("add", "a", "--project", word, "--stdin"),
             ("update", "a", "--rename", word), ("add", "b", "--project", "shop", "--stdin", "--meta", f"{word}={word}"),
             ("add", "c", "--from-env", word, "--project", "shop"), ("add", "c", "--file", word, "--project", "shop"),
             ("import", word, "--project", "shop"), ("list", "--org", word), ("list", "--as", word),
-        ):  # fmt: skip
+        )  # fmt: skip
+        # Every word and every command; each with each in `make proof`.
+        for words in commands if PROOF else commands[at % 4 :: 4]:
             said = lancio(*words, stdin="redis://:pw@h:1")
             assert said.status in (0, 1, 2), words
             assert "\x1b" not in said.out + said.err
@@ -346,6 +349,79 @@ def test_a_broken_file_changes_nothing(lancio: Lancio, tmp_path: Path) -> None:
     assert lancio("list").err == "acme has none."
 
 
+def test_of_lines_that_are_refused_each_reason_is_told_with_what_to_do(lancio: Lancio, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A_URL=redis://h\nB_URL=redis://i\nMONGO_URL=${{MongoDB.MONGO_URL}}\nnonsense\n")
+    file.chmod(0o600)
+    said = lancio("import", ".env")
+    assert said.status == 1
+    assert "Lines 1, 2: acme has several: blog, shop. Name one by --project." in said.err
+    assert "Line 3: Railway puts the value in when it deploys" in said.err
+    assert "Line 4: A line is NAME=value, a comment, or empty. Correct the line." in said.err
+
+
+def test_of_a_service_with_a_line_that_is_refused_nothing_is_registered(lancio: Lancio, tmp_path: Path) -> None:
+    file = tmp_path / "pg_service.conf"
+    file.write_text("[good]\nhost=h\n[bad]\nhots=h2\ndbname=d\n[other]\nservice=good\n")
+    file.chmod(0o600)
+    said = lancio("import", str(file), "--project", "shop", "--skip-refused")
+    assert (said.status, "Done: 1 new, 2 refused." in said.err) == (0, True)
+    assert [each["name"] for each in lancio("list", "--json").json["databases"]] == ["good"]
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_before_a_secret_is_asked_for_the_rest_is_looked_at(lancio: Lancio) -> None:
+    lancio("add", "cache", "--project", "shop", "--stdin", stdin=URL)
+    for words, why in (
+        (("add", "cache", "--project", "shop"), "the project shop has a database cache already"),
+        (("add", "new", "--project", "ship"), "there is no project ship in acme"),
+        (("add", "new", "--project", "shop", "--as", "looker@acme.test"), "may not register databases"),
+        (("add", "new", "--project", "shop"), "nobody can be asked"),
+    ):
+        assert why in lancio(*words).err
+
+
+def test_a_refusal_of_an_update_proposes_an_update(lancio: Lancio) -> None:
+    lancio("add", "cache", "--project", "shop", "--stdin", stdin=URL)
+    said = lancio("update", "cache")
+    assert (said.status, "lancio db update cache --from-env REDIS_URL" in said.err) == (2, True)
+
+
+def test_an_empty_name_and_version_0_are_taken_as_they_are_given(lancio: Lancio) -> None:
+    lancio("add", "cache", "--project", "shop", "--stdin", stdin=URL)
+    said = lancio("update", "cache", "--rename", "")
+    assert (said.status, "the name is empty" in said.err) == (1, True)
+    for version, why in (("0", "You named version 0, and it is 1 now."), ("7", "It was never that one")):
+        for words in (("update", "cache", "--status", "error"), ("remove", "cache", "--yes")):
+            said = lancio(*words, "--if-version", version)
+            assert (said.status, why in said.err) == (1, True)
+    assert lancio("update", "--from-env", "--if-version", "0").status == 2
+    assert lancio("remove", "", "--yes").status == 1
+    assert lancio("show", "cache", "--json").json["status"] == "active"
+
+
+def test_the_address_of_what_is_to_be_removed_is_shown_without_a_terminal_too(lancio: Lancio) -> None:
+    lancio("add", "cache", "--project", "shop", "--stdin", stdin=URL)
+    assert "redis://cache.test:6380/2, will be gone" in lancio("remove", "cache").err
+
+
+def test_a_database_that_takes_no_changes_is_told_as_that(lancio: Lancio, connection: psycopg.Connection[Any]) -> None:
+    lancio("add", "cache", "--project", "shop", "--stdin", stdin=URL)
+    connection.execute(
+        f"ALTER DATABASE {connection.info.dbname} SET default_transaction_read_only = on"  # type: ignore[call-overload]
+    )
+    assert lancio("show", "cache").status == 0
+    for words in (("add", "b", "--project", "shop", "--stdin"), ("update", "cache", "--status", "error"),
+                  ("remove", "cache", "--yes")):  # fmt: skip
+        said = lancio(*words, "--json", stdin=URL)
+        assert said.status == 1
+        assert said.json["error"]["message"] == "this database takes no changes now"
+        assert "Name the primary" in said.json["error"]["remedy"]
+    assert "Go to the primary" in lancio("reveal", "cache", "--yes").err
+
+
 # --- placeholders and the checklist -----------------------------------------------------------------------------------
 
 
@@ -357,21 +433,55 @@ def test_real_values_tick_the_specification_s_item(lancio: Lancio, registry: str
         found = next(each for each in lines if each["says"] == "Update connection strings with actual Railway values")
         return found["ticked"], found.get("reason") or ""
 
-    assert item()[0] is False
-    assert "Railway MongoDB, Railway Redis" in item()[1] or "Railway MongoDB and Railway Redis" in item()[1]
+    ticked, reason = item()
+    assert not ticked
+    assert "Railway MongoDB, Railway Redis" in reason or "Railway MongoDB and Railway Redis" in reason
     org = ("--org", "lancio")
     said = lancio("update", "--from-env", "--no-test", *org, env={"REDIS_URL": URL})
     assert "Railway Redis (lancio-studio) has the connection string of REDIS_URL" in said.out
     assert "Railway MongoDB (lancio-studio) stays a placeholder: MONGO_URL or" in said.out
-    assert item()[0] is False
-    assert "Railway Redis" not in item()[1]
     mongo = {"MONGO_URL": f"mongodb://mongo:{CANARY}@mongodb.railway.internal:27017"}
     assert lancio("update", "--from-env", "--no-test", "--dry-run", *org, env=mongo).status == 0
-    assert item()[0] is False
+    ticked, reason = item()
+    assert not ticked
+    assert "Railway MongoDB" in reason
+    assert "Railway Redis" not in reason
     assert lancio("update", "--from-env", "--no-test", *org, env=mongo).status == 0
     assert item() == (True, "")
     assert lancio("update", "--from-env", *org).out == "There are no placeholders.\n"
     assert lancio("reveal", "Railway Redis", "--yes", *org, shows=True).out == f"{URL}\n"
+
+
+def test_step_3_with_a_credential_on_a_platform_with_keys_is_refused_and_the_way_is_told(
+    lancio: Lancio, registry: str, connection: psycopg.Connection[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = "006_register_railway_databases.sql"
+
+    def apply() -> Said:
+        out, err = io.StringIO(), io.StringIO()
+        words = ["apply", "--platform", "--only", step, "--no-backup", "--database", registry]
+        status = main.run(words, Terminal(out, err, {}))
+        return Said(status, out.getvalue(), " ".join(err.getvalue().split()))
+
+    key = tmp_path / "lancio.key"
+    key.write_text(f"key_id = 1\nkey = {'ab' * 64}\n")
+    key.chmod(0o600)
+    connection.execute("DELETE FROM platform.databases WHERE name = 'Railway Redis'")
+    monkeypatch.setenv("REDIS_URL", URL)
+    said = apply()
+    assert (said.status, "which `lancio db update --from-env` replaces" in said.err) == (2, True)
+    monkeypatch.setenv("LANCIO_KEY_FILE", str(key))
+    said = apply()
+    assert said.status == 1
+    assert CANARY not in said.out + said.err
+    assert "has a data key of its own, which no run of migrations is given" in said.err
+    assert f"env -u REDIS_URL -u MONGO_URL lancio apply --platform --only {step}" in said.err
+    assert "lancio db update --from-env --org lancio" in said.err
+    for variable in ("REDIS_URL", "LANCIO_KEY_FILE"):
+        monkeypatch.delenv(variable)
+    assert apply().status == 0
+    said = lancio("update", "--from-env", "--no-test", "--org", "lancio", env={"REDIS_URL": URL})
+    assert "Railway Redis (lancio-studio) has the connection string of REDIS_URL" in said.out
 
 
 def test_a_placeholder_is_told_as_one(lancio: Lancio) -> None:
@@ -472,29 +582,49 @@ def typed(words: list[str], answers: list[str], env: dict[str, str]) -> tuple[in
         return process.wait(30), screen.decode()
 
 
+class Screen(io.StringIO):
+    """A terminal for what is asked and answered in sight."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def answered(answer: str, *words: str) -> tuple[int, str]:
+    """The status of a command at a terminal on which this is typed, and all that stands there."""
+    screen = Screen()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", Screen(f"{answer}\n"))
+        patch.setattr("sys.stdout", screen)
+        patch.setattr("sys.stderr", screen)
+        status = main.run(words, Terminal(screen, screen, {"TERM": "dumb"}))
+    return status, screen.getvalue()
+
+
 def test_at_a_terminal_the_secret_is_typed_and_not_shown(lancio: Lancio, registry: str) -> None:
     env = {**os.environ, "DATABASE_URL": registry, "TERM": "xterm", "COLUMNS": "80"}
     status, screen = typed(["db", "add", "cache", "--project", "shop"], [URL], env)
     assert status == 0, screen
     assert "Connection string of cache:" in screen
     assert CANARY not in screen
-    status, screen = typed(["db", "reveal", "cache"], ["n"], env)
-    assert (status, CANARY in screen) == (2, False)
-    status, screen = typed(["db", "reveal", "cache"], ["y"], env)
+    assert answered("n", "db", "reveal", "cache")[0] == 2
+    status, screen = answered("y", "db", "reveal", "cache")
     assert (status, URL in screen) == (0, True)
-    status, screen = typed(["db", "remove", "cache"], ["cash"], env)
-    assert status == 2
-    status, screen = typed(["db", "remove", "cache"], ["cache"], env)
+    status, screen = answered("cash", "db", "remove", "cache")
+    assert (status, "Another name was typed" in screen) == (2, True)
+    assert "redis://cache.test:6380/2, will be gone" in screen
+    status, screen = answered("cache", "db", "remove", "cache")
     assert status == 0, screen
     assert "Removed cache from shop." in screen
 
 
-def test_a_table_fits_the_terminal(lancio: Lancio, registry: str) -> None:
+@pytest.mark.parametrize("cells", [40, 80, 200])
+def test_a_table_fits_the_terminal(lancio: Lancio, monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
     name = "a-very-long-name-of-a-database-" * 4
     lancio("add", name, "--project", "shop", "--stdin", stdin=f"redis://:pw@{'host-' * 10}x.test:6379")
-    env = {**os.environ, "DATABASE_URL": registry, "TERM": "xterm", "COLUMNS": "80"}
-    _, screen = typed(["db", "list"], [], env)
-    assert max(len(line) for line in screen.splitlines()) <= 80
+    monkeypatch.setenv("COLUMNS", str(cells))
+    _, screen = answered("", "db", "list")
+    assert max(len(line) for line in screen.splitlines()) <= cells
+    assert "redis" in screen or cells == 40
     assert name in lancio("list").out  # nothing is cut where nobody looks
 
 

@@ -193,7 +193,7 @@ def state(case: Case) -> Answer | None:
     if said.message.startswith("the session does not have the active key of organization"):
         bare = tuple(f"env -u REDIS_URL -u MONGO_URL {each}" for each in case.again if each.startswith("lancio "))
         return Answer(
-            "The organization has a data key of its own, and no run of migrations is given it: `lancio db` seals with it.",
+            "The organization has a data key of its own, which no run of migrations is given: `lancio db` has it.",
             "Run the step without the connection string, which leaves a placeholder, and then replace that.",
             "certain",
             commands=(*bare, "lancio db update --from-env --org lancio"),
