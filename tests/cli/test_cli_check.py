@@ -244,7 +244,7 @@ def test_outside_of_a_repository_base_is_refused_and_the_folder_alone_is_looked_
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "1.sql").write_text("CREATE TABLE a (id int);")
     status, _, err = lancio("check", tmp_path, "--base", "main")
-    assert status == 1
+    assert status == 2
     assert "in no git repository" in err
     assert lancio("check", tmp_path)[0] == 0
 

@@ -22,9 +22,12 @@ import pytest
 from lancio.cli import main
 from lancio.cli.options import platform_folder
 from lancio.cli.terminal import Terminal
+from servers import database_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from servers import TestServer
 
 PACKAGED = sorted(path.name for path in platform_folder().glob("*.sql") if ".rollback." not in path.name)
 STEPS = len(PACKAGED)
@@ -383,3 +386,14 @@ def test_verify_tells_what_no_longer_stands(database: str) -> None:
     status, out, err = lancio("verify", *there)
     assert status == 1
     assert "Traceback" not in err
+
+
+def test_a_person_may_think_longer_than_the_database_lets_a_session_idle(server: TestServer, database: str) -> None:
+    from lancio.cli import work
+
+    with server.connect() as connection:
+        connection.execute(f"ALTER DATABASE {database_of(database)} SET idle_session_timeout = '100ms'")
+        connection.execute(f"ALTER DATABASE {database_of(database)} SET transaction_timeout = '100ms'")
+    with work.session(database, None) as session:
+        time.sleep(0.5)
+        assert session.connection.execute("SELECT 1 FROM pg_sleep(0.3)").fetchone() == (1,)

@@ -201,7 +201,7 @@ def test_another_role_applied_it_and_other_roles_are_granted_to(
     [
         (("--read", "--rehearse"), 2, "--read goes without a scratch server"),
         (("--scratch", "postgresql://nobody@127.0.0.1:1/none"), 1, "127.0.0.1"),
-        (("--before", "not/there.sql"), 1, "not/there.sql cannot be read"),
+        (("--before", "not/there.sql"), 2, "not/there.sql cannot be read"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -490,7 +490,7 @@ def test_a_record_that_was_edited_into_something_else_is_not_asked(text, tmp_pat
     edited = records.data(made)
     edited["queries"][0]["text"] = text
     path.write_text(json.dumps(edited))
-    with pytest.raises(SourceError, match="is no baseline"):
+    with pytest.raises(UsageError, match="is no baseline"):
         records.read(path)
 
 
@@ -539,8 +539,8 @@ def test_what_makes_no_sense_is_a_usage_error(words, database):
 def test_a_file_that_is_no_baseline_is_refused(text, tmp_path):
     path = tmp_path / "b.json"
     path.write_text(text)
-    with pytest.raises(SourceError) as refused:
+    with pytest.raises(UsageError) as refused:
         records.read(path)
     assert "is no baseline" in refused.value.message
-    with pytest.raises(SourceError):
+    with pytest.raises(UsageError):
         records.read(Path("nowhere.json"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lancio.errors import SourceError
+from lancio.errors import LancioError, SourceError, UsageError
 from lancio.reading.source import Migration, read_folder
 
 
@@ -22,8 +22,8 @@ def write(folder: Path, **files: bytes) -> Path:
     return folder
 
 
-def refused(path: Path) -> SourceError:
-    with pytest.raises(SourceError) as caught:
+def refused(path: Path, how: type[LancioError] = SourceError) -> LancioError:
+    with pytest.raises(how) as caught:
         read_folder(path)
     assert caught.value.cause
     assert caught.value.remedy
@@ -31,9 +31,9 @@ def refused(path: Path) -> SourceError:
 
 
 def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
-    assert "there is no folder" in refused(tmp_path / "absent").message
+    assert "there is no folder" in refused(tmp_path / "absent", UsageError).message
     write(tmp_path, a=b"SELECT 1")
-    assert "is a file, not a folder" in refused(tmp_path / "a.sql").message
+    assert "is a file, not a folder" in refused(tmp_path / "a.sql", UsageError).message
 
 
 def test_a_folder_without_migrations_is_refused(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def _quietly(where: Source) -> git.Tree | None:
     """The repository that the folder lies in, if it lies in one: a report names its files from the root."""
     from lancio.cli import git
 
-    with contextlib.suppress(SourceError, ValueError):
+    with contextlib.suppress(SourceError, UsageError, ValueError):
         return git.tree_of(where.path)
     return None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lancio.cli.options import database_options, folder_options, json_option, source, terminal_of
-from lancio.errors import EmbeddedError, SourceError, UsageError
+from lancio.errors import EmbeddedError, UsageError
 
 if TYPE_CHECKING:
     from lancio.cli import work
@@ -179,6 +179,6 @@ def _preamble(before: str | None) -> bytes:
     try:
         return b"" if before is None else Path(before).read_bytes()
     except OSError as error:
-        raise SourceError(
+        raise UsageError(
             f"{before} cannot be read", cause=f"{error.strerror}.", remedy="Name by --before a file of SQL."
         ) from error

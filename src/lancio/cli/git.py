@@ -102,13 +102,14 @@ def tree_of(folder: Path) -> Tree:
     """The repository that a folder lies in.
 
     Raises:
-        SourceError: it lies in none, or git is not there.
+        UsageError: it lies in none.
+        SourceError: git is not there.
     """
     near = folder if folder.is_dir() else Path()
     try:
         root = Path(_git(near, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
     except subprocess.CalledProcessError as error:
-        raise SourceError(
+        raise UsageError(
             f"{folder} is in no git repository",
             cause=" ".join(error.stderr.decode("utf-8", "replace").split()) or "git found none above it.",
             remedy="Leave --base away to look at the folder alone, or name a folder of a repository.",

@@ -438,7 +438,7 @@ def _text(path: str | None) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read", cause=str(error.strerror), remedy="Check the path.") from error
+        raise UsageError(f"{path} cannot be read", cause=str(error.strerror), remedy="Check the path.") from error
 
 
 @contextlib.contextmanager

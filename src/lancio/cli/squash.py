@@ -230,6 +230,6 @@ def _preamble(before: str | None) -> bytes:
     try:
         return b"" if before is None else Path(before).read_bytes()
     except OSError as error:
-        raise SourceError(
+        raise UsageError(
             f"{before} cannot be read", cause=f"{error.strerror}.", remedy="Name by --before a file of SQL."
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lancio.errors import SourceError
+from lancio.errors import UsageError
 from lancio.render import json, lines
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _preamble(before: Path | None) -> bytes:
     try:
         return b"" if before is None else before.read_bytes()
     except OSError as error:
-        raise SourceError(
+        raise UsageError(
             f"{before} cannot be read", cause=f"{error.strerror}.", remedy="Name a file of SQL by --before."
         ) from error
 

@@ -86,6 +86,7 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
     from lancio import postgres
     from lancio.cli import environments, options
     from lancio.executor import pooler
+    from lancio.executor.session import QUERIES
     from lancio.settings import Settings
 
     serving = environments.serving(database, os.environ) if target is None else None
@@ -111,6 +112,9 @@ def session(database: str | None, role: str | None, *, target: Target | None = N
             pooler.prove(connection, lambda: postgres.connect(target))
         else:
             process = pooler.process(connection)
+        if options.pooler() is not None or process == told:
+            # A plan is read by a person, and a large catalog by us: the run does without these two limits as well.
+            connection.execute(QUERIES["unhurried"])
         yield Session(target, connection, settings.role, flags)
     except psycopg.Error as error:
         if process != told and error.sqlstate in pooler.ITS_ERRORS:

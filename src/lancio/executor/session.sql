@@ -36,6 +36,12 @@ SELECT pg_catalog.set_config('role', $1, false),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
             THEN pg_catalog.set_config('transaction_timeout', '0', false) END
 
+-- name: unhurried
+SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 140000
+            THEN pg_catalog.set_config('idle_session_timeout', '0', false) END,
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
+            THEN pg_catalog.set_config('transaction_timeout', '0', false) END
+
 -- name: setting
 SELECT pg_catalog.set_config($1, $2, true)
 

@@ -63,9 +63,9 @@ def read(path: Path, *, roll_back: bool = False) -> Chosen:
     With `roll_back` those that write are taken as well.
 
     Raises:
-        SourceError: the file cannot be read, holds no query, or the same name twice.
+        SourceError: the file holds no query, or the same name twice.
         SyntaxRefused: PostgreSQL's grammar does not accept it.
-        UsageError: a statement that is no query, has parameters, or writes without `roll_back`.
+        UsageError: no such file; a statement that is no query, has parameters, or writes without `roll_back`.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -77,7 +77,7 @@ def read(path: Path, *, roll_back: bool = False) -> Chosen:
         text = path.read_bytes()
         said = text.decode()
     except OSError as error:
-        raise SourceError(
+        raise UsageError(
             f"{path} cannot be read", cause=f"{error.strerror}.", remedy="Check the path and its rights."
         ) from error
     except UnicodeDecodeError as error:

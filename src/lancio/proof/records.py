@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lancio import __version__
-from lancio.errors import SourceError
+from lancio.errors import UsageError
 from lancio.proof import chosen
 from lancio.proof.baseline import Recorded, Relation, Sample, Taken
 from lancio.proof.chosen import Chosen, LeftOut, Query
@@ -99,24 +99,24 @@ def read(path: Path) -> Baseline:
     """A baseline from its file.
 
     Raises:
-        SourceError: it cannot be read, or is none.
+        UsageError: it cannot be read, or is none.
     """
     remedy = "Record it anew."
     commands = ("lancio baseline record --queries FILE.sql --out baseline.json",)
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:
-        raise SourceError(
+        raise UsageError(
             f"{path} cannot be read", cause=f"{error.strerror}.", remedy="Check the path and its rights."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(
+        raise UsageError(
             f"{path} is no baseline", cause=f"It is no JSON: {error}.", remedy=remedy, commands=commands
         ) from None
     version = found.get("format") if isinstance(found, dict) else None
     if version != FORMAT:
         known = isinstance(version, int) and version > FORMAT
-        raise SourceError(
+        raise UsageError(
             f"{path} is no baseline",
             cause=f"A newer Lancio wrote it, in format {version}." if known else "It has no format that is known.",
             remedy="Upgrade Lancio on this machine." if known else remedy,
@@ -131,7 +131,7 @@ def read(path: Path) -> Baseline:
             tuple(LeftOut(str(each["name"]), str(each["why"])) for each in found["left_out"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(
+        raise UsageError(
             f"{path} is no baseline",
             cause=f"Something in it is not as Lancio writes it ({type(error).__name__}: {error}).",
             remedy=remedy,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lancio.errors import SourceError
+from lancio.errors import SourceError, UsageError
 from lancio.reading import headers, layouts, markers, placeholders
 from lancio.syntax import lexer
 
@@ -134,7 +134,8 @@ def read_folder(path: Path, *, layout: Name | None = None, variables: Mapping[st
     The layout is recognized unless one is named; `variables` fill the places that other programs fill.
 
     Raises:
-        SourceError: no such folder, no migrations in it, a layout that cannot be told or is not kept, a file that is
+        UsageError: no such folder.
+        SourceError: no migrations in it, a layout that cannot be told or is not kept, a file that is
             not UTF-8 or cannot be read, a place that nothing fills, or two files that one file system would take
             for the same.
     """
@@ -218,13 +219,13 @@ class _Texts(dict[str, bytes]):
 def _find(path: Path) -> tuple[Found, _Texts, dict[str, Sign]]:
     """The files below a folder, sorted, and the folders that they are in."""
     if path.is_file():
-        raise SourceError(
+        raise UsageError(
             f"{path} is a file, not a folder",
             cause="Lancio reads folders: what one file needs is made by the others.",
             remedy=f"Name the folder: {path.parent}",
         )
     if not path.is_dir():
-        raise SourceError(
+        raise UsageError(
             f"there is no folder {path}",
             cause="The path does not exist, or may not be read by this user.",
             remedy="Name the folder that holds the .sql files.",
