@@ -99,19 +99,20 @@ class Arrangement:
         self.files = list(files)
         self.bodies: dict[str, dict[int, list[Op]]] = {}  # by routine and by the file that makes it
         self.triggers: dict[str, list[tuple[str, int]]] = {}  # by table: their routines, and the files that make them
-        self.made: list[set[Key]] = []  # by each file
+        self.tables: dict[str, set[int]] = {}  # and views: the files that make them
         self.targets: dict[Key, str] = {}  # foreign keys, and the tables they point to
         self.column_types: dict[tuple[str, str], list[Ref]] = {}  # by table and column
         self.stands: dict[Key, set[Key]] = {}  # views, columns, constraints, indexes: what their expressions name
         for index, ops in enumerate(self.files):
             read: dict[int, set[Key]] = {}
-            self.made.append({each for op in ops.ops if op.verb == "make" for each in made_keys(op)})
             for op in ops.ops:
                 self._note(op, read.setdefault(op.statement, set()))
                 if op.verb == "make" and op.ref.kind == "routine":
                     self.bodies.setdefault(op.ref.name, {}).setdefault(index, []).extend(op.detail.body)
                 elif op.verb == "make" and op.ref.kind == "trigger" and op.detail.routine:
                     self.triggers.setdefault(op.ref.of[0].name, []).append((op.detail.routine.name, index))
+                elif op.verb == "make" and op.ref.kind == "relation":
+                    self.tables.setdefault(op.ref.name, set()).add(index)
         self.outlines = [self._outline(index, ops) for index, ops in enumerate(self.files)]
         self.after: dict[int, set[int]] = {}  # declared
         self._before: list[set[int]] = []
@@ -219,25 +220,23 @@ class Arrangement:
         """What is called now, by name or by a trigger, needs what its body needs.
 
         Where several files write the routine, its own file's body is meant; else nobody knows which one is there by
-        then, and what they need is a wish. What the file of a trigger makes is there whenever the trigger is.
+        then, and what they need is a wish. So it is where another file put the trigger on a third one's table: it may
+        as well come later.
         """
-        names: list[tuple[str, int]] = []
+        names: list[tuple[str, bool]] = []
         if op.verb == "call" and (op.when == "now" or depth):
-            names = [(op.ref.name, index)]
+            names = [(op.ref.name, True)]
         elif op.verb == "write" and op.detail.facet == "rows" and (op.when == "now" or depth):
-            names = self.triggers.get(op.ref.name, [])
-        for name, maker in names:
+            there = {index} | self.tables.get(op.ref.name, set())
+            names = [(routine, maker in there) for routine, maker in self.triggers.get(op.ref.name, ())]
+        for name, surely in names:
             if name not in called:
                 called.add(name)
-                before = set(outline.needs)
                 bodies = self.bodies.get(name, {})
                 meant = {index: bodies[index]} if index in bodies else bodies
                 for body in meant.values():
                     for each in body:
-                        self._take(index, outline, each, depth + 1, called, known=known and len(meant) == 1)
-                if maker != index:
-                    for needed in (outline.needs.keys() & self.made[maker]) - before:
-                        del outline.needs[needed]
+                        self._take(index, outline, each, depth + 1, called, known=known and surely and len(meant) == 1)
 
     def order(self, waiting: list[int], name: Callable[[int], str], bind: Callable[[int], object]) -> list[list[int]]:
         """Call `bind` for each file in an order that can run; what comes back are the loops that had to be broken."""
