@@ -453,7 +453,7 @@ async def _ready(number: int, *, writing: bool) -> None:
 
 
 def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: str) -> str:
-    """What libpq is told: everything that a string can say, so that neither the environment nor the user's home does."""
+    """What libpq is told: all that a string can say, so that neither the environment nor the user's home does."""
     user = _user(target)
     given: dict[str, str | int] = {
         name: value.reveal() if isinstance(value, Secret) else value for name, value in target.options
