@@ -239,6 +239,7 @@ def test_sockets_of_this_machine(tmp_path: Path) -> None:
         return await reached(await network.addresses(Host(name), LIMITS))
 
     assert failed(at(path)) == ("reach", "socket-missing")
+    assert failed(reached([network.socket_address(path + "x" * 100)])) == ("reach", "socket-missing")
     assert failed(at(path + "/deeper")) == ("reach", "socket-missing")
     Path(path).write_text("")
     assert failed(at(path)) == ("reach", "refused")

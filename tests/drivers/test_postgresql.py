@@ -326,6 +326,8 @@ def test_what_the_environment_says_to_libpq_is_not_sent_to_a_registered_server(
         assert refused.value.finding.code == code
     with drivers.client(pg(newest.url()), local_files=True) as connection:
         assert connection.execute("SHOW work_mem").fetchone() == ("4MB",)
+    with drivers.client(pg(newest.url(min_protocol_version="3.2")), local_files=True) as connection:
+        assert connection.info.user == "scram_user"
         assert connection.info.dbname == "app_canary"
         assert connection.pgconn.ssl_in_use
 

@@ -163,6 +163,8 @@ def code_of(error: OSError, family: int = socket.AF_INET) -> Code | None:
         return "socket-denied" if family == socket.AF_UNIX else "unreachable"
     if error.errno is not None and error.errno in _BY_ERRNO:
         return _BY_ERRNO[error.errno]
+    if family == socket.AF_UNIX and error.errno is None:  # Python's own: too long a path for any socket
+        return "socket-missing"
     return "timeout" if isinstance(error, TimeoutError) else None
 
 

@@ -52,8 +52,8 @@ _NOT_HERE: Final = ("service", "passfile", "sslcrldir", "scram_client_key", "scr
 _SOCKET_FOLDERS: Final = ("/var/run/postgresql", "/tmp")  # noqa: S108  (libpq's own)
 _NO_FILE: Final = os.devnull + "/none"
 """A path where there can be no file: libpq falls back to files of the user's home where it is given none."""
-_OF_PROTOCOL: Final = {"min_protocol_version": "3.0", "max_protocol_version": "latest"}
-"""Where libpq takes no empty text for its own default."""
+_OF_PROTOCOL: Final = ("min_protocol_version", "max_protocol_version")
+"""Where libpq takes no empty text for its own default, which is 3.0."""
 _CONNECTING: Final = 0.6
 """The part of the time that a client may take to connect; the rest is for finding out why not."""
 _ASIDE_S: Final = 1.0
@@ -453,7 +453,7 @@ async def _ready(number: int, *, writing: bool) -> None:
 
 
 def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: str) -> str:
-    """What libpq is told: everything, so that it looks neither into the environment nor into the user's home."""
+    """What libpq is told: all that a string can say, so that neither the environment nor the user's home does."""
     user = _user(target)
     given: dict[str, str | int] = {
         name: value.reveal() if isinstance(value, Secret) else value for name, value in target.options
@@ -474,6 +474,8 @@ def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: s
         parts["require_auth"] = "none,password,md5,scram-sha-256"
     parts |= given | {"target_session_attrs": attrs}
     parts |= _trusted(target)
+    if "min_protocol_version" in given:
+        parts.setdefault("max_protocol_version", "latest")  # as libpq has it
     if "sslcert" in given:
         parts.setdefault("sslkey", given["sslcert"])
     elif pq.version() >= 160000:
@@ -484,8 +486,7 @@ def _conninfo(target: PostgreSQL, host: Host, address: network.Address, attrs: s
         name = option.keyword.decode()
         if name != "service" and name not in parts and option.val is not None and option.val != option.compiled:
             # The environment has a say in it.
-            own = option.compiled.decode() if option.compiled is not None else ""
-            parts[name] = own or _OF_PROTOCOL.get(name, "")
+            parts[name] = option.compiled.decode() if option.compiled else "3.0" if name in _OF_PROTOCOL else ""
     return make_conninfo("", **parts)
 
 
