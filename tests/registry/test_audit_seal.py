@@ -392,6 +392,11 @@ def test_verifying_goes_on_from_an_anchor(connection: psycopg.Connection) -> Non
     findings, found = verified(connection, resume=anchor)
     assert (findings, found.rounds, found.entries) == ([], 1, 7)
     assert anchor is not None
+    # Anchors of what is not looked at again are not missed there.
+    last = audit_seal.anchor(connection)
+    assert last is not None
+    findings, found = verified(connection, resume=anchor, anchors=[anchor, last])
+    assert (findings, found.anchored) == ([], [last.number])
     with pytest.raises(AuditRefused, match="is not here as the anchor knows it"):
         verified(connection, resume=Anchor(anchor.number, bytes(32), 0))
 

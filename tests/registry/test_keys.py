@@ -25,6 +25,7 @@ from schema_files import (
     add_key,
     give_key,
     launch,
+    objects,
     psql,
     rows,
     run,
@@ -434,6 +435,31 @@ def test_a_program_opens_with_what_the_database_has_of_the_key(keys: psycopg.Con
     keys.execute("SELECT platform.destroy_data_keys(%s)", (OWN.id,))
     with pytest.raises(OpeningRefused, match="unreadable for ever"):
         open_connection_string(keys, id_, lambda _: own)
+
+
+EARLIER = {
+    "platform_private.guard_data_keys()": "pg_trigger_depth",
+    "platform_private.unseal(bytea, text, uuid, uuid, bytea)": "untranslatable_character",
+    "platform_private.accept_envelope(bytea, text, uuid, uuid, text)": "caller_bypasses",
+    "platform.next_data_key_id()": "data_key_ids_taken",
+    "platform.add_data_key(integer, uuid, bytea, text, bytea, integer)": "data_key_ids_taken",
+    "platform.kek_ids()": "key_encryption_keys",
+}
+"""What 008 made otherwise at first, and a word that the body has only since."""
+
+
+def test_008_makes_anew_what_an_earlier_text_of_it_made_and_nothing_else(keyed_platform: str) -> None:
+    before = objects(keyed_platform)
+    with psycopg.connect(keyed_platform) as connection:
+        connection.execute("SET check_function_bodies = off")
+        for function, word in EARLIER.items():
+            row = connection.execute("SELECT pg_get_functiondef(%s::regprocedure)", (function,)).fetchone()
+            assert row is not None
+            assert word in row[0]
+            connection.execute(row[0].replace(word, "lower"))
+    assert objects(keyed_platform) != before
+    run(keyed_platform, KEYS)
+    assert objects(keyed_platform) == before
 
 
 def test_destroyed_keys_leave_secrets_unreadable_and_the_organization_may_begin_again(keys: psycopg.Connection) -> None:

@@ -476,9 +476,10 @@ def _verify(
     resume: Anchor | None,
 ) -> Iterator[Finding]:
     found.key = ring is not None
-    wanted = {each.number: each for each in anchors if each.organization is None}
     pruned = int(_one(connection, "pruned_through"))
     before = None if resume is None else refuse_rewritten(connection, resume)
+    begun = 0 if before is None else before.number
+    wanted = {each.number: each for each in anchors if each.organization is None and each.number > begun}
     last_seals: dict[UUID, tuple[int, bytes]] = {}
     begins = bool(pruned) or resume is not None
     if before is None:
@@ -500,38 +501,22 @@ def _verify(
                 if anchor.chain == each.chain:
                     found.anchored.append(each.number)
                 else:
-                    yield Finding(
-                        "cut",
-                        f"round {each.number} is another than the anchor knows: history was written anew",
-                        round=each.number,
-                    )
+                    says = f"round {each.number} is another than the anchor knows: history was written anew"
+                    yield Finding("cut", says, round=each.number)
             if each.kind == "seal":
                 yield from _within(connection, ring, each, last_seals, found, gone=each.number <= pruned, begins=begins)
             found.rounds += 1
             found.last = each.number
             before = each
     for number in sorted(wanted):
-        yield Finding(
-            "cut", f"the anchor knows round {number}, and the last one here is {found.last}: the end was cut"
-                   f" off, or the "
-            "round was removed", round=number,
-        )  # fmt: skip
-    yield from (
-        Finding(
-            "seal",
-            f"seal {number} of organization {organization} belongs to round {of}, which is not there",
-            None,
-            organization,
-            of,
-        )
-        for organization, number, of in _rows(connection, "stray_seals")
-    )
-    if ring is not None and found.proved < found.last and not bad_tail:
-        yield Finding(
-            "unproved", f"rounds {found.proved + 1} to {found.last} bear the MAC of a key-encryption key that"
-                        f" is not at hand: "
-            f"{before.kek_id if before is not None else ''}", round=found.last,
-        )  # fmt: skip
+        why = f"the last one here is {found.last}: the end was cut off, or the round was removed"
+        yield Finding("cut", f"the anchor knows round {number}, and {why}", round=number)
+    for organization, number, of in _rows(connection, "stray_seals"):
+        says = f"seal {number} of organization {organization} belongs to round {of}, which is not there"
+        yield Finding("seal", says, None, organization, of)
+    if before is not None and ring is not None and found.proved < found.last and not bad_tail:
+        of = f"of a key-encryption key that is not at hand: {before.kek_id}"
+        yield Finding("unproved", f"rounds {found.proved + 1} to {found.last} bear the MAC {of}", round=found.last)
     found.unsealed, found.unsealed_since = _row(connection, "unsealed", after=0 if before is None else before.upto_seq)
 
 
@@ -619,26 +604,21 @@ def _within(
 
 def _seal_stands(ring: Ring | None, one: Seal, before: tuple[int, bytes] | None, *, begins: bool) -> Iterator[Finding]:
     name = f"seal {one.number} of {_said(one.organization_id)}"
-    organization = _named(one.organization_id)
+
+    def wrong(kind: Kind, says: str) -> Finding:
+        return Finding(kind, f"{name} {says}", None, _named(one.organization_id), one.round)
+
     if before is not None:
         if one.number != before[0] + 1:
-            yield Finding(
-                "seal",
-                f"{name} comes after seal {before[0]}: what was between was removed, or it is a copy",
-                None,
-                organization,
-                one.round,
-            )
+            yield wrong("seal", f"comes after seal {before[0]}: what was between was removed, or it is a copy")
         elif one.previous != before[1]:
-            yield Finding("seal", f"{name} does not go on from seal {before[0]}", None, organization, one.round)
+            yield wrong("seal", f"does not go on from seal {before[0]}")
     elif one.previous != _NOTHING if one.number == 1 else not begins:
-        yield Finding("seal", f"{name} goes on from a seal that is not there", None, organization, one.round)
+        yield wrong("seal", "goes on from a seal that is not there")
     if one.hashed() != one.chain or len(one.leaves) != one.entries * _LEAF:
-        yield Finding("seal", f"{name} was changed", None, organization, one.round)
+        yield wrong("seal", "was changed")
     elif _mac_wrong(ring, one.kek_id, one.chain, one.mac):
-        yield Finding(
-            "forged", f"{name} was not made with the key-encryption key {one.kek_id}", None, organization, one.round
-        )
+        yield wrong("forged", f"was not made with the key-encryption key {one.kek_id}")
 
 
 def _compared(
@@ -707,6 +687,9 @@ def _verify_trail(
     found: Verified,
     anchors: Sequence[Anchor],
 ) -> Iterator[Finding]:
+    def wrong(kind: Kind, says: str) -> Finding:
+        return Finding(kind, says, None, organization)
+
     found.key = ring is not None
     sealed, pruned = _row(connection, "horizon")
     # What was pruned cannot be compared, and an organization of which nothing is left begins with seal 1 again.
@@ -720,7 +703,7 @@ def _verify_trail(
             told = list(_seal_stands(ring, one, (before.number, before.chain) if before else None, begins=True))
             if before is None and one.number > 1 and not pruned:
                 missing = "seal 1 was" if one.number == 2 else f"seals 1 to {one.number - 1} were"
-                told.append(Finding("seal", f"{missing} removed", None, organization))
+                told.append(wrong("seal", f"{missing} removed"))
             yield from told
             bad_tail = bool(told)
             if not told and _mac_wrong(ring, one.kek_id, one.chain, one.mac) is False:
@@ -729,20 +712,11 @@ def _verify_trail(
                 if anchor.chain == one.chain:
                     found.anchored.append(one.number)
                 else:
-                    yield Finding(
-                        "cut",
-                        f"seal {one.number} is another than the anchor knows: history was written anew",
-                        None,
-                        organization,
-                    )
+                    says = f"seal {one.number} is another than the anchor knows: history was written anew"
+                    yield wrong("cut", says)
             hashes = {id_: (organization, hash_) for id_, hash_ in one.hashes().items()}
-            rows = _stream(
-                connection,
-                "trail_entries",
-                organization=organization,
-                after=min(after, one.first_seq - 1),
-                upto=one.last_seq,
-            )
+            between = {"organization": organization, "after": min(after, one.first_seq - 1), "upto": one.last_seq}
+            rows = _stream(connection, "trail_entries", **between)
             yield from _compared(connection, rows, hashes, found, None, missing=False)
             after = max(after, one.last_seq)
             found.seals += 1
@@ -752,22 +726,13 @@ def _verify_trail(
     yield from _compared(connection, rows, {}, found, None, missing=False)
     for number in sorted(wanted):
         if before is None or number > before.number:
-            yield Finding(
-                "cut",
-                f"the anchor knows seal {number}, and the last one here is {found.last}: the end was cut off",
-                None,
-                organization,
-            )
+            last = f"the last one here is {found.last}: the end was cut off"
+            yield wrong("cut", f"the anchor knows seal {number}, and {last}")
         elif not pruned:
-            yield Finding("cut", f"the anchor knows seal {number}, which was removed", None, organization)
-    if ring is not None and found.proved < found.last and not bad_tail:
-        kek = before.kek_id if before is not None else ""
-        yield Finding(
-            "unproved",
-            f"seals {found.proved + 1} to {found.last} bear the MAC of a key-encryption key that is not at hand: {kek}",
-            None,
-            organization,
-        )
+            yield wrong("cut", f"the anchor knows seal {number}, which was removed")
+    if before is not None and ring is not None and found.proved < found.last and not bad_tail:
+        of = f"of a key-encryption key that is not at hand: {before.kek_id}"
+        yield wrong("unproved", f"seals {found.proved + 1} to {found.last} bear the MAC {of}")
     found.unsealed, found.unsealed_since = _row(connection, "trail_unsealed", organization=organization, after=sealed)
 
 
