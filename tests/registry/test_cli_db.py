@@ -437,6 +437,7 @@ def test_real_values_tick_the_specification_s_item(lancio: Lancio, registry: str
     ticked, reason = item()
     assert not ticked
     assert "Railway MongoDB, Railway Redis" in reason or "Railway MongoDB and Railway Redis" in reason
+    assert "lancio db update --from-env" in reason
     org = ("--org", "lancio")
     said = lancio("update", "--from-env", "--no-test", *org, env={"REDIS_URL": URL})
     assert "Railway Redis (lancio-studio) has the connection string of REDIS_URL" in said.out
