@@ -393,11 +393,12 @@ def test_an_empty_name_and_version_0_are_taken_as_they_are_given(lancio: Lancio)
     lancio("add", "cache", "--project", "shop", "--stdin", stdin=URL)
     said = lancio("update", "cache", "--rename", "")
     assert (said.status, "the name is empty" in said.err) == (1, True)
-    for version, why in (("0", "You named version 0, and it is 1 now."), ("7", "It was never that one")):
+    for version, why in (("0", "It was version 0 then, and is 1 now."), ("7", "cache is not version 7 yet")):
         for words in (("update", "cache", "--status", "error"), ("remove", "cache", "--yes")):
             said = lancio(*words, "--if-version", version)
             assert (said.status, why in said.err) == (1, True)
     assert lancio("update", "--from-env", "--if-version", "0").status == 2
+    assert "both name a" in lancio("update", "cache", "--meta", "a=b", "--no-meta", "a").err
     assert lancio("remove", "", "--yes").status == 1
     assert lancio("show", "cache", "--json").json["status"] == "active"
 
@@ -436,6 +437,7 @@ def test_real_values_tick_the_specification_s_item(lancio: Lancio, registry: str
     ticked, reason = item()
     assert not ticked
     assert "Railway MongoDB, Railway Redis" in reason or "Railway MongoDB and Railway Redis" in reason
+    assert "lancio db update --from-env" in reason
     org = ("--org", "lancio")
     said = lancio("update", "--from-env", "--no-test", *org, env={"REDIS_URL": URL})
     assert "Railway Redis (lancio-studio) has the connection string of REDIS_URL" in said.out

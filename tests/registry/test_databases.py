@@ -279,7 +279,7 @@ def test_of_two_that_read_the_same_version_the_second_is_refused_and_told_who_wa
     with pytest.raises(LostRace) as refused, desk.work() as work:
         databases.update(work, None, read, Change(name="mine"), version=read.version)
     assert "dev@acme.test changed status at" in refused.value.cause
-    assert "version 1, and it is 2 now" in refused.value.cause
+    assert "It was version 1 then, and is 2 now." in refused.value.cause
     with pytest.raises(LostRace), desk.work() as work:
         databases.remove(work, read, version=read.version)
 

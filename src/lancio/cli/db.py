@@ -351,6 +351,10 @@ def update(
         return placeholders.fill(
             call, project, from_env, test=not no_test, timeout=timeout, local_files=local_files
         )  # fmt: skip
+    if both := sorted(meta.keys() & set(no_meta)):
+        raise UsageError(
+            f"--meta and --no-meta both name {both[0]}", cause="They contradict each other.", remedy="Give one."
+        )
     value = None
     with call.session():
         asks = stdin or file is not None or from_env is not None or not besides

@@ -280,6 +280,12 @@ def one(work: Acting, name: str, *, project: str | None = None) -> Database:
     )
 
 
+def find(work: Acting, project: projects.Project, name: str) -> Database | None:
+    """The database that has exactly this name, as `names.name` gives it, in a project; None where there is none."""
+    found = _rows(work, "named", **_reach(work), project=project.id, name=name)
+    return _database(found[0]) if found else None
+
+
 def value_of(work: Acting, keys: DataKeys, database: Database, *, action: str = "database.open") -> ConnectionString:
     """The connection string, opened; an entry of it is left where something was sealed.
 
@@ -348,9 +354,8 @@ def refuse_taken(work: Acting, project: projects.Project, name: str) -> None:
         NameRefused: the name cannot be.
         Taken: it has one.
     """
-    kept = names.name(name)
-    if _rows(work, "named", organization=work.organization, projects=None, project=project.id, name=kept):
-        raise _taken(work, kept, project.slug)
+    if (found := find(work, project, names.name(name))) is not None:
+        raise _taken(work, found.name, project.slug)
 
 
 def add(
@@ -546,11 +551,12 @@ def _locked(work: Acting, database: Database, version: int | None) -> Database:
 
 def _lost(work: Acting, now: Database, version: int) -> NoReturn:
     changes = _since(work, now, version)
-    if version > now.version:
-        changes = "It was never that one: was it another database's?"
+    ahead = version > now.version
     raise LostRace(
-        f"{now.name} was changed since you read it",
-        cause=f"You named version {version}, and it is {now.version} now. "
+        f"{now.name} is not version {version} yet" if ahead else f"{now.name} was changed since you read it",
+        cause=f"It is version {now.version}: the number is another database's, or mistyped."
+        if ahead
+        else f"It was version {version} then, and is {now.version} now. "
         f"{changes or 'The audit trail has no entry of it: its row was written by SQL, or sealed anew.'}",
         remedy="Look at it as it is now, and say it again if it still holds.",
         commands=(f"lancio db show {_quoted(now.name)} --project {now.project} --org {work.slug}",),

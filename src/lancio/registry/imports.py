@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from lancio.errors import LancioError
 from lancio.registry import databases, names
 from lancio.registry.acting import shown
-from lancio.registry.refusal import NameRefused, NotThere
+from lancio.registry.refusal import NameRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,9 +104,7 @@ def _planned(
             cause="Names are unique within a project.",
             remedy="Give one of the two another name, or another project.",
         )
-    try:
-        there = databases.one(work, name, project=into.slug)
-    except NotThere:
+    if (there := databases.find(work, into, name)) is None:
         work.require("database.add", into.id)
         return Planned(entry.line, "new", name, into.slug, entry.value, into=into)
     work.require("database.update", into.id)

@@ -45,6 +45,7 @@ OPTIONAL = ("mongodb",)
 VERIFY_ROWS = "SELECT count(*) >= 2 FROM platform.databases"
 """The specification's check behind step 3. The file's own asks for less where a service was said to be absent."""
 
+FILL = "lancio db update --from-env"
 UPDATE = "Update connection strings with actual Railway values"
 """What step 3 declares to be done after the run."""
 
@@ -252,6 +253,8 @@ def words(facts: Facts) -> Words:
     count = None if facts.databases is None else len(facts.databases)
     placeholders = [each.name for each in facts.databases or () if each.placeholder]
     reason = some("still a placeholder:", placeholders) or facts.why_databases
+    if placeholders:
+        reason = f"{reason} ({FILL})"
     updated = _of(UPDATE, bool(count) and not placeholders, reason or "no database is registered")
     return Words(
         proofs={BILLING: "billing schema exists"},
@@ -270,9 +273,7 @@ def words(facts: Facts) -> Words:
 
 def _to_do(facts: Facts, *, ready: bool) -> tuple[str, ...]:
     said = [
-        f"{each.name} ({each.type}): still a placeholder, update its connection string"
-        for each in facts.databases or ()
-        if each.placeholder
+        f"{each.name} ({each.type}): still a placeholder ({FILL})" for each in facts.databases or () if each.placeholder
     ]
     unreached = [each.name for each in facts.databases or () if not each.placeholder and each.health != HEALTHY]
     if ready and unreached:
