@@ -176,6 +176,19 @@ def test_from_an_older_checkout_the_last_step_is_not_another_one(story, database
     assert "004_u.sql was applied later and is not in this folder: it stays" in said(out)
 
 
+def test_a_table_that_if_not_exists_passed_over_is_not_dropped(tmp_path, database):
+    (tmp_path / "001.sql").write_text(
+        "CREATE TABLE IF NOT EXISTS t (id integer); CREATE INDEX IF NOT EXISTS i ON t (id);"
+    )
+    execute(database, "CREATE TABLE t (id integer); INSERT INTO t VALUES (1)")
+    for expected in (3, 0):  # once it was there before, once it was not
+        assert lancio(database, "apply", str(tmp_path), "--yes", "--no-backup")[0] == 0
+        status, out, _ = lancio(database, "rollback", str(tmp_path), "--yes")
+        assert (status, "public.t was there before it" in said(out)) == (expected, expected == 3)
+        assert "it makes public.t IF NOT EXISTS" in said(out)
+        execute(database, "DROP TABLE IF EXISTS t; DROP SCHEMA lancio CASCADE")
+
+
 def test_a_baseline_that_was_only_recorded_is_neither_the_last_step_nor_taken_back(story, database):
     words = ["--out", "003_base.sql", "--archive", f"{story}-old", "--scratch", database]
     assert main.run(["squash", story, "--to", "003_mail.sql", *words], Terminal(io.StringIO(), io.StringIO(), {})) == 0

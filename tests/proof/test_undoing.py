@@ -91,13 +91,30 @@ def test_what_nothing_brings_back_is_refused_with_its_reason(copied, tmp_path, s
 
 
 def test_rows_that_constants_name_are_deleted_by_their_key(copied, tmp_path):
-    step = "INSERT INTO s.parent (id, \"Odd Name\") VALUES (7, 'it''s'), (8, 'b') ON CONFLICT DO NOTHING;"
+    step = "INSERT INTO s.parent (id, \"Odd Name\") VALUES (7, 'it''s'), (8, 'b');"
     found, *_ = undo(copied, planned(tmp_path / "h", BASE, step), "2.sql")
     assert found.statements == (
         "DELETE FROM s.parent WHERE id = '7'",
         "DELETE FROM s.parent WHERE id = '8'",
     )
     assert [loss.where for loss in found.losses] == ["id = '7'", "id = '8'"]
+
+
+ROW = 'INSERT INTO s.parent (id, "Odd Name")'
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        f"{ROW} VALUES (7, 'it''s') ON CONFLICT DO NOTHING;",
+        f"{ROW} SELECT 7, 'it''s' WHERE NOT EXISTS (SELECT FROM s.parent WHERE id = 7);",
+        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM s.parent WHERE id = 7) THEN {ROW} VALUES (7, 'it''s'); END IF; END$$",
+        f"DO $$ BEGIN {ROW} VALUES (7, 'it''s'); EXCEPTION WHEN unique_violation THEN NULL; END $$;",
+    ],
+)
+def test_a_row_that_may_have_been_there_before_is_deleted_only_where_it_is_the_steps_own(copied, tmp_path, step):
+    found, *_ = undo(copied, planned(tmp_path / "h", BASE, step), "2.sql")
+    assert found.statements == ("DELETE FROM s.parent WHERE id = '7' AND \"Odd Name\" = 'it''s'",)
 
 
 def test_rows_of_a_table_that_goes_with_the_rollback_are_no_obstacle(place, tmp_path):

@@ -369,6 +369,7 @@ def _rehearsed(
     before: str | None, url: str | None,
 ) -> Prepared:  # fmt: skip
     from lancio.executor import fingerprint
+    from lancio.planner import segments
     from lancio.planner.diagnosis import masked
     from lancio.proof import scratch, undoing
     from lancio.render import lines
@@ -423,7 +424,15 @@ def _rehearsed(
             for row in counted
             if row not in rows
         ]
+
+        def before_it(name: str) -> set[str]:
+            """Tables that were there when the step ran, as it locked them; IF NOT EXISTS had passed over them."""
+            apart = segments.cut(graph.file(name), session.major).apart  # what locks at its end it may have made itself
+            return set() if apart else {relation for relation, _ in applied[name].locks}
+
         for row in rows:
+            if not row.loss.column and not row.loss.where and row.then.table in before_it(row.step):
+                why[row.step] = (*why[row.step], f"{row.then.table} was there before it, and is not the step's to drop")
             if row.loss.where and (row.count.rows or 0) > 1:
                 like = f"{row.count.rows} rows of {row.loss.table} are like the one that it made"
                 why[row.step] = (*why[row.step], f"{like} ({masked(row.loss.where)})")

@@ -210,11 +210,13 @@ def _again(states: Sequence[FileState], pending: Collection[str]) -> list[Findin
 def _strange(graph: Graph, ledger: Mapping[str, str], replaced: Collection[str]) -> list[Finding]:
     """Files that the ledger has and the folder lacks; some have only got another name, or stand in a baseline."""
     names = {facts.name for facts in graph.files}
-    by_text = {facts.migration.checksum: facts.name for facts in graph.files if facts.name not in ledger}
+    strange = [name for name in sorted(ledger) if name not in names and name not in replaced]
+    # The checksum of a large file takes as long as a tenth of its plan.
+    new = [facts for facts in graph.files if facts.name not in ledger] if strange else []
+    by_text = {facts.migration.checksum: facts.name for facts in new}
     found = []
-    for name, checksum in sorted(ledger.items()):
-        if name in names or name in replaced:
-            continue
+    for name in strange:
+        checksum = ledger[name]
         if (now := by_text.get(checksum)) is not None:
             message = f"{name} is recorded as applied and is called {now} in this folder"
             remedy = f"Give the file its name back: the ledger knows it as {name}, and {now} would run once more."

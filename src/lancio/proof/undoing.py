@@ -174,6 +174,13 @@ def _told(
     if not statements:
         return Undoing(facts, "none", obstacles=found.obstacles, notes=tuple(notes), change=change, proved=True)
     tried = _tried(connection, statements, print_before, after)
+    perhaps = {
+        inverse.Key("pg_class", find(op.ref) or 0) for op in ops.ops if op.verb == "make" and op.detail.if_not_exists
+    }
+    if may_have_been := [loss.table for loss in tried.losses if loss.key in perhaps and not loss.column]:
+        more = f" and {len(may_have_been) - 3} more" if len(may_have_been) > 3 else ""
+        named = f"{', '.join(may_have_been[:3])}{more}"
+        notes.append(f"it makes {named} IF NOT EXISTS: a table that was there before the step would go as well")
     return Undoing(
         facts,
         "computed",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lancio.planner.model import FileFacts
     from lancio.proof.inverse import Survey
-    from lancio.reading.model import FileOps, Op, Ref, RowFact
+    from lancio.reading.model import FileOps, Op, Ref, RowFact, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class _Table:
     key: Key
     name: str
     events: dict[str, int] = field(default_factory=dict)  # and the line of each
-    named: list[tuple[RowFact, int]] = field(default_factory=list)
+    named: list[tuple[RowFact, int, bool]] = field(default_factory=list)  # the row, its line, was it surely made
     unnamed: int = 0  # the line of rows that no constants name
     harmless: bool = False
 
@@ -87,6 +87,8 @@ def written(
         return tables.setdefault(key.objid, _Table(key, after.things[key].name))
 
     obstacles: list[Obstacle] = []
+    # INSERTs whose rows were not there before, or they would have failed; by their statement and place.
+    sure: set[tuple[int, Span]] = set()
     for op in ops.ops:
         if op.when != "now":
             continue
@@ -100,9 +102,13 @@ def written(
             )
         elif op.verb == "write" and op.detail.facet == "rows" and (found := table(find(op.ref))):
             _event(found, op, ops, before)
+            if op.detail.each_row:
+                sure.add((op.statement, op.span))
         elif op.verb == "rows" and op.detail.row is not None and (found := table(find(op.detail.row.table))):
             if op.detail.row.values:
-                found.named.append((op.detail.row, op.span.line))
+                # In a block or a routine a condition may have passed it over, or a handler taken its failure.
+                new = (op.statement, op.span) in sure and not op.via
+                found.named.append((op.detail.row, op.span.line, new))
             else:
                 found.unnamed = op.span.line
     for lock in facts.locks:
@@ -123,7 +129,7 @@ def written(
     obstacles += _worked_out(ops)
     made: list[Row] = []
     for each in sorted(tables.values(), key=lambda each: each.name):
-        rows_, refused = _judged(each, _keys(before, each.key))
+        rows_, refused = _judged(each, _keys(before, each.key), _without_equality(before, each.key))
         made += rows_
         obstacles += refused
     return Written(tuple(made), tuple(dict.fromkeys(obstacles)))
@@ -198,7 +204,16 @@ def _keys(of: Survey, table: Key) -> list[frozenset[str]]:
 _UNIQUE = re.compile(r'CREATE UNIQUE INDEX [^(]* USING btree \(((?:\w+|"[^"(),]+")(?:, (?:\w+|"[^"(),]+"))*)\)')
 
 
-def _judged(found: _Table, keys: list[frozenset[str]]) -> tuple[list[Row], list[Obstacle]]:
+def _without_equality(of: Survey, table: Key) -> frozenset[str]:
+    """The columns of a table whose values `=` does not compare, or only their size."""
+    columns = (thing for thing in of.things.values() if thing.kind == "column" and thing.above == table)
+    return frozenset(each.name for each in columns if str(each.facts["type"]).removesuffix("[]") in _NO_EQUALITY)
+
+
+_NO_EQUALITY = frozenset(("json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"))
+
+
+def _judged(found: _Table, keys: list[frozenset[str]], unequal: frozenset[str]) -> tuple[list[Row], list[Obstacle]]:
     name = found.name
     if found.events.keys() & {"delete", "truncate"}:
         line = min(found.events[each] for each in found.events.keys() & {"delete", "truncate"})
@@ -224,7 +239,7 @@ def _judged(found: _Table, keys: list[frozenset[str]]) -> tuple[list[Row], list[
             )
         ]
     if found.named:
-        seen = dict.fromkeys((_where(row, keys), line) for row, line in found.named)
+        seen = dict.fromkeys((_where(row, keys if new else [], unequal), line) for row, line, new in found.named)
         return [Row(found.key, where, line) for where, line in seen], []
     if "somehow" in found.events:
         line = found.events["somehow"]
@@ -240,9 +255,13 @@ def _judged(found: _Table, keys: list[frozenset[str]]) -> tuple[list[Row], list[
     return [], []
 
 
-def _where(row: RowFact, keys: list[frozenset[str]]) -> str:
-    """What finds the row: its key, where the constants hold one, since other columns may have changed; else all."""
-    values = {rows.identifier(column): rows.literal(value).strip() for column, value in row.values}
+def _where(row: RowFact, keys: list[frozenset[str]], unequal: frozenset[str]) -> str:
+    """What finds the row: its key, where the constants hold one, since other columns may have changed; else all.
+
+    A row that ON CONFLICT or a condition may have left alone is looked for by all of them: it may be another's.
+    """
+    named = {rows.identifier(column): rows.literal(value).strip() for column, value in row.values}
+    values = {column: value for column, value in named.items() if column not in unequal} or named
     key = min(
         (key for key in keys if key and key <= values.keys()), key=lambda each: (len(each), sorted(each)), default=None
     )
