@@ -16,16 +16,13 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 import psycopg
 from psycopg import conninfo, sql
 
 from lancio import embedded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parent.parent
 POOL = PROJECT / ".servers"
@@ -61,8 +58,6 @@ class TestServer:
     """The folder of its Unix socket."""
     log_file: Path | None = None
     home: Path | None = field(default=None, repr=False)
-    unwritten: dict[str, str] = field(default_factory=dict, repr=False)
-    """Copies of templates, by template, that a test had and has written nothing to."""
 
     def url(self, dbname: str = "postgres", *, user: str | None = None, password: str | None = None) -> str:
         """A connection string, with the password in it."""
@@ -81,28 +76,6 @@ class TestServer:
         with self.connect() as connection:
             connection.execute(statement)
         return self.url(name)
-
-    @contextlib.contextmanager
-    def copied(self, template: str) -> Iterator[str]:
-        """The URL of a database like `template`, for one test.
-
-        To make a copy takes longer than most tests do. So one that a test has written nothing to, which looks and is
-        refused, goes to the next test: no transaction of this server got a number meanwhile, and each that writes
-        gets one, also if it is rolled back.
-        """
-        url = self.unwritten.pop(template, None) or self.create_database(template)
-        before = self._transactions()
-        yield url
-        if self._transactions() == before:
-            self.unwritten[template] = url
-        else:
-            self.drop_database(url)
-
-    def _transactions(self) -> int:
-        with self.connect() as connection:
-            row = connection.execute("SELECT txid_snapshot_xmax(txid_current_snapshot())").fetchone()
-        assert row is not None
-        return int(row[0])
 
     def drop_database(self, url_or_name: str) -> None:
         """Drop a database and end the sessions on it; it need not exist."""

@@ -35,8 +35,9 @@ def template(server: TestServer) -> str:
 @pytest.fixture
 def platform(server: TestServer, template: str) -> Iterator[str]:
     """The URL of a database with the platform in it."""
-    with server.copied(template) as url:
-        yield url
+    url = server.create_database(template=template)
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +51,9 @@ def isolated_template(server: TestServer) -> str:
 @pytest.fixture
 def isolated(server: TestServer, isolated_template: str) -> Iterator[str]:
     """The URL of a database in which organizations are isolated."""
-    with server.copied(isolated_template) as url:
-        yield url
+    url = server.create_database(template=isolated_template)
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +70,9 @@ def sealing_template(server: TestServer) -> str:
 @pytest.fixture
 def sealing(server: TestServer, sealing_template: str) -> Iterator[str]:
     """The URL of a database in which secrets are sealed with the organization's key 7."""
-    with server.copied(sealing_template) as url:
-        yield url
+    url = server.create_database(template=sealing_template)
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture(scope="session")
@@ -85,8 +88,9 @@ def keyed_template(server: TestServer, isolated_template: str) -> str:
 @pytest.fixture
 def keyed_platform(server: TestServer, keyed_template: str) -> Iterator[str]:
     """The URL of a database in which organizations have keys; there is no organization in it."""
-    with server.copied(keyed_template) as url:
-        yield url
+    url = server.create_database(template=keyed_template)
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture(params=["006", "007", "008"])
@@ -120,5 +124,6 @@ def registry_template(server: TestServer) -> str:
 @pytest.fixture
 def registry(server: TestServer, registry_template: str) -> Iterator[str]:
     """The URL of a registry: Lancio's own organization with the placeholders of step 3, acme and other."""
-    with server.copied(registry_template) as url:
-        yield url
+    url = server.create_database(template=registry_template)
+    yield url
+    server.drop_database(url)

@@ -57,8 +57,9 @@ def a_database(server: TestServer, keyed_template: str) -> Iterator[str]:
         with psycopg.connect(made, autocommit=True) as connection:
             populate(connection)
         _TEMPLATES[keyed_template] = database_of(made)
-    with server.copied(_TEMPLATES[keyed_template]) as url:
-        yield url
+    url = server.create_database(template=_TEMPLATES[keyed_template])
+    yield url
+    server.drop_database(url)
 
 
 def actor(connection: psycopg.Connection[Any], who: str) -> Actor:
