@@ -3,7 +3,7 @@
 Two logins: `app` owns everything and goes on doing so. `app_a` logs in, is a member of `app` and has `SET role = app`,
 so that its sessions work as `app`: what they make belongs to `app`, grants, default privileges and policies for `app`
 hold, and `"$user"` is `app`. Settings of the old login are copied, since they are taken from who logs in. The role says
-in its comment which rotation made it; one that does not is never touched but to be closed.
+in its comment which rotation made it; one that does not is never dropped.
 
 Same login: one statement changes the password. There is no time in which both work.
 
