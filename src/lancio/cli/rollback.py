@@ -427,8 +427,10 @@ def _rehearsed(
 
         def before_it(name: str) -> set[str]:
             """Tables that were there when the step ran, as it locked them; IF NOT EXISTS had passed over them."""
-            apart = segments.cut(graph.file(name), session.major).apart  # what locks at its end it may have made itself
-            return set() if apart else {relation for relation, _ in applied[name].locks}
+            facts = graph.file(name)
+            # A file in segments may have made it itself before, and one that drops tables may have made it anew.
+            unclear = segments.cut(facts, session.major).apart or any(each.kind == "relation" for each in facts.drops)
+            return set() if unclear or name in downs else {relation for relation, _ in applied[name].locks}
 
         for row in rows:
             if not row.loss.column and not row.loss.where and row.then.table in before_it(row.step):
