@@ -532,6 +532,11 @@ def test_placeholders_are_replaced_and_probed_and_a_test_is_written_down_as_heal
     said = lancio("test", "Railway Redis", *org)
     assert said.status == 1
     assert "refused at reach" in said.out
+    # What cannot be seen from here says nothing of the database.
+    lancio("update", "Railway Redis", "--stdin", *org, stdin=f"redis://:{CANARY}@redis.railway.internal:6379/0")
+    assert lancio("test", "Railway Redis", *org).status == 1
+    shown = lancio("show", "Railway Redis", "--json", *org).json
+    assert (shown["health"], shown["health_error"].split(":")[0]) == ("unknown", "private-network")
 
 
 def test_a_test_of_what_cannot_be_tested_says_why(lancio: Lancio) -> None:

@@ -326,6 +326,13 @@ def test_key_and_keys_are_told_apart(lancio: Lancio) -> None:
     assert "No such command" in lancio("keys", "nonsense")[2]
 
 
+def test_what_is_for_members_is_not_passed_over_for_invitations(lancio: Lancio) -> None:
+    for options in (("--invitations", "--only", "admin"), ("--invitations", "--after", "x"), ("--all",)):
+        status, _, err = lancio("member", "list", "--org", "acme", *options)
+        assert status == 2, options
+        assert "--invitations" in err
+
+
 def test_hostile_names_are_refused_in_a_few_clean_lines(lancio: Lancio) -> None:
     for at, name in enumerate(HOSTILE):
         harmless = name in ("'; DROP SCHEMA platform; --", "%s%(x)s")

@@ -212,7 +212,7 @@ def test_who_may_only_look_sees_the_list_and_nothing_is_opened_or_changed(desk: 
         with pytest.raises(NotAllowed):
             databases.add(work, desk.keys, project(work), "new", connection_strings.parse("redis://h:1"))
         with pytest.raises(NotAllowed):
-            databases.write_health(work, made_, None)
+            databases.write_health(work, made_, "healthy")
     assert [each["action"] for each in entries(desk, made_.id)] == ["database.add"]
 
 
@@ -254,11 +254,14 @@ def test_the_plan_s_limit_is_kept(desk: Desk) -> None:
 def test_a_change_raises_the_version_and_a_health_check_does_not(desk: Desk) -> None:
     made_ = add(desk, "cache")
     with desk.work() as work:
-        databases.write_health(work, made_, "refused: nobody listens there")
+        assert databases.write_health(work, made_, "unhealthy", "refused: nobody listens there")
         sick = databases.one(work, "cache")
         assert (sick.version, sick.health, sick.health_error) == (1, "unhealthy", "refused: nobody listens there")
         renamed = databases.update(work, None, sick, Change(name="sessions", status="maintenance"))
         assert (renamed.version, renamed.name, renamed.status, renamed.id) == (2, "sessions", "maintenance", made_.id)
+        # What was found of it as it was is not written to it as it is.
+        assert not databases.write_health(work, sick, "healthy")
+        assert databases.one(work, "sessions").health == "unhealthy"
         again = databases.update(work, None, renamed, Change(name="sessions"))
         assert again.version == 2
         moved = databases.update(

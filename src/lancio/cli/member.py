@@ -71,6 +71,13 @@ def list_(call: Call, only: str | None, invitations: bool, all_: bool, limit: in
     from lancio.registry import members
     from lancio.registry.pages import Page
 
+    if (invitations and (only or after)) or (all_ and not invitations):
+        raise UsageError(
+            "--invitations lists all of them" if invitations else "--all is for --invitations",
+            cause="--only and --after are for members, --all for invitations.",
+            remedy="Leave one of them out.",
+            commands=("lancio member list --invitations --all", "lancio member list --only admin"),
+        )
     with call.work() as work:
         if invitations:
             invited: Page[Invitation] = Page(members.invitations(work, all_=all_), None)

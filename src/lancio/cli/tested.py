@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
@@ -96,6 +96,8 @@ class Tested:
     """One a host."""
     refused: LancioError | None = None
     """Why its connection string could not be opened."""
+    changed: bool = False
+    """It was changed meanwhile, and nothing was written down."""
 
     @property
     def reached(self) -> bool:
@@ -113,6 +115,14 @@ class Tested:
         of = f" ({len(bad)} of {len(self.probes)} hosts)" if len(self.probes) > 1 else ""
         return f"{bad[0].code}: {bad[0].message}{of}"[:500]
 
+    @property
+    def health(self) -> str:
+        """What is written down: of a failure that says nothing of the database, that nothing is known."""
+        from lancio.drivers.model import FROM_HERE
+
+        told = {each.finding.code for each in self.probes if each.finding is not None}
+        return "healthy" if not told else "unknown" if told <= FROM_HERE else "unhealthy"
+
     def told(self) -> str:
         """Some lines for people."""
         title = f"{self.database.name} ({self.database.project})"
@@ -129,6 +139,8 @@ class Tested:
             lines.append(f"✗ {title} at {each.host.shown}: {each.finding.code} at {each.finding.layer}{passed}\n")
             lines.append(f"    {each.finding.message}\n")
             lines.append(f"    {each.finding.remedy}\n")
+        if self.changed:
+            lines.append(f"    {self.database.name} was changed meanwhile: nothing is written down. Test it again.\n")
         return "".join(lines)
 
     def as_dict(self) -> dict[str, object]:
@@ -137,6 +149,8 @@ class Tested:
             "name": self.database.name,
             "project": self.database.project,
             "reached": self.reached,
+            "health": self.health if self.refused is None else None,
+            "changed_meanwhile": self.changed,
             "refused": self.refused.as_dict() if self.refused is not None else None,
             "hosts": [
                 {
@@ -177,7 +191,8 @@ def probed(call: Call, keys: DataKeys, found: Database, *, timeout: float, local
         return Tested(found, refused=refused)
     limits = Limits(connect_s=min(5.0, timeout), total_s=timeout)
     tested = Tested(found, tuple(drivers.probe(value, limits=limits, local_files=local_files)))
-    if not call.dry_run:
-        with call.work() as work:
-            databases.write_health(work, found, tested.finding)
-    return tested
+    if call.dry_run:
+        return tested
+    with call.work() as work:
+        written = databases.write_health(work, found, tested.health, tested.finding)
+    return replace(tested, changed=not written)

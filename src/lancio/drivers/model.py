@@ -66,6 +66,8 @@ Code = Literal[
     "unexpected",  # what no rule tells; the class of the driver's error is named, never its text
 ]
 CODES: Final[frozenset[str]] = frozenset(get_args(Code))
+FROM_HERE: Final[frozenset[Code]] = frozenset(("private-network", "option"))
+"""What says nothing of the database, only of where it was asked from and how."""
 
 Role = Literal["primary", "replica", "read-only", "loading", "router", "arbiter", "sentinel"]
 """What the server is: takes writes; follows another; takes none by its settings; not ready; and of MongoDB mongos or an

@@ -466,18 +466,18 @@ def remove(work: Acting, database: Database, *, version: int | None = None) -> N
     _write(work, "database.remove", before, before, None)
 
 
-def write_health(work: Acting, database: Database, finding: str | None) -> None:
-    """Write down what a probe found: None where all is well, else a code and a sentence without a secret.
+def write_health(work: Acting, database: Database, health: str, finding: str | None = None) -> bool:
+    """Write down what a probe found; False where the database was changed since it was read, and nothing is written.
+
+    `health` is one of HEALTHS, `finding` a code and a sentence without a secret where all is not well.
 
     Raises:
         NotAllowed: the actor may not test databases.
     """
     work.require("database.test", database.project_id)
     with work.working_as(BROKER):
-        work.connection.execute(
-            _QUERIES["health"],
-            {"id": database.id, "health": "healthy" if finding is None else "unhealthy", "error": finding},
-        )
+        found = {"id": database.id, "version": database.version, "health": health, "error": finding}
+        return bool(_rows(work, "health", **found))
 
 
 def same(one: ConnectionString, other: ConnectionString) -> bool:

@@ -162,7 +162,9 @@ WHERE d.id = %(id)s;
 DELETE FROM platform.databases d WHERE d.id = %(id)s;
 
 -- name: health
-SELECT platform.update_database_health(%(id)s, %(health)s, %(error)s);
+-- What a probe found says nothing of a string that was registered meanwhile.
+SELECT platform.update_database_health(d.id, %(health)s, %(error)s) AS written
+FROM (SELECT d.id FROM platform.databases d WHERE d.id = %(id)s AND d.version = %(version)s FOR UPDATE) d;
 
 -- name: since
 -- Who changed it after a version: the entries of this database whose version is a later one, the newest first.
