@@ -168,6 +168,7 @@ def test_a_file_whose_edit_was_accepted_later_is_not_the_last_step(story, databa
 
 def test_from_an_older_checkout_the_last_step_is_not_another_one(story, database):
     Path(story, "004_u.sql").unlink()
+    assert "! 004_u.sql is recorded as applied and is not in this folder." in lancio(database, "status", story)[1]
     for words in ([], ["--last", "2"], ["--to", "001_t.sql"]):
         status, _, err = lancio(database, "rollback", story, "--yes", *words)
         assert (status, "004_u.sql" in err) == (3, True)

@@ -117,6 +117,12 @@ def test_a_row_that_may_have_been_there_before_is_deleted_only_where_it_is_the_s
     assert found.statements == ("DELETE FROM s.parent WHERE id = '7' AND \"Odd Name\" = 'it''s'",)
 
 
+def test_more_rows_than_are_told_one_by_one_are_not_left_behind_unsaid(copied, tmp_path):
+    step = f"{ROW} VALUES {', '.join(f'({each}, NULL)' for each in range(100, 1101))};"
+    found = undoing.undo(copied, planned(tmp_path / "h", BASE, step).file("2.sql"), None)
+    assert "cannot be told from later ones" in "; ".join(each.says for each in found.obstacles)
+
+
 def test_rows_of_a_table_that_goes_with_the_rollback_are_no_obstacle(place, tmp_path):
     graph = planned(
         tmp_path / "h", "CREATE TABLE t (id integer);", "INSERT INTO t SELECT 1;", "CREATE TABLE u (id integer);"

@@ -148,6 +148,7 @@ def status(
         command, doubts = adopting.command(plan, session, where.words)
         command = "".join(session.here((command,))) if command else ""
         said = session.said
+    not_here = [each.message for each in plan.findings if each.rule in ("unknown", "renamed")]
     if json_:
         shown: dict[str, object] = {
             "files": [json.state(each) for each in plan.states],
@@ -156,6 +157,7 @@ def status(
             "finish": command,
             "doubts": list(doubts),
             "unfinished_runs": [json.plain(each) for each in without_end],
+            "not_in_folder": not_here,
         }
         if state is not None:
             shown |= {"stands": state.stands, "ready": state.ready, "to_do": state.to_do}
@@ -173,7 +175,8 @@ def status(
     if since is not None:
         lost = [f"{each.migration}: {each.says}{f' ({each.why})' if each.why else ''}" for each in failed]
         terminal.data(f"{checklists.since(since, lost, counters.SAYS_NOT, terminal.cells)}\n")
-    for each in without_end:
+    more = [f"{len(not_here) - 3} more are recorded and not in this folder"] if len(not_here) > 3 else []
+    for each in (*not_here[:3], *more, *without_end):
         terminal.data(f"{text.joined(wrap(f'{each}.', terminal.cells, first='! '))}")
     if plan.steps:
         # Of rights, room, locks and backups it knows nothing.

@@ -8,12 +8,13 @@ triggers, routines and dynamic SQL too.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lancio.planner import rows
 from lancio.proof.inverse import Key
-from lancio.reading import tree
+from lancio.reading import queries, tree
 from lancio.syntax import parser
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def written(
     obstacles: list[Obstacle] = []
     # INSERTs whose rows were not there before, or they would have failed; by their statement and place.
     sure: set[tuple[int, Span]] = set()
+    told: Counter[tuple[int, Span]] = Counter()
     for op in ops.ops:
         if op.when != "now":
             continue
@@ -109,6 +111,9 @@ def written(
                 # In a block or a routine a condition may have passed it over, or a handler taken its failure.
                 new = (op.statement, op.span) in sure and not op.via
                 found.named.append((op.detail.row, op.span.line, new))
+                told[op.statement, op.span] += 1
+                if told[op.statement, op.span] >= queries.ROWS_READ:
+                    found.unnamed = op.span.line  # there may be more
             else:
                 found.unnamed = op.span.line
     for lock in facts.locks:

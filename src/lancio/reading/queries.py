@@ -606,6 +606,10 @@ def insert(reader: Reader, fields: Tree, scope: Scope | None = None) -> Query:
     return _returning(reader, fields, inner)
 
 
+ROWS_READ = 1000
+"""Of one INSERT so many rows are told one by one."""
+
+
 def constant_rows(
     table: Ref, columns: tuple[str, ...], source: Tree, known: dict[str, str] | None = None
 ) -> Iterable[RowFact]:
@@ -615,7 +619,7 @@ def constant_rows(
     lists = [tree.items(row) for row in source.get("valuesLists", ())]
     if not lists and source.get("targetList"):
         lists = [[target.get("ResTarget", {}).get("val", {}) for target in source["targetList"]]]
-    for cells in lists[:1000]:
+    for cells in lists[:ROWS_READ]:
         values = []
         for column, cell in zip(columns, cells, strict=False):
             value = tree.constant(cell)
