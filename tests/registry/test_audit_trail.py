@@ -436,9 +436,7 @@ def test_a_million_entries_are_asked_as_fast_as_a_thousand(connection: psycopg.C
                     plan = _plan(connection, *audit_trail._asked(query))
                 times.setdefault(f"{who}: {name}", []).append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
     for name, (small, large) in times.items():
-        # Where few are expected they are sorted: at most a hundredth of the table is expected of an organization.
-        sorts = name == "member: actor"
-        assert large <= 3 * small + (many // 50 + 1500 if sorts else 700), (name, small, large)
+        assert large <= 3 * small + 700, (name, small, large)
 
 
 def _plan(connection: psycopg.Connection, asked: Any, values: dict[str, Any]) -> dict[str, Any]:
