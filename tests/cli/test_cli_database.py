@@ -358,6 +358,17 @@ def test_the_demo_runs_whatever_the_environment_says_and_has_nothing_to_do_the_s
         again = demo()
         assert again.returncode == 0, again.stderr
         assert f"Nothing to do: {STEPS} files applied, none left." in again.stdout
+        # What other versions of the files made is kept, and the demo begins anew.
+        other = (
+            "import psycopg; from lancio import embedded;"
+            "c = psycopg.connect(**embedded.start().parameters() | {'dbname': 'lancio_demo'}, autocommit=True);"
+            "c.execute('CREATE TABLE mine ()'); c.execute(\"UPDATE lancio.step SET checksum = repeat('0', 64), digest = repeat('0', 64)\")"
+        )
+        subprocess.run([sys.executable, "-c", other], env=environ, check=True)
+        anew = demo()
+        assert anew.returncode == 0, anew.stdout + anew.stderr
+        assert "Other versions of these files had made lancio_demo: it is kept as lancio_demo_2" in anew.stderr
+        assert f"{STEPS} of {STEPS} steps applied" in anew.stdout
         assert "STEP 1" not in again.stdout
     finally:
         stopped = subprocess.run(
