@@ -362,7 +362,8 @@ def test_the_demo_runs_whatever_the_environment_says_and_has_nothing_to_do_the_s
         other = (
             "import psycopg; from lancio import embedded;"
             "c = psycopg.connect(**embedded.start().parameters() | {'dbname': 'lancio_demo'}, autocommit=True);"
-            "c.execute('CREATE TABLE mine ()'); c.execute(\"UPDATE lancio.step SET checksum = repeat('0', 64), digest = repeat('0', 64)\")"
+            "c.execute('CREATE TABLE mine ()'); "
+            "c.execute(\"UPDATE lancio.step SET (checksum, digest) = (repeat('0', 64), repeat('0', 64))\")"
         )
         subprocess.run([sys.executable, "-c", other], env=environ, check=True)
         anew = demo()

@@ -59,7 +59,7 @@ def test_no_file_is_overwritten_and_none_left_behind(tmp_path: Path) -> None:
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "migrations").write_text("")
     status, _, err = lancio("new", "b", tmp_path / "migrations")
-    assert status == 1
+    assert status == 2
     assert "is a file" in err
 
 

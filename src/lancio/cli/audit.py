@@ -239,7 +239,7 @@ def _table(connection: psycopg.Connection[Any], found: list[Entry], cells: int |
     whole = table.fitted(rows, None)
     if cells is None or max(map(width, whole.splitlines())) <= cells:
         return whole
-    first = table.fitted([row[:4] for row in rows], cells, cut=(3,)).splitlines()
+    first = table.fitted([row[:4] for row in rows], cells, cut=(3,), whole=(0, 1, 2)).splitlines()
     indent = " " * (max(len(row[0]) for row in rows) + 2)
     return "".join(
         f"{line}\n{indent}{'  '.join(map(clean, filter(None, rest)))}\n"

@@ -129,6 +129,19 @@ def pin(connection: psycopg.Connection[Any], settings: Mapping[str, str], *, ses
     connection.execute(_QUERIES["pin"], {"local": not session} | _pinned(settings))
 
 
+@contextmanager
+def looking(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A transaction that only looks, and finds names in `pg_catalog` alone; what it sets ends with it.
+
+    In a transaction of the caller's it is a part that is rolled back, which no counter counts. One that is rolled back
+    as a whole is counted, and the checklist would tell it as an error of somebody's.
+    """
+    inside = connection.info.transaction_status != TransactionStatus.IDLE
+    with connection.transaction(force_rollback=inside):
+        pin(connection, OWN_NAMES)
+        yield
+
+
 def _pinned(settings: Mapping[str, str]) -> dict[str, object]:
     return {"names": list(settings), "values": list(settings.values())}
 
@@ -142,8 +155,7 @@ def refuse_bypass(connection: psycopg.Connection[Any]) -> None:
     Raises:
         BypassRefused: with every reason.
     """
-    with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as cursor:
-        pin(connection, OWN_NAMES)
+    with looking(connection), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(_QUERIES["binding"], {"owner": OWNER, "roles": list(ROLES), "powers": list(_POWERS)})
         found = cursor.fetchone()
     assert found is not None  # noqa: S101  a SELECT without FROM has one row

@@ -17,7 +17,6 @@ from psycopg.rows import dict_row
 
 from lancio.errors import LancioError
 from lancio.postgres import named_queries
-from lancio.registry.context import OWN_NAMES, pin
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -109,8 +108,7 @@ def report(connection: psycopg.Connection[Any]) -> Report:
     _asked(connection)
     queries = named_queries("lancio.registry", "shadow.sql")
     try:
-        with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as cursor:
-            pin(connection, OWN_NAMES)
+        with looking(connection), connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(queries["report"]).fetchall()
             found = cursor.execute(queries["full"]).fetchone()
     except psycopg.errors.InsufficientPrivilege as error:
@@ -127,8 +125,7 @@ def _script(name: str) -> str:
 
 
 def _state(connection: psycopg.Connection[Any]) -> dict[str, bool]:
-    with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as cursor:
-        pin(connection, OWN_NAMES)
+    with looking(connection), connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(named_queries("lancio.registry", "shadow.sql")["state"]).fetchone()
     assert found is not None  # noqa: S101  a SELECT without FROM has one row
     return found

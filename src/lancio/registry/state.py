@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from lancio.planner.checklist import Item, Line, Words, some
 from lancio.planner.model import Check
 from lancio.postgres import named_queries
-from lancio.registry.context import OWN_NAMES, pin
+from lancio.registry.context import looking
 
 BILLING = "002_platform_billing_schema.sql"
 STEP_1 = "006_add_platform_databases_table.sql"
@@ -125,8 +125,7 @@ def ask(connection: psycopg.Connection[Any]) -> Facts:
     unknown; every other error of PostgreSQL is raised as psycopg raises it.
     """
     queries = named_queries("lancio.registry", "state.sql")
-    with connection.transaction(force_rollback=True), connection.cursor(row_factory=dict_row) as cursor:
-        pin(connection, OWN_NAMES)
+    with looking(connection), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(queries["catalog"], {"tables": [*TABLES, "databases"]})
         found = cursor.fetchone()
         assert found is not None  # noqa: S101  a SELECT without FROM has one row

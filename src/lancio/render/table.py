@@ -15,12 +15,19 @@ LEAST = 2
 """Where it is not, all columns are cut, to no less than this: a letter and an ellipsis."""
 
 
-def fitted(rows: Sequence[Sequence[str]], cells: int | None, *, cut: Sequence[int] = (), gap: int = 2) -> str:
+def fitted(
+    rows: Sequence[Sequence[str]],
+    cells: int | None,
+    *,
+    cut: Sequence[int] = (),
+    whole: Sequence[int] = (),
+    gap: int = 2,
+) -> str:
     """Columns under each other, the first row being their heading, in lines of at most `cells`.
 
     Where they are wider, the columns at the places `cut` are made narrower, the widest first, then the others too, and
-    what does not fit ends in an ellipsis. Wide characters take two cells. None is as wide as it gets: for who is no
-    terminal.
+    what does not fit ends in an ellipsis; those at the places `whole` stay as they are, and the lines are longer. Wide
+    characters take two cells. None is as wide as it gets: for who is no terminal.
     """
     if not rows:
         return ""
@@ -29,7 +36,7 @@ def fitted(rows: Sequence[Sequence[str]], cells: int | None, *, cut: Sequence[in
     if cells is not None:
         over = sum(widths) + gap * (len(widths) - 1) - cells
         over = _narrowed(widths, cut, over, NARROWEST)
-        _narrowed(widths, range(len(widths)), over, LEAST)
+        _narrowed(widths, [at for at in range(len(widths)) if at not in whole], over, LEAST)
     return "".join(
         "".join(pad(shortened(cell, size), size + gap) for cell, size in zip(row, widths, strict=True)).rstrip() + "\n"
         for row in table
