@@ -171,8 +171,15 @@ def test_another_key_proves_nothing_and_says_so(
     write(connection)
     status, _, err = lancio("seal", "--kek-file", str(other))
     assert (status, KEK.id in err) == (1, True)
-    assert lancio("seal", "--kek-file", str(other), "--old-kek-file", kek)[0] == 0
+    both = ("--kek-file", str(other), "--old-kek-file", kek)
+    assert lancio("seal", *both)[0] == 0
     assert lancio("verify", "--kek-file", str(other))[0] == 0
+    # And back, where nothing is to be sealed.
+    back = ("--kek-file", kek, "--old-kek-file", str(other))
+    said = f"Nothing was to be sealed; round 3 vouches with the key {KEK.id} for all before.\n"
+    assert lancio("seal", *back)[:2] == (0, said)
+    assert lancio("verify", "--kek-file", kek)[0] == 0
+    assert json.loads(lancio("seal", *both, "--json")[1]) == {"entries": 0, "round": 4, "left": 0}
     status, _, err = lancio("seal")
     assert (status, "there is no key-encryption key" in err) == (1, True)
 

@@ -97,6 +97,11 @@ def test_from_the_first_key_to_the_end(connection: psycopg.Connection, lancio: L
     status, out, err = lancio("rotate-kek", *both)
     assert status == 0
     assert f"2 data keys wrapped by {keks.read_file(new).id}" in out
+    noted = connection.execute(
+        "SELECT actor_type, target_id, after - 'login', after->>'login' = session_user FROM platform.audit_logs"
+        " WHERE action = 'data_key.rewrap'"
+    ).fetchall()
+    assert noted == [("system", None, {"keys": 2, "kek_id": keks.read_file(new).id}, True)]
     assert "old key-encryption key" in err
     backup = tmp_path / "keys.backup"
     assert lancio("backup", str(backup))[0] == 0

@@ -471,7 +471,8 @@ def rotate_kek(
     if done:
         terminal.talk(
             "Backups of the keys and dumps from before still need the old key-encryption key: back the keys up anew "
-            "(lancio keys backup), and destroy the old one when no dump that needs it is kept."
+            "(lancio keys backup), and destroy the old one when no dump that needs it is kept. Where the audit trail is "
+            "sealed, give lancio audit seal both once, before."
         )
 
 

@@ -281,6 +281,9 @@ def seal(
     Killed half-way, run it again. Several at work take turns. For a session that policies do not bind, in autocommit
     mode.
 
+    Where nothing is to be sealed and the last round was made with another KEK than the current one, a round without
+    entries is made, which vouches for all before.
+
     Raises:
         AuditRefused: the last round is not proved by a key of the ring nor by `anchor`: what goes on from a forged
             round would vouch for it.
@@ -288,9 +291,9 @@ def seal(
     """
     prepare(connection)
     _refuse_unproved(_head(connection), ring, anchor)
-    upto = _settled(connection, wait_s)
+    upto = _settled(connection, wait_s) or 0
     done = 0
-    while upto is not None and (made := _round(connection, ring, anchor, upto, batch, clock)) is not None:
+    while (made := _round(connection, ring, anchor, upto, batch, clock)) is not None:
         done += made.entries
         yield Sealed(made.number, done)
 
@@ -343,7 +346,7 @@ def _round(
         after = 0 if head is None else head.upto_seq
         cursor.execute(_QUERIES["settled_entries"], {"after": after, "upto": upto, "batch": batch})
         rows = cursor.fetchall()
-        if not rows:
+        if not rows and (head is None or head.kek_id == kek.id):
             return None
         of: dict[UUID, list[tuple[int, bytes]]] = {}
         for id_, organization, seq, _, record in rows:
@@ -364,10 +367,10 @@ def _round(
         made = _made_round(
             kek, head, "seal", clock,
             after_seq=after,
-            upto_seq=rows[-1][2] if len(rows) == batch else upto,
+            upto_seq=rows[-1][2] if len(rows) == batch else max(upto, after),
             entries=len(rows),
             seals=len(seals),
-            newest=max(row[3] for row in rows),
+            newest=max((row[3] for row in rows), default=int(clock() * 1_000_000)),
             root=root(each.chain for each in seals),
         )  # fmt: skip
         cursor.execute(_QUERIES["add_round"], _fields(made))
