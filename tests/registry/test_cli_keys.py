@@ -116,6 +116,22 @@ def test_from_the_first_key_to_the_end(connection: psycopg.Connection, lancio: L
     assert "lancio keys destroy --key 1000" in err
 
 
+def test_a_backup_from_before_a_rotation_is_not_restored_over_it_unasked(
+    connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
+) -> None:
+    some_secrets(connection, ACME, 1)
+    backup, new = str(tmp_path / "keys.backup"), tmp_path / "new.kek"
+    made = keks.generate(new)
+    assert lancio("backup", backup)[0] == 0
+    assert lancio("rotate-kek", "--kek-file", str(new), "--old-kek-file", kek)[0] == 0
+    status, out, err = lancio("restore", backup, "--kek-file", kek)
+    assert (status, out, made.id in err, KEK.id in err) == (1, "", True, True)
+    assert lancio("check", "--kek-file", str(new))[0] == 0
+    assert "1 were there" in lancio("restore", backup, "--kek-file", str(new), "--old-kek-file", kek)[1]
+    assert "1 mended" in lancio("restore", backup, "--kek-file", kek, "--other-kek")[1]
+    assert lancio("check", "--kek-file", kek)[0] == 0
+
+
 def test_a_wrong_or_missing_kek_is_refused_before_anything_is_done(
     connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
