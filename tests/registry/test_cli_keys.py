@@ -116,6 +116,14 @@ def test_from_the_first_key_to_the_end(connection: psycopg.Connection, lancio: L
     assert "lancio keys destroy --key 1000" in err
 
 
+def test_a_rotation_says_that_it_waits(connection: psycopg.Connection, lancio: Lancio, kek: str) -> None:
+    some_secrets(connection, ACME, 1)
+    words = ("rotate", slug_of(ACME), "--kek-file", kek, "--settle")
+    assert "Waiting" not in lancio(*words, "0")[2]
+    said = "seconds: so long programs may still seal with the old key (--settle)."
+    assert lancio(*words, "3")[2].count(said) == 1
+
+
 def test_a_backup_from_before_a_rotation_is_not_restored_over_it_unasked(
     connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
 ) -> None:
@@ -149,6 +157,8 @@ def test_a_wrong_or_missing_kek_is_refused_before_anything_is_done(
         assert f"the key-encryption key {KEK.id} is not here" in err
         assert "LANCIO_KEK_FILE" in err
     monkeypatch.setenv("LANCIO_KEK_FILE", str(wrong))
+    status, _, err = lancio("check")
+    assert (status, f"grep -l {KEK.id} *.kek" in err, "export" in err) == (1, True, False)
     assert lancio("check", "--kek-file", kek)[0] == 0  # the option goes before the variable
     assert connection.execute("SELECT * FROM platform.data_keys").fetchall() == before
 

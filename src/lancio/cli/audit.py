@@ -662,6 +662,7 @@ def prune(
     with session_of(database, role) as session:
         plan = audit_seal.outlook(session.connection, before)
         if dry_run:
+            audit_seal.refuse_unfit(session.connection, ring_if_named(context), plan)
             if json_:
                 terminal.data(
                     json.document({"rounds": len(plan.rounds), "entries": plan.of, "before": before.isoformat()})

@@ -521,7 +521,16 @@ def rotate(
         if dry_run:
             _would_rotate(terminal, session, named, json_=json_)
             return
-        done = _watch(terminal, key_rotation.rotate(session.connection, found, named.id, batch=batch, settle_s=settle))
+
+        def wait(seconds: float) -> None:
+            if seconds >= 1 and not terminal.json:
+                clear = "\r\x1b[K" if terminal.live(terminal.err) else ""
+                why = "programs may still seal with the old key (--settle)"
+                terminal.talk(f"{clear}Waiting {seconds:.0f} seconds: so long {why}.")
+            time.sleep(seconds)
+
+        steps = key_rotation.rotate(session.connection, found, named.id, batch=batch, settle_s=settle, sleep=wait)
+        done = _watch(terminal, steps)
         kept = key_rotation.kept(session.connection, named.id)
     active = next(each.stored.key_id for each in kept if each.stored.state == "active")
     retired = [each.stored.key_id for each in kept if each.stored.state == "retired"]

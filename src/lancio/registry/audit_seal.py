@@ -44,6 +44,7 @@ from psycopg.rows import class_row, tuple_row
 from lancio.postgres import named_queries
 from lancio.registry.audit_trail import AuditRefused
 from lancio.registry.context import OWN_NAMES, pin
+from lancio.registry.secrets import KeyRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -433,6 +434,15 @@ def _refuse_unproved(head: Round | None, ring: Ring, anchor: Anchor | None) -> N
         and head.hashed() == head.chain
     ):
         return
+    if head.kek_id not in {each.id for each in ring}:
+        raise KeyRefused(
+            f"the key-encryption key {head.kek_id} is not here",
+            cause=f"The last round of the audit trail, {head.number}, bears a MAC of it. At hand: "
+            f"{', '.join(each.id for each in ring)}.",
+            remedy="Name that one. After a rotation of the key-encryption key give both once. If it is lost, an anchor "
+            "of that round stands for it (lancio audit seal --anchor).",
+            commands=("lancio audit seal --kek-file new.kek --old-kek-file lancio.kek",),
+        )
     kek = ring.of(head.kek_id)
     if head.hashed() != head.chain or not hmac.compare_digest(kek.mac(_PURPOSE, head.chain), head.mac):
         raise AuditRefused(
@@ -806,6 +816,19 @@ def outlook(connection: psycopg.Connection[Any], before: datetime) -> Pruned:
     return found
 
 
+def refuse_unfit(connection: psycopg.Connection[Any], ring: Ring | None, plan: Pruned) -> None:
+    """Return if what `outlook` found may be pruned; without a ring the hashes alone are compared.
+
+    Raises:
+        AuditRefused, KeyRefused: as `prune`.
+    """
+    if ring is not None:
+        _refuse_unproved(_head(connection), ring, None)
+    pruned = int(_one(connection, "pruned_through"))
+    if plan.rounds and plan.rounds[-1] > pruned:
+        _refuse_altered(connection, ring, pruned, plan.rounds[-1])
+
+
 def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, done: Pruned) -> Iterator[Sealed]:
     """Take away the rounds whose entries were all written before a time, oldest first, each in a transaction of its
     own.
@@ -819,12 +842,11 @@ def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, don
         KeyRefused: as `seal`.
     """
     plan = outlook(connection, before)
-    _refuse_unproved(_head(connection), ring, None)
     pruned = int(_one(connection, "pruned_through"))
     done.rounds, done.of, done.kept_back = plan.rounds, plan.of, plan.kept_back
     fresh = [each for each in plan.rounds if each > pruned]
+    refuse_unfit(connection, ring, plan)
     if fresh:
-        _refuse_altered(connection, ring, pruned, fresh[-1])
         chains = [each.chain for each in _between(connection, pruned, fresh[-1])]
         with connection.transaction():
             head = _last(connection, ring)
@@ -860,7 +882,7 @@ def _between(connection: psycopg.Connection[Any], after: int, upto: int) -> Iter
             yield each
 
 
-def _refuse_altered(connection: psycopg.Connection[Any], ring: Ring, after: int, upto: int) -> None:
+def _refuse_altered(connection: psycopg.Connection[Any], ring: Ring | None, after: int, upto: int) -> None:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         found, last_seals = Verified(), dict[UUID, tuple[int, bytes]]()
