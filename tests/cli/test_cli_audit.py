@@ -21,6 +21,7 @@ import lancio.registry
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
 from lancio.registry import audit_seal
+from lancio.registry import key_encryption_key as keks
 from lancio.registry.key_encryption_key import KeyEncryptionKey, Ring
 from servers import TestServer, database_of
 
@@ -171,10 +172,38 @@ def test_another_key_proves_nothing_and_says_so(
     write(connection)
     status, _, err = lancio("seal", "--kek-file", str(other))
     assert (status, KEK.id in err) == (1, True)
-    assert lancio("seal", "--kek-file", str(other), "--old-kek-file", kek)[0] == 0
+    assert "The last round of the audit trail, 1, bears a MAC of it" in err
+    assert "lancio audit seal --kek-file new.kek --old-kek-file lancio.kek" in err
+    assert "Data keys" not in err
+    both = ("--kek-file", str(other), "--old-kek-file", kek)
+    assert lancio("seal", *both)[0] == 0
     assert lancio("verify", "--kek-file", str(other))[0] == 0
+    # And back, where nothing is to be sealed.
+    back = ("--kek-file", kek, "--old-kek-file", str(other))
+    said = f"Nothing was to be sealed; round 3 vouches with the key {KEK.id} for all before.\n"
+    assert lancio("seal", *back)[:2] == (0, said)
+    assert lancio("verify", "--kek-file", kek)[0] == 0
+    assert json.loads(lancio("seal", *both, "--json")[1]) == {"entries": 0, "round": 4, "left": 0}
     status, _, err = lancio("seal")
     assert (status, "there is no key-encryption key" in err) == (1, True)
+
+
+def test_a_dry_run_of_a_prune_refuses_what_the_prune_would(
+    connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
+) -> None:
+    write(connection, 3)
+    lancio("seal", "--kek-file", kek)
+    words = ("prune", "--before", "0s", "--dry-run")
+    assert lancio(*words)[0] == lancio(*words, "--kek-file", kek)[0] == 0
+    other = tmp_path / "other.kek"
+    keks.generate(other)
+    status, _, err = lancio(*words, "--kek-file", str(other))
+    assert (status, f"the key-encryption key {KEK.id} is not here" in err) == (1, True)
+    spoil(connection, "DELETE FROM platform.audit_logs WHERE seq = (SELECT max(seq) FROM platform.audit_logs)")
+    status, _, err = lancio("prune", "--before", "0s", "--yes", "--kek-file", kek)
+    assert (status, "nothing was pruned" in err, "was removed" in err) == (1, True, True)
+    for more in ((), ("--kek-file", kek)):
+        assert lancio(*words, *more) == (1, "", err)
 
 
 def test_pages_filters_and_one_entry(connection: psycopg.Connection, lancio: Lancio) -> None:

@@ -419,6 +419,27 @@ def test_a_new_kek_vouches_for_what_the_old_one_sealed(connection: psycopg.Conne
     assert verified(connection, RING)[0] == []
 
 
+def test_a_new_kek_vouches_once_where_nothing_is_to_be_sealed(url: str, connection: psycopg.Connection) -> None:
+    new = Ring(STRANGER, (KEK,))
+    write(connection, 5)
+    count = sealed(connection)
+    assert list(audit_seal.seal(connection, RING)) == []
+    with psycopg.connect(url) as writer:  # somebody writes: the round has to wait for nobody
+        write(writer)
+        assert list(audit_seal.seal(connection, new, wait_s=0)) == [audit_seal.Sealed(2, 0)]
+    assert list(audit_seal.seal(connection, RING, anchor=audit_seal.anchor(connection))) != []
+    assert list(audit_seal.seal(connection, new)) != []
+    assert list(audit_seal.seal(connection, new)) == []
+    findings, found = verified(connection, Ring(STRANGER))
+    assert (findings, found.proved, found.entries, found.unsealed) == ([], found.last, count + 1, 0)
+    # It is pruned when it is old itself, and is part of the chain.
+    done = Pruned()
+    list(audit_seal.prune(connection, new, datetime.now(UTC) + timedelta(days=1), done))
+    assert (done.rounds, done.entries) == ([1, 2, 3, 4], count + 1)
+    findings, found = verified(connection, new)
+    assert (findings, found.pruned) == ([], count + 1)
+
+
 # --- beside others ----------------------------------------------------------------------------------------------------
 
 

@@ -97,6 +97,11 @@ def test_from_the_first_key_to_the_end(connection: psycopg.Connection, lancio: L
     status, out, err = lancio("rotate-kek", *both)
     assert status == 0
     assert f"2 data keys wrapped by {keks.read_file(new).id}" in out
+    noted = connection.execute(
+        "SELECT actor_type, target_id, after - 'login', after->>'login' = session_user FROM platform.audit_logs"
+        " WHERE action = 'data_key.rewrap'"
+    ).fetchall()
+    assert noted == [("system", None, {"keys": 2, "kek_id": keks.read_file(new).id}, True)]
     assert "old key-encryption key" in err
     backup = tmp_path / "keys.backup"
     assert lancio("backup", str(backup))[0] == 0
@@ -109,6 +114,30 @@ def test_from_the_first_key_to_the_end(connection: psycopg.Connection, lancio: L
     assert status == 0
     assert "key 1002 is active" in out
     assert "lancio keys destroy --key 1000" in err
+
+
+def test_a_rotation_says_that_it_waits(connection: psycopg.Connection, lancio: Lancio, kek: str) -> None:
+    some_secrets(connection, ACME, 1)
+    words = ("rotate", slug_of(ACME), "--kek-file", kek, "--settle")
+    assert "Waiting" not in lancio(*words, "0")[2]
+    said = "seconds: so long programs may still seal with the old key (--settle)."
+    assert lancio(*words, "3")[2].count(said) == 1
+
+
+def test_a_backup_from_before_a_rotation_is_not_restored_over_it_unasked(
+    connection: psycopg.Connection, lancio: Lancio, kek: str, tmp_path: Path
+) -> None:
+    some_secrets(connection, ACME, 1)
+    backup, new = str(tmp_path / "keys.backup"), tmp_path / "new.kek"
+    made = keks.generate(new)
+    assert lancio("backup", backup)[0] == 0
+    assert lancio("rotate-kek", "--kek-file", str(new), "--old-kek-file", kek)[0] == 0
+    status, out, err = lancio("restore", backup, "--kek-file", kek)
+    assert (status, out, made.id in err, KEK.id in err) == (1, "", True, True)
+    assert lancio("check", "--kek-file", str(new))[0] == 0
+    assert "1 were there" in lancio("restore", backup, "--kek-file", str(new), "--old-kek-file", kek)[1]
+    assert "1 mended" in lancio("restore", backup, "--kek-file", kek, "--other-kek")[1]
+    assert lancio("check", "--kek-file", kek)[0] == 0
 
 
 def test_a_wrong_or_missing_kek_is_refused_before_anything_is_done(
@@ -128,6 +157,8 @@ def test_a_wrong_or_missing_kek_is_refused_before_anything_is_done(
         assert f"the key-encryption key {KEK.id} is not here" in err
         assert "LANCIO_KEK_FILE" in err
     monkeypatch.setenv("LANCIO_KEK_FILE", str(wrong))
+    status, _, err = lancio("check")
+    assert (status, f"grep -l {KEK.id} *.kek" in err, "export" in err) == (1, True, False)
     assert lancio("check", "--kek-file", kek)[0] == 0  # the option goes before the variable
     assert connection.execute("SELECT * FROM platform.data_keys").fetchall() == before
 

@@ -86,6 +86,29 @@ def test_damaged_keys_are_mended(connection: psycopg.Connection, backup: Path) -
     assert all_rows(connection) == before
 
 
+def test_keys_that_a_later_kek_wraps_are_not_written_over(connection: psycopg.Connection, backup: Path) -> None:
+    new = KeyEncryptionKey.random()
+    both = Ring(new, (KEK,))
+    list(key_rotation.rewrap(connection, both))
+    rotated = all_rows(connection)
+    for write in (False, True):
+        with pytest.raises(BackupRefused, match=f"3 data keys .* under another key-encryption key, {new.id}") as caught:
+            restore(connection, read(backup), RING, write=write)
+        assert KEK.id in caught.value.cause
+        assert "--other-kek" in caught.value.remedy
+    assert all_rows(connection) == rotated
+    # Those that are damaged are mended, with both beside the sound ones.
+    connection.execute("UPDATE platform.data_keys SET wrapped = substring(wrapped, 2) WHERE state = 'retired'")
+    assert restore(connection, read(backup), both) == Restored(0, 1, 2, 0, 0)
+    list(key_rotation.rewrap(connection, both))
+    assert key_rotation.check(connection, Ring(new)) == 3
+    # A lost KEK.
+    assert restore(connection, read(backup), RING, other_kek=True) == Restored(0, 3, 0, 0, 0)
+    assert key_rotation.check(connection, RING) == 3
+    noted = connection.execute("SELECT DISTINCT target_id FROM platform.audit_logs WHERE action = 'data_key.restore'")
+    assert noted.fetchall() == [(None,)]
+
+
 def test_what_was_destroyed_stays_so(connection: psycopg.Connection, backup: Path) -> None:
     key_rotation.destroy(connection, ACME)
     before = all_rows(connection)

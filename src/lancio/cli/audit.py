@@ -451,11 +451,11 @@ def seal(
                 said = {"entries": last.entries if last else 0, "round": last.round if last else None, "left": left}
                 terminal.data(f"{json.line(said)}\n" if every else json.document(said))
             elif last is not None or not every:
-                done = (
-                    f"{counted(last.entries, 'entry')} sealed, up to round {last.round}"
-                    if last
-                    else "Nothing was to be sealed"
-                )
+                done = "Nothing was to be sealed"
+                if last is not None and last.entries:
+                    done = f"{counted(last.entries, 'entry')} sealed, up to round {last.round}"
+                elif last is not None:
+                    done += f"; round {last.round} vouches with the key {keys.current.id} for all before"
                 terminal.data(f"{done}.\n")
                 if left:
                     terminal.talk(
@@ -662,6 +662,7 @@ def prune(
     with session_of(database, role) as session:
         plan = audit_seal.outlook(session.connection, before)
         if dry_run:
+            audit_seal.refuse_unfit(session.connection, ring_if_named(context), plan)
             if json_:
                 terminal.data(
                     json.document({"rounds": len(plan.rounds), "entries": plan.of, "before": before.isoformat()})

@@ -471,7 +471,8 @@ def rotate_kek(
     if done:
         terminal.talk(
             "Backups of the keys and dumps from before still need the old key-encryption key: back the keys up anew "
-            "(lancio keys backup), and destroy the old one when no dump that needs it is kept."
+            "(lancio keys backup), and destroy the old one when no dump that needs it is kept. Where the audit trail "
+            "is sealed, give lancio audit seal both once, before."
         )
 
 
@@ -520,7 +521,16 @@ def rotate(
         if dry_run:
             _would_rotate(terminal, session, named, json_=json_)
             return
-        done = _watch(terminal, key_rotation.rotate(session.connection, found, named.id, batch=batch, settle_s=settle))
+
+        def wait(seconds: float) -> None:
+            if seconds >= 1 and not terminal.json:
+                clear = "\r\x1b[K" if terminal.live(terminal.err) else ""
+                why = "programs may still seal with the old key (--settle)"
+                terminal.talk(f"{clear}Waiting {seconds:.0f} seconds: so long {why}.")
+            time.sleep(seconds)
+
+        steps = key_rotation.rotate(session.connection, found, named.id, batch=batch, settle_s=settle, sleep=wait)
+        done = _watch(terminal, steps)
         kept = key_rotation.kept(session.connection, named.id)
     active = next(each.stored.key_id for each in kept if each.stored.state == "active")
     retired = [each.stored.key_id for each in kept if each.stored.state == "retired"]
@@ -729,6 +739,7 @@ Examples:
 """,
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--other-kek", is_flag=True, help="Write also over keys whose key-encryption key is not given.")
 @_DRY
 @_YES
 @kek_options
@@ -737,13 +748,17 @@ Examples:
 def restore(
     context: click.Context,
     file: Path,
+    other_kek: bool,
     dry_run: bool,
     yes: bool,
     database: str | None,
     role: str | None,
     json_: bool,
 ) -> None:
-    """Give back the data keys of a backup that are missing here or do not open. Destroyed ones stay destroyed."""
+    """Give back the data keys of a backup that are missing here or do not open. Destroyed ones stay destroyed.
+
+    Keys that are here under another key-encryption key, as after a rotation, are refused unless that one is given too.
+    """
     from lancio.registry import key_backup
     from lancio.render import json
 
@@ -752,7 +767,7 @@ def restore(
     saved = key_backup.read(file)
     with session_of(database, role) as session:
         found = ready(context, session, wrong_is_refused=False)
-        done = key_backup.restore(session.connection, saved, found.ring, write=not dry_run)
+        done = key_backup.restore(session.connection, saved, found.ring, write=not dry_run, other_kek=other_kek)
     if json_:
         terminal.data(json.document({"restored": not dry_run, **json.plain(done)}))
         return

@@ -44,6 +44,7 @@ from psycopg.rows import class_row, tuple_row
 from lancio.postgres import named_queries
 from lancio.registry.audit_trail import AuditRefused
 from lancio.registry.context import OWN_NAMES, pin
+from lancio.registry.secrets import KeyRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -281,6 +282,9 @@ def seal(
     Killed half-way, run it again. Several at work take turns. For a session that policies do not bind, in autocommit
     mode.
 
+    Where nothing is to be sealed and the last round was made with another KEK than the current one, a round without
+    entries is made, which vouches for all before.
+
     Raises:
         AuditRefused: the last round is not proved by a key of the ring nor by `anchor`: what goes on from a forged
             round would vouch for it.
@@ -288,9 +292,9 @@ def seal(
     """
     prepare(connection)
     _refuse_unproved(_head(connection), ring, anchor)
-    upto = _settled(connection, wait_s)
+    upto = _settled(connection, wait_s) or 0
     done = 0
-    while upto is not None and (made := _round(connection, ring, anchor, upto, batch, clock)) is not None:
+    while (made := _round(connection, ring, anchor, upto, batch, clock)) is not None:
         done += made.entries
         yield Sealed(made.number, done)
 
@@ -343,7 +347,7 @@ def _round(
         after = 0 if head is None else head.upto_seq
         cursor.execute(_QUERIES["settled_entries"], {"after": after, "upto": upto, "batch": batch})
         rows = cursor.fetchall()
-        if not rows:
+        if not rows and (head is None or head.kek_id == kek.id):
             return None
         of: dict[UUID, list[tuple[int, bytes]]] = {}
         for id_, organization, seq, _, record in rows:
@@ -364,10 +368,10 @@ def _round(
         made = _made_round(
             kek, head, "seal", clock,
             after_seq=after,
-            upto_seq=rows[-1][2] if len(rows) == batch else upto,
+            upto_seq=rows[-1][2] if len(rows) == batch else max(upto, after),
             entries=len(rows),
             seals=len(seals),
-            newest=max(row[3] for row in rows),
+            newest=max((row[3] for row in rows), default=int(clock() * 1_000_000)),
             root=root(each.chain for each in seals),
         )  # fmt: skip
         cursor.execute(_QUERIES["add_round"], _fields(made))
@@ -430,6 +434,15 @@ def _refuse_unproved(head: Round | None, ring: Ring, anchor: Anchor | None) -> N
         and head.hashed() == head.chain
     ):
         return
+    if head.kek_id not in {each.id for each in ring}:
+        raise KeyRefused(
+            f"the key-encryption key {head.kek_id} is not here",
+            cause=f"The last round of the audit trail, {head.number}, bears a MAC of it. At hand: "
+            f"{', '.join(each.id for each in ring)}.",
+            remedy="Name that one. After a rotation of the key-encryption key give both once. If it is lost, an anchor "
+            "of that round stands for it (lancio audit seal --anchor).",
+            commands=("lancio audit seal --kek-file new.kek --old-kek-file lancio.kek",),
+        )
     kek = ring.of(head.kek_id)
     if head.hashed() != head.chain or not hmac.compare_digest(kek.mac(_PURPOSE, head.chain), head.mac):
         raise AuditRefused(
@@ -803,6 +816,19 @@ def outlook(connection: psycopg.Connection[Any], before: datetime) -> Pruned:
     return found
 
 
+def refuse_unfit(connection: psycopg.Connection[Any], ring: Ring | None, plan: Pruned) -> None:
+    """Return if what `outlook` found may be pruned; without a ring the hashes alone are compared.
+
+    Raises:
+        AuditRefused, KeyRefused: as `prune`.
+    """
+    if ring is not None:
+        _refuse_unproved(_head(connection), ring, None)
+    pruned = int(_one(connection, "pruned_through"))
+    if plan.rounds and plan.rounds[-1] > pruned:
+        _refuse_altered(connection, ring, pruned, plan.rounds[-1])
+
+
 def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, done: Pruned) -> Iterator[Sealed]:
     """Take away the rounds whose entries were all written before a time, oldest first, each in a transaction of its
     own.
@@ -816,12 +842,11 @@ def prune(connection: psycopg.Connection[Any], ring: Ring, before: datetime, don
         KeyRefused: as `seal`.
     """
     plan = outlook(connection, before)
-    _refuse_unproved(_head(connection), ring, None)
     pruned = int(_one(connection, "pruned_through"))
     done.rounds, done.of, done.kept_back = plan.rounds, plan.of, plan.kept_back
     fresh = [each for each in plan.rounds if each > pruned]
+    refuse_unfit(connection, ring, plan)
     if fresh:
-        _refuse_altered(connection, ring, pruned, fresh[-1])
         chains = [each.chain for each in _between(connection, pruned, fresh[-1])]
         with connection.transaction():
             head = _last(connection, ring)
@@ -857,7 +882,7 @@ def _between(connection: psycopg.Connection[Any], after: int, upto: int) -> Iter
             yield each
 
 
-def _refuse_altered(connection: psycopg.Connection[Any], ring: Ring, after: int, upto: int) -> None:
+def _refuse_altered(connection: psycopg.Connection[Any], ring: Ring | None, after: int, upto: int) -> None:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         found, last_seals = Verified(), dict[UUID, tuple[int, bytes]]()

@@ -5,7 +5,8 @@ tells a cut or damaged file. Without the key-encryption key it is useless; with 
 from its time on. So the two are kept apart.
 
 A restore writes only what is missing or damaged. What was destroyed stays destroyed, and a key that is there as another
-one is an error before anything is written. Every key is opened first.
+one, or wrapped by a key-encryption key that is not at hand, is an error before anything is written. Every key is opened
+first.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lancio.errors import LancioError
 from lancio.postgres import named_queries
 from lancio.registry import key_rotation
 from lancio.registry.data_keys import Stored
-from lancio.registry.key_encryption_key import Ring, WrapBroken, read_private, write_private, wrong
+from lancio.registry.key_encryption_key import WRAPPED_BYTES, Ring, WrapBroken, read_private, write_private, wrong
 from lancio.registry.secrets import KeyRefused
 
 if TYPE_CHECKING:
@@ -123,13 +124,18 @@ def read(path: Path) -> list[Saved]:
         ) from error
 
 
-def restore(connection: psycopg.Connection[Any], saved: list[Saved], ring: Ring, *, write: bool = True) -> Restored:
+def restore(
+    connection: psycopg.Connection[Any], saved: list[Saved], ring: Ring, *, write: bool = True, other_kek: bool = False
+) -> Restored:
     """Give back the keys that are missing here, in one transaction; without `write` only what would be done.
+
+    `other_kek`: also over those that are wrapped by a KEK which is not at hand.
 
     Raises:
         KeyRefused: a KEK that wraps some key of the backup is not at hand.
         WrapBroken: keys of the backup do not open.
-        BackupRefused: a key of the same number is another one here. Nothing was written in any of these cases.
+        BackupRefused: a key of the same number is another one here, or wrapped by a KEK that is not at hand.
+            Nothing was written in any of these cases.
     """
     key_rotation.prepare(connection)
     here_keks = {each.id for each in ring}
@@ -148,6 +154,8 @@ def restore(connection: psycopg.Connection[Any], saved: list[Saved], ring: Ring,
                 "another database, or of a time after this one's dump was made and others were made since.",
                 remedy="Name the backup of this database.",
             )
+        if not other_kek:
+            _refuse_rotated(saved, here, ring)
         organizations = _ids(connection, "organizations", {each.organization_id for each in saved} - {None})
         active = _ids(connection, "active")
         counts = {"added": 0, "mended": 0, "there": 0, "destroyed": 0, "without_organization": 0}
@@ -165,7 +173,7 @@ def restore(connection: psycopg.Connection[Any], saved: list[Saved], ring: Ring,
                 each = replace(each, state="retired", retired_at=datetime.now(UTC))
             connection.execute(_QUERIES["add" if kind == "added" else "mend"], asdict(each))
         if write and counts["added"] + counts["mended"]:
-            key_rotation.audit(connection, "data_key.restore", 0, None, counts)
+            key_rotation.audit(connection, "data_key.restore", None, None, counts)
     return Restored(**counts)
 
 
@@ -205,6 +213,31 @@ def _kind(stored: Stored | None, ring: Ring) -> str:
     except (WrapBroken, KeyRefused):
         return "mended"
     return "there"
+
+
+def _refuse_rotated(saved: list[Saved], here: dict[int, Stored], ring: Ring) -> None:
+    """A key under another KEK is in use, as far as can be told: programs with that KEK would stop."""
+    at_hand = {each.id for each in ring}
+    rotated = [
+        each
+        for each in here.values()
+        if each.wrapped is not None and each.kek_id not in at_hand and len(each.wrapped) == WRAPPED_BYTES
+    ]
+    if not rotated:
+        return
+    old = sorted({each.kek_id for each in saved if each.key_id in {one.key_id for one in rotated}})
+    new = sorted({str(each.kek_id) for each in rotated})
+    raise BackupRefused(
+        f"{len(rotated)} data keys of the backup are here under another key-encryption key, {', '.join(new)}",
+        cause=f"In the backup {', '.join(old)} wraps them: it was made before a rotation. Written over, they would not "
+        f"open in programs that have {', '.join(new)}. Nothing was written.",
+        remedy="Give both key-encryption keys: what opens stays, what is missing or damaged is given back, and "
+        "rotate-kek wraps that with the newer one. Only if that one is lost, write over them with --other-kek.",
+        commands=(
+            "lancio keys restore keys.backup --kek-file new.kek --old-kek-file lancio.kek",
+            "lancio keys rotate-kek --kek-file new.kek --old-kek-file lancio.kek",
+        ),
+    )
 
 
 def _ids(connection: psycopg.Connection[Any], query: str, ids: set[Any] | None = None) -> set[Any]:

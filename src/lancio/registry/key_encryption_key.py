@@ -261,8 +261,9 @@ def wrong(ring: Ring, wanted: Sequence[str], *, where: str = "this database") ->
     return KeyRefused(
         f"the key-encryption key{'' if one else 's'} {', '.join(wanted)} {'is' if one else 'are'} not here",
         cause=f"Data keys in {where} are wrapped with {'it' if one else 'them'}. At hand: {here}.",
-        remedy="Let LANCIO_KEK_FILE name the right one. While a rotation runs, LANCIO_OLD_KEK_FILE names the other.",
-        commands=("lancio keys status", "export LANCIO_KEK_FILE=lancio.kek"),
+        remedy="Let --kek-file or LANCIO_KEK_FILE name the right one: in a file that Lancio made stands its check "
+        "value. While a rotation runs, LANCIO_OLD_KEK_FILE names the other.",
+        commands=("lancio keys status", f"grep -l {shlex.quote(wanted[0])} *.kek"),
     )
 
 

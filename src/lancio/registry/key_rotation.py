@@ -158,7 +158,7 @@ class Tally:
 def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATCH) -> Iterator[Progress]:
     """Wrap every data key with the ring's current KEK; the others of the ring open those that are not yet.
 
-    Programs that have both KEKs read and write all the while.
+    Programs that have both KEKs read and write all the while. Each transaction leaves an entry in the audit trail.
 
     Raises:
         KeyRefused: a KEK that wraps some data key is not in the ring; nothing was changed.
@@ -189,6 +189,7 @@ def rewrap(connection: psycopg.Connection[Any], ring: Ring, *, batch: int = BATC
             if wrapped:
                 ids, fresh = map(list, zip(*wrapped, strict=True))
                 connection.execute(QUERIES["wrap"], {"kek_id": new.id, "ids": ids, "new": fresh})
+                audit(connection, "data_key.rewrap", None, None, {"keys": len(ids), "kek_id": new.id})
         done += len(wrapped)
         left = _left(connection, new.id, broken)
         if stored:
@@ -629,11 +630,12 @@ def rewrite(connection: psycopg.Connection[Any], table: str, *, waits: int, paus
 
 
 def audit(
-    connection: psycopg.Connection[Any], action: str, key_id: int, of: UUID | None, after: Mapping[str, object]
+    connection: psycopg.Connection[Any], action: str, key_id: int | None, of: UUID | None, after: Mapping[str, object]
 ) -> None:
-    """Note what was done with a key."""
+    """Note what was done with a key; without a number, with several."""
+    target = None if key_id is None else str(key_id)
     connection.execute(
-        QUERIES["audit"], {"organization": of, "action": action, "target": str(key_id), "after": json.dumps(after)}
+        QUERIES["audit"], {"organization": of, "action": action, "target": target, "after": json.dumps(after)}
     )
 
 
