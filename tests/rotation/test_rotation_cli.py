@@ -94,7 +94,7 @@ def test_a_postgresql_login_from_dry_run_to_the_end(desk: Desk, pool: Pool, call
         # It is not the login's to end another one.
         status, _, err = call("main", "--resume", "--drop-old")
         assert status == 1
-        assert "--resume --admin-file FILE" in err
+        assert "--resume --drop-old --admin-file FILE" in err
         listed = json.loads(call("--list", "--json")[1])["rotations"]
         assert [each["failure"] for each in listed] == ["no-rights"]
         status, out, _ = call("main", "--resume", "--drop-old", "--admin-stdin", "--json", stdin=server.url())
@@ -218,3 +218,43 @@ def test_a_database_that_was_removed_meanwhile_is_taken_back(desk: Desk, pool: P
         status, _, err = call("main", "--abandon")
         assert status == 1
         assert "no database main" in err
+
+
+def proposed(err: str) -> list[str]:
+    """The commands that a refusal proposes or a success goes on with, without the database that they are for."""
+    lines = [line[line.index("lancio db") :] for line in err.splitlines() if "lancio db" in line]
+    return [line.split(" --database ")[0] for line in lines]
+
+
+def test_what_is_proposed_of_a_rotation_under_way_works_as_it_is_pasted(
+    desk: Desk, pool: Pool, call: Any, tmp_path: Path
+) -> None:
+    server = pool.get(18)
+    admin = tmp_path / "the admin.url"
+    admin.write_text(server.url())
+    admin.chmod(0o600)
+    with a_role(server) as role:
+        named(desk, role.url, "main")
+        (project, org), *_ = desk.connection.execute(
+            "SELECT p.slug, o.slug FROM platform.projects p JOIN platform.organizations o ON o.id = p.organization_id"
+        ).fetchall()
+        status, _, err = call("main", "--admin-file", str(admin), "--keep-old", "1h", "--org", org)
+        begin = f"lancio db rotate main --project {project}"
+        assert (status, proposed(err)) == (0, [f"{begin} --org {org} --resume --admin-file '{admin}'"])
+        assert "the new login" in err
+
+        # One is under way, whoever looks; and it takes an administrator.
+        for words in ((), ("--dry-run",)):
+            status, _, err = call("main", *words)
+            both = [f"{begin} {way} --admin-file FILE" for way in ("--resume", "--abandon")]
+            assert (status, proposed(err)) == (1, both)
+        status, _, err = call("main", "--resume", "--drop-old")
+        both = [f"{begin} {way} --admin-file FILE" for way in ("--resume --drop-old", "--abandon")]
+        assert (status, proposed(err)) == (1, both)
+        status, _, err = call("main", "--resume")
+        assert (status, proposed(err)) == (0, [f"{begin} --resume --admin-file FILE"])
+        status, _, err = call("main", "--abandon")
+        assert (status, proposed(err)) == (1, [f"{begin} --abandon --admin-file FILE"])
+        assert "change the login's own password" not in err
+        assert call("main", "--abandon", "--admin-file", str(admin))[0] == 0
+        assert logs_in(role.url)
