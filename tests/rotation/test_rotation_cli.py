@@ -258,3 +258,50 @@ def test_what_is_proposed_of_a_rotation_under_way_works_as_it_is_pasted(
         assert "change the login's own password" not in err
         assert call("main", "--abandon", "--admin-file", str(admin))[0] == 0
         assert logs_in(role.url)
+
+
+def test_all_that_are_due_may_be_of_both_kinds_and_each_is_named(
+    desk: Desk, pool: Pool, call: Any, tmp_path: Path
+) -> None:
+    server = pool.get(18)
+    admin = tmp_path / "admin.url"
+    admin.write_text(server.url())
+    admin.chmod(0o600)
+    with RedisServer(tmp_path, "aclfile") as redis, a_role(server) as role:
+        desk.machine(server.url()).begin(named(desk, role.url, "main"))
+        status, out, err = call("--resume")
+        assert (status, out) == (1, "0 gone on with, 1 refused, 0 not due yet.\n")
+        assert "main: this login may not change roles" in err
+        # Over before it was ended: nothing more of its time is left.
+        desk.connection.execute(
+            "UPDATE platform.credential_rotations SET state = 'registered', keep_until = now() - interval '1 day'"
+        )
+        assert "until --resume ends it" in call("--list")[1]
+        desk.connection.execute("UPDATE platform.credential_rotations SET state = 'planned', keep_until = NULL")
+
+        desk.machine().begin(named(desk, redis.url, "cache"))
+        status, out, err = call("--resume", "--admin-file", str(admin))
+        assert (status, out) == (0, "2 gone on with, 0 refused, 0 not due yet.\n")
+        # A line each step, and nothing of what is written down between.
+        steps = ("making", "trying", "registering", "ending")
+        progress = [line for line in err.splitlines() if line.endswith(" …")]
+        assert progress == [f"{name}: {step} the new login …".replace("ending the new", "ending the old")
+                            for name in ("main", "cache") for step in steps]  # fmt: skip
+        assert "write down" not in err.lower()
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_server_that_is_gone_is_told_without_a_rotation_that_there_is_none_of(
+    desk: Desk, call: Any, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    with RedisServer(tmp_path, "memory") as server:
+        url = server.url
+    named(desk, url, "cache")
+    named(desk, "postgresql://app:word@127.0.0.1:1/app", "main")
+    for name in ("cache", "main"):
+        status, _, err = call(name, *words)
+        assert status == 1
+        assert "does not answer" in err
+        assert "stays where it is" not in err
+        assert "--resume" not in err
+    assert desk.registry.unfinished() == ()

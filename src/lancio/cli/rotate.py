@@ -50,7 +50,7 @@ Examples:
   lancio db rotate cache --project shop
   lancio db rotate main --project shop --way same-login
   lancio db rotate --list
-  lancio db rotate --resume
+  lancio db rotate --resume --admin-file admin.url
   lancio db rotate main --resume --drop-old --admin-file admin.url
   lancio db rotate main --abandon --admin-file admin.url
 """,
