@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
-from keys import KEK
+from keys import ACME, KEK, OTHER, RING, an_organization, slug_of
 from rotating import OLD, RedisServer, a_role, logs_in
 
 from lancio.cli import main
 from lancio.cli.terminal import Terminal
-from lancio.registry import connection_strings
+from lancio.registry import connection_strings, data_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,6 +140,34 @@ def test_a_login_that_others_have_too_is_asked_about(desk: Desk, call: Any, tmp_
         assert "lancio db rotate cache --project" in err
         assert "--keep-old 24h" in err
         assert call("cache", "--yes")[0] == 0
+
+
+def test_the_operator_is_told_of_the_same_login_in_another_organization_and_a_member_is_not(
+    desk: Desk, call: Any, tmp_path: Path
+) -> None:
+    with RedisServer(tmp_path, "aclfile") as server:
+        named(desk, server.url, "cache")
+        other = an_organization(desk.connection, OTHER)
+        with desk.connection.transaction():
+            data_keys.make(desk.connection, RING, OTHER)
+        foreign = desk.add(server.url, organization=OTHER, project=other)
+        desk.connection.execute("UPDATE platform.databases SET name = 'theirs' WHERE id = %s", (foreign,))
+        status, _, err = call("cache", "--org", slug_of(ACME))
+        assert status == 1
+        assert f"theirs (organization {slug_of(OTHER)})" in err
+
+        user = uuid4()
+        desk.connection.execute(
+            "INSERT INTO platform.users (id, primary_email) VALUES (%s, 'ada@test.invalid')", (user,)
+        )
+        desk.connection.execute(
+            "INSERT INTO platform.organization_members (organization_id, user_id, role) VALUES (%s, %s, 'owner')",
+            (ACME, user),
+        )
+        status, _, err = call("cache", "--org", slug_of(ACME), "--as", "ada@test.invalid")
+        assert status == 0
+        assert "theirs" not in err
+        desk.connection.execute("DELETE FROM platform.users WHERE id = %s", (user,))
 
 
 def test_all_that_are_due_are_gone_on_with_and_each_refusal_is_told(desk: Desk, call: Any, tmp_path: Path) -> None:
