@@ -80,19 +80,19 @@ class Desk:
         string = None if administrator is None else connection_strings.parse(administrator)
         return Machine(self.registry, administrator=string, persist=persist, told=told)
 
-    def add(self, url: str) -> UUID:
-        """Register a database by its connection string."""
+    def add(self, url: str, *, organization: UUID = ACME, project: UUID | None = None) -> UUID:
+        """Register a database by its connection string, in this project or another organization's."""
         string = connection_strings.parse(url)
         row, host = uuid4(), string.hosts[0]
         port = host.port or string.default_port
         with self.connection.transaction():
-            key = self.keys.active(self.connection, ACME)
+            key = self.keys.active(self.connection, organization)
             envelope = secrets.seal(url, row_id=row, key=key)
             self.connection.execute(
                 "INSERT INTO platform.databases (id, project_id, name, type, host, port, username, connection_string,"
                 " connection_string_encrypted) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
-                    row, self.project, f"db-{row.hex[:8]}", string.kind, host.name, port, string.user,
+                    row, project or self.project, f"db-{row.hex[:8]}", string.kind, host.name, port, string.user,
                     secrets.sealed_form(envelope, string.kind, host.name, port), envelope,
                 ),
             )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +16,8 @@ from schema_files import ROTATIONS, ROTATIONS_BACK, objects, run
 from test_rotation_postgresql import refused
 
 from lancio.registry import connection_strings, data_keys, key_rotation, secrets
+from lancio.registry.acting import BROKER, acting, operator
+from lancio.rotation.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +66,33 @@ def test_the_migration_may_be_run_again_and_is_taken_back_when_nothing_is_unfini
     assert not any("credential_rotations" in each[1] for each in objects(desk.url))
     run(desk.url, ROTATIONS)
     assert objects(desk.url) == before
+
+
+def test_an_operator_who_may_not_read_databases_himself_is_told_of_the_one_organization(
+    desk: Desk, server: TestServer
+) -> None:
+    url = "redis://app:word@127.0.0.1:1/0"
+    database, login = desk.add(url), f"tenant_{uuid4().hex[:8]}"
+    with desk.connection.transaction():
+        project = an_organization(desk.connection, OTHER)
+        data_keys.make(desk.connection, RING, OTHER)
+    desk.add(url, organization=OTHER, project=project)
+    assert len(desk.registry.registered(database).sharing) == 1
+    for statement in (
+        "CREATE ROLE {} LOGIN NOINHERIT BYPASSRLS PASSWORD 'tenant' IN ROLE lancio_application, lancio_service",
+        "GRANT USAGE ON SCHEMA platform TO {}",
+        "GRANT SELECT ON platform.organizations TO {}",
+        "GRANT EXECUTE ON FUNCTION platform.enter_organization(uuid) TO {}",
+    ):
+        desk.connection.execute(sql.SQL(statement).format(sql.Identifier(login)))
+    try:
+        name = desk.url.rsplit("/", 1)[1]
+        with psycopg.connect(server.url(name, user=login, password="tenant"), autocommit=True) as own:
+            within = partial(acting, own, operator(), organization=ACME, works_as=BROKER)
+            assert Registry(own, desk.keys, within).registered(database).sharing == ()
+    finally:
+        for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):
+            desk.connection.execute(sql.SQL(statement).format(sql.Identifier(login)))
 
 
 def test_an_organization_sees_its_own_rotations_and_stands_in_nobodys_way(desk: Desk, server: TestServer) -> None:

@@ -15,7 +15,7 @@ from lancio.cli.secret_input import name_argument
 from lancio.errors import LancioError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from lancio.cli.terminal import Terminal
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 
 _ADMINISTRATORS = ("admin_file", "admin_stdin", "admin_prompt", "admin_db")
 
+_PROGRESS = {
+    "make the new login": "making the new login",
+    "prove the new login": "trying the new login",
+    "register the new login": "registering the new login",
+    "end the old login": "ending the old login",
+    "put the old password back": "putting the old password back",
+    "see to it that the old login works": "checking the old login",
+    "register the old login": "registering the old login",
+    "take the new login back": "removing the new login",
+}
+"""What people are told of the machine's own words: a line each step, nothing of what is written down between."""
+
 
 @click.command(
     epilog="""\b
@@ -38,7 +50,7 @@ Examples:
   lancio db rotate cache --project shop
   lancio db rotate main --project shop --way same-login
   lancio db rotate --list
-  lancio db rotate --resume
+  lancio db rotate --resume --admin-file admin.url
   lancio db rotate main --resume --drop-old --admin-file admin.url
   lancio db rotate main --abandon --admin-file admin.url
 """,
@@ -98,22 +110,32 @@ def rotate(context: click.Context, /, database: str | None, role: str | None, js
         registry = desk.registry(keys)
         registry.refuse_unready()
         if given["name"] is None:
-            machine = _machine(registry, administrator, given, terminal)
-            _resume_all(terminal, machine, desk.unfinished(given["project"], "database.rotate"), json_=json_)
+            unfinished_ones = desk.unfinished(given["project"], "database.rotate")
+
+            def machine_for(each: Rotation) -> Machine:
+                # Of all that are due, the administrator is one of the servers of his kind.
+                one = administrator if administrator is not None and administrator.kind == each.kind else None
+                return _machine(registry, one, given, terminal, each.database_name)
+
+            def pasted_for(each: Rotation) -> _Pasted:
+                return _pasted(context, session, given, each.database_name, given["project"], each)
+
+            _resume_all(terminal, machine_for, pasted_for, unfinished_ones, json_=json_)
             return
         found = desk.database(given["name"], given["project"], begun=given["resume"] or given["abandon"])
         if given["admin_db"] is not None:
             administrator = registry.registered(desk.database(given["admin_db"], found.project).id).string
-        with _named(found):
-            machine = _machine(registry, administrator, given, terminal)
+        unfinished = registry.unfinished_of(found.id)
+        pasted = _pasted(context, session, given, found.name, found.project, unfinished)
+        with _named(pasted):
+            machine = _machine(registry, administrator, given, terminal, found.name)
             if given["dry_run"]:
                 _would(terminal, machine, found, given, json_=json_)
                 return
-            unfinished = registry.unfinished_of(found.id) if given["resume"] or given["abandon"] else None
             rotation = _done(machine, unfinished, found, given, keep_seconds)
     said = 0 if unfinished is None else len(unfinished.notes)
     notes = rotation.notes[said:]
-    _tell(terminal, rotation, found.project, notes, given_up=given["forget_source"], json_=json_)
+    _tell(terminal, rotation, pasted, notes, given_up=given["forget_source"], json_=json_)
 
 
 class _Named(NamedTuple):
@@ -181,13 +203,13 @@ class _Desk:
 
 
 def _machine(
-    registry: Registry, administrator: ConnectionString | None, given: dict[str, Any], terminal: Terminal
+    registry: Registry, administrator: ConnectionString | None, given: dict[str, Any], terminal: Terminal, name: str
 ) -> Machine:
     from lancio.rotation.machine import Machine
 
     def told(what: str) -> None:
-        if not terminal.json:
-            terminal.talk(f"{what[0].upper()}{what[1:]} …")
+        if what in _PROGRESS and not terminal.json:
+            terminal.talk(f"{name}: {_PROGRESS[what]} …")
 
     return Machine(
         registry, administrator=administrator, persist=not given["no_persist"], files=given["local_files"], told=told
@@ -223,7 +245,11 @@ def _done(
             commands=("lancio db rotate NAME --dry-run", "lancio db rotate --list"),
         )
     if given["abandon"]:
-        return machine.abandon(unfinished, source=not given["forget_source"])
+        try:
+            return machine.abandon(unfinished, source=not given["forget_source"])
+        except LancioError as error:
+            _propose(error, {"none": (), "changed": ("--resume",)}, ("--abandon",))
+            raise
     return _going_on(machine, unfinished, end_now=given["drop_old"])
 
 
@@ -231,17 +257,33 @@ def _going_on(machine: Machine, rotation: Rotation, *, end_now: bool = False) ->
     try:
         return machine.go_on(rotation, end_now=end_now)
     except LancioError as error:
-        # What it begins with is decided; what is left is to go on, perhaps as an administrator, or to take it back.
-        error.commands = tuple(
-            each.replace("NAME --admin-file", "NAME --resume --admin-file")
-            for each in error.commands
-            if not each.startswith("lancio db rotate NAME --") or "--admin-file" in each or "--resume" in each
-        )
-        error.commands = (*error.commands, "lancio db rotate NAME --resume", "lancio db rotate NAME --abandon")
+        _propose(error, {}, ("--resume --drop-old" if end_now else "--resume", "--abandon"))
         raise
 
 
-def _resume_all(terminal: Terminal, machine: Machine, unfinished: tuple[Rotation, ...], *, json_: bool) -> None:
+def _propose(error: LancioError, by_reason: dict[str, tuple[str, ...]], else_: tuple[str, ...]) -> None:
+    """While a rotation is under way: nothing that would begin one, but to go on with it or to take it back."""
+    mine = tuple(
+        each
+        for each in error.commands
+        if not each.startswith("lancio db rotate NAME") or "--resume" in each or "--abandon" in each
+    )
+    if not any(each.startswith("lancio db rotate") for each in mine):
+        options = by_reason.get(str(error.more.get("reason")), else_)
+        mine = (*mine, *(f"lancio db rotate NAME {each}" for each in options))
+    error.commands = mine
+    if error.more.get("reason") == "no-rights":
+        error.remedy = "Give an administrator's connection string."
+
+
+def _resume_all(
+    terminal: Terminal,
+    machine_for: Callable[[Rotation], Machine],
+    pasted_for: Callable[[Rotation], _Pasted],
+    unfinished: tuple[Rotation, ...],
+    *,
+    json_: bool,
+) -> None:
     from lancio.render import json
     from lancio.rotation import model
 
@@ -249,11 +291,12 @@ def _resume_all(terminal: Terminal, machine: Machine, unfinished: tuple[Rotation
     done, refused = [], []
     for each in due:
         try:
-            done.append(_going_on(machine, each))
+            done.append(_going_on(machine_for(each), each))
         except LancioError as error:
-            error.commands = tuple(_fill(command, each.database_name, None) for command in error.commands)
+            pasted_for(each).fill(error)
             refused.append({"database": each.database_name, "rotation": str(each.id), **error.as_dict()})
             if not json_:
+                error.message = f"{each.database_name}: {error.message}"
                 terminal.refuse(error)
     if json_:
         terminal.data(json.document({"rotations": [as_dict(each) for each in done], "refused": refused}))
@@ -331,19 +374,70 @@ def _refuse_mixed(given: dict[str, Any]) -> None:
         )
 
 
+class _Pasted(NamedTuple):
+    """What proposed commands need besides, to work wherever they are pasted."""
+
+    name: str
+    project: str | None
+    organization: str | None
+    administrator: str
+    """The option that names one; empty where none is needed."""
+    here: Callable[[tuple[str, ...]], tuple[str, ...]]
+
+    def filled(self, command: str, administrator: str) -> str:
+        if not command.startswith("lancio db "):
+            return self.here((command,))[0]
+        beginning = not ("--resume" in command or "--abandon" in command)
+        rotates = command.startswith("lancio db rotate NAME") and "--admin-" not in command
+        if rotates and "--forget-source" not in command and "same-login" not in command:
+            command += self.administrator if beginning else administrator
+        named = f" {shlex.quote(self.name)}" + _option("--project", self.project)
+        of = _option("--org", self.organization)
+        command = command.replace(" NAME", f"{named}{of}", 1) if " NAME" in command else f"{command}{of}"
+        return self.here((command,))[0]
+
+    def fill(self, error: LancioError) -> None:
+        # Whoever was refused for want of rights needs another one.
+        wanting = error.more.get("reason") in ("no-rights", "administrator")
+        administrator = " --admin-file FILE" if wanting else self.administrator
+        error.commands = tuple(self.filled(each, administrator) for each in error.commands)
+
+
+def _option(name: str, value: str | None) -> str:
+    return "" if value is None else f" {name} {shlex.quote(value)}"
+
+
+def _pasted(
+    context: click.Context,
+    session: Session,
+    given: dict[str, Any],
+    name: str,
+    project: str | None,
+    unfinished: Rotation | None,
+) -> _Pasted:
+    from lancio.cli.acting import ORGANIZATION
+
+    option = next((each for each in _ADMINISTRATORS if given[each]), None)
+    if option is not None:
+        value = given[option]
+        administrator = (
+            _option(f"--{option.replace('_', '-')}", value) if value is not True else (f" --{option.replace('_', '-')}")
+        )
+    elif unfinished is not None and (unfinished.kind, unfinished.way) == ("postgresql", "two-logins"):
+        administrator = " --admin-file FILE"  # as it was begun with one, most likely
+    else:
+        administrator = ""  # what was begun without one has shown that the login may do it
+    return _Pasted(name, project, context.meta.get(ORGANIZATION), administrator, session.here)
+
+
 @contextlib.contextmanager
-def _named(found: _Named) -> Iterator[None]:
-    """What a refusal proposes, with this database's name in it."""
+def _named(pasted: _Pasted) -> Iterator[None]:
+    """What a refusal proposes, for this database."""
     try:
         yield
     except LancioError as error:
-        error.commands = tuple(_fill(command, found.name, found.project) for command in error.commands)
+        pasted.fill(error)
         raise
-
-
-def _fill(command: str, name: str, project: str | None) -> str:
-    where = "" if project is None else f" --project {shlex.quote(project)}"
-    return command.replace(" NAME", f" {shlex.quote(name)}{where}", 1)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
@@ -388,7 +482,7 @@ def _would(terminal: Terminal, machine: Machine, found: _Named, given: dict[str,
 def _tell(
     terminal: Terminal,
     rotation: Rotation,
-    project: str | None,
+    pasted: _Pasted,
     notes: tuple[str, ...],
     *,
     given_up: bool,
@@ -411,7 +505,8 @@ def _tell(
     else:
         terminal.data(f"{name} logs in with {login}; {same} works {_until(rotation)}.\n")
         drop = " --drop-old" if rotation.kept == float("inf") else ""
-        terminal.talk(f"Then: {_fill('lancio db rotate NAME', name, project)} --resume{drop}")
+        then = pasted.filled(f"lancio db rotate NAME --resume{drop}", pasted.administrator)
+        terminal.talk(f"Then: {then}")
     for note in dict.fromkeys(notes):  # two steps may say the same
         terminal.talk(note)
 
@@ -421,7 +516,9 @@ def _until(rotation: Rotation) -> str:
         return "on"
     if rotation.kept == float("inf"):
         return "until --drop-old ends it"
-    seconds = max(0, round(rotation.kept))
+    if rotation.kept <= 0:
+        return "until --resume ends it"
+    seconds = round(rotation.kept)
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         if seconds >= 2 * length or length == 1:
             count = round(seconds / length)

@@ -71,7 +71,7 @@ def postgresql(string: PostgreSQL, *, files: bool = False) -> Iterator[psycopg.C
                     "unreachable",
                     "the connection to the server broke",
                     cause="It was stopped, or somebody ended the session.",
-                    remedy="Try again: the rotation stays where it is.",
+                    remedy="Try again.",
                 ) from None
             raise CredentialRotationRefused(
                 "refused",

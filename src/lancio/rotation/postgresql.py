@@ -606,7 +606,7 @@ def _unreachable(refused: DatabaseRefused) -> CredentialRotationRefused:
         "unreachable",
         "the server does not answer",
         cause=f"{refused.message}.",
-        remedy=f"{refused.remedy} Then try again: the rotation stays where it is.",
+        remedy=f"{refused.remedy} Then try again.",
     )
 
 

@@ -348,7 +348,7 @@ class Source:
                 "unreachable",
                 "the connection to the server broke",
                 "It was stopped, or it does not answer any more.",
-                "Try again: the rotation stays where it is.",
+                "Try again.",
             ) from None
         except RedisError as error:
             raise self._refusal(
@@ -375,7 +375,7 @@ class Source:
             "unreachable",
             "the server does not answer",
             f"{refused.message}.",
-            f"{refused.remedy} Then try again: the rotation stays where it is.",
+            f"{refused.remedy} Then try again.",
         )
 
     def _old_login(self, refused: DatabaseRefused) -> CredentialRotationRefused:

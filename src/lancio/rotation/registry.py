@@ -18,7 +18,7 @@ from psycopg.rows import dict_row, tuple_row
 
 from lancio.postgres import named_queries
 from lancio.registry import audit_entry, connection_strings, opening, secrets
-from lancio.registry.acting import operator
+from lancio.registry.acting import Acting, operator
 from lancio.rotation.model import CredentialRotationRefused, Rotation
 
 if TYPE_CHECKING:
@@ -129,8 +129,9 @@ class Registry:
             CredentialRotationRefused: it is a placeholder, or names no user or no password.
             OpeningRefused, SealBroken, KeyRefused, ConnectionStringRefused: it cannot be read.
         """
-        with self._within():
-            return self._registered(database)
+        with self._within() as work:
+            found = self._registered(database)
+            return replace(found, sharing=(*found.sharing, *self._sharing_elsewhere(work, found)))
 
     def unfinished_of(self, database: UUID) -> Rotation | None:
         """The rotation of a database that is not over."""
@@ -299,6 +300,25 @@ class Registry:
             port=row["port"],
             sharing=tuple(name for (name,) in sharing),
         )
+
+    def _sharing_elsewhere(self, work: object, found: Registered) -> tuple[str, ...]:
+        """As `Registered.sharing`, in other organizations: for the operator, whose login sees them all."""
+        if not isinstance(work, Acting) or self._actor.kind != "system":
+            return ()
+        # A login that reads no databases but as the role that it works as is told of its own organization only.
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege), work.as_login():
+            rows = self._connection.cursor(row_factory=tuple_row).execute(
+                _QUERIES["sharing_elsewhere"],
+                {
+                    "organization": found.organization_id,
+                    "type": found.string.kind,
+                    "host": found.host,
+                    "port": found.port,
+                    "login": found.string.user or "default",
+                },
+            )
+            return tuple(name for (name,) in rows.fetchall())
+        return ()
 
     def _by_id(self, id_: UUID) -> Rotation:
         with self._connection.cursor(row_factory=dict_row) as cursor:

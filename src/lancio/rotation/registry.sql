@@ -25,6 +25,17 @@ WHERE d.organization_id = %(organization)s AND d.id <> %(database)s
 ORDER BY d.name
 LIMIT 20;
 
+-- name: sharing_elsewhere
+SELECT d.name || ' (organization ' || o.slug || ')'
+FROM platform.databases d
+JOIN platform.organizations o ON o.id = d.organization_id
+WHERE d.organization_id <> %(organization)s
+  AND d.type = %(type)s AND d.host = %(host)s AND d.port = %(port)s
+  AND (d.username IS NULL OR d.username = %(login)s)
+  AND d.connection_string_encrypted IS NOT NULL
+ORDER BY o.slug, d.name
+LIMIT 20;
+
 -- name: add_secret
 INSERT INTO platform.credentials (id, organization_id, project_id, kind, name, secret_encrypted)
 VALUES (%(id)s, %(organization)s, %(project)s, 'password', %(name)s, %(envelope)s);
