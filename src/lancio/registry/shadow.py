@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from lancio.errors import LancioError
 from lancio.postgres import named_queries
+from lancio.registry.context import looking
 
 if TYPE_CHECKING:
     from datetime import datetime
