@@ -172,6 +172,34 @@ def test_who_acts_comes_from_the_option_or_the_environment(lancio: Lancio, monke
     assert [each["slug"] for each in json.loads(lancio("project", "list", "--json")[1])["projects"]] == ["secret"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("audit", "list"), ("audit", "show", "1"), ("audit", "export"), ("audit", "verify"), ("audit", "seal"),
+     ("audit", "prune", "--before", "2020-01-01"), ("keys", "status"), ("keys", "check"), ("keys", "init")],
+)  # fmt: skip
+def test_what_is_the_operators_does_not_pass_over_a_user_that_is_named(
+    lancio: Lancio, kek: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("LANCIO_KEK_FILE", kek)
+    monkeypatch.setenv("LANCIO_USER", "eve@example.org")
+    status, out, err = lancio(*words)
+    assert (status, out) == (2, "")
+    assert "eve@example.org" in err
+    assert f"LANCIO_USER= lancio {' '.join(words[:2])}" in err
+    assert " --database postgresql://postgres@" in err
+    monkeypatch.setenv("LANCIO_USER", "")
+    assert "is the operator's" not in lancio(*words)[2]
+
+
+def test_a_user_who_is_not_there_is_looked_for_as_the_operator(lancio: Lancio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANCIO_USER", "nobody@example.org")
+    status, _, err = lancio("user", "list")
+    assert status == 1
+    assert "LANCIO_USER= lancio user list --database" in err
+    monkeypatch.setenv("LANCIO_USER", "")
+    assert lancio("user", "list")[0] == 0
+
+
 def test_without_a_name_the_only_organization_is_meant_or_all_are_told(lancio: Lancio) -> None:
     status, _, err = lancio("project", "list")
     assert status == 2
