@@ -277,6 +277,7 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
     secret = "an uncommon passphrase"
     file = tmp_path / "password"
     file.write_text(f"{secret}\r\n")
+    file.chmod(0o600)
     for words, given in (
         (("--password",), secret),
         (("--password-file", "-"), secret),
@@ -287,7 +288,7 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
         assert secret not in out + err
     for words, given, said in (
         (("--password",), "", "is empty"), (("--password-file", "absent"), "", "cannot be read"),
-        (("--password-file", "a\0b"), "", "cannot be read"),
+        (("--password-file", "a\0b"), "", "no file can be called so"),
         (("--password-file", str(tmp_path)), "", "cannot be read"), (("--password",), "x" * 100_000, "too long"),
         (("--password",), "short", "too short"),
     ):  # fmt: skip
@@ -295,7 +296,23 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
         assert status in (1, 2)
         assert said in err
     file.write_bytes(b"\xff\xfe")
-    assert "is not text" in lancio("user", "update", "admin@example.com", "--password-file", str(file))[2]
+    assert "is not a text" in lancio("user", "update", "admin@example.com", "--password-file", str(file))[2]
+
+
+@pytest.mark.parametrize(
+    "words", [("member", "accept", "--as", "admin@example.com", "--token-file"),
+              ("user", "update", "admin@example.com", "--password-file")],
+)  # fmt: skip
+def test_a_secrets_file_that_others_may_read_is_refused(lancio: Lancio, tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = tmp_path / "secret"
+    file.write_text("lni_of-a-token\n")
+    file.chmod(0o644)
+    status, out, err = lancio(*words, str(file))
+    assert (status, out) == (2, "")
+    assert "may be read by others" in err
+    assert f"chmod 600 {file}" in err
+    file.chmod(0o600)
+    assert "may be read by others" not in lancio(*words, str(file))[2]
 
 
 def test_a_password_is_typed_twice_and_not_shown(url: str) -> None:
