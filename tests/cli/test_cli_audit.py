@@ -133,6 +133,8 @@ def test_from_the_first_seal_to_a_prune(
     status, out, _ = lancio("verify", "--kek-file", kek)
     assert (status, "pruned, as a sealed record says." in out) == (0, True)
     assert [json.loads(line)["action"] for line in lancio("export")[1].splitlines()] == ["audit.prune"]
+    assert lancio("seal", "--kek-file", kek)[0] == 0
+    assert "1 entry as it was sealed, in " in lancio("verify", "--kek-file", kek)[1]
 
 
 def test_what_was_changed_is_named_with_status_one(connection: psycopg.Connection, lancio: Lancio, kek: str) -> None:

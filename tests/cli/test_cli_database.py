@@ -378,6 +378,24 @@ def test_the_demo_runs_whatever_the_environment_says_and_has_nothing_to_do_the_s
         assert stopped.stdout == "Stopped.\n", stopped.stderr
 
 
+def test_a_table_that_is_there_is_not_said_to_be_gone(database: str, tmp_path: Path) -> None:
+    (tmp_path / "users.sql").write_text("CREATE TABLE users (id int);")
+    asked = ("explain", 'relation "users" does not exist', str(tmp_path))
+    unasked = " ".join(lancio(*asked, "--offline")[1].split())
+    assert "not applied, or applied and out of sight" in unasked
+    assert lancio("apply", str(tmp_path), "--database", database, "--yes")[0] == 0
+    assert re.search(r"The one check holds\.", lancio("verify", str(tmp_path), "--database", database)[1])
+    status, out, _ = lancio(*asked, "--database", database)
+    assert status == 0
+    assert "The table public.users is there." in out
+    assert "search_path" in out
+    assert "by hand" not in out
+    assert "Run:" not in out
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP TABLE users")
+    assert "taken away by hand" in " ".join(lancio(*asked, "--database", database)[1].split())
+
+
 def test_verify_tells_what_no_longer_stands(database: str) -> None:
     there = ("--platform", "--database", database)
     assert "nothing to verify" in lancio("verify", *there)[1]

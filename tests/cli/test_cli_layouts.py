@@ -70,6 +70,9 @@ def test_only_the_part_that_goes_up_is_run_with_its_places_filled(tmp_path: Path
     again = lancio("status", where, "--var", "S=app", "--database", database, "--json")
     first = json.loads(again[1])["files"][0]
     assert (first["state"], first["recorded"]) == ("applied", True)
+    _, out, err = lancio("rollback", where, "--var", "S=app", "--database", database, "--dry-run")
+    assert "2_fill.sql" in out
+    assert err.count("Layout dbmate") == 1
 
 
 def test_commands_name_the_folder_the_layout_and_the_variables(tmp_path: Path, database: str) -> None:

@@ -76,6 +76,7 @@ def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureF
     [
         (("graph", "--no-such-option"), "no-such-option"),
         (("nosuch",), "nosuch"),
+        (("aply",), "Did you mean 'apply'?"),
         (("graph", "--format", "pdf"), "pdf"),
         (("graph", ".", "--platform"), "DIR and --platform are both given"),
         (("graph", "--platform", "--tree", "--json"), "--tree and json do not go together"),

@@ -106,7 +106,7 @@ def test_what_nothing_brings_back_is_refused_and_what_is_behind_it_can_go_alone(
     assert lancio(database, "apply", story, "--yes", "--no-backup")[0] == 0
     status, out, _ = lancio(database, "rollback", story, "--last", "2", "--yes")
     assert status == 3
-    assert "it drops column public.t.mail, whose values are in no file" in said(out)
+    assert "the step drops column public.t.mail, whose values are in no file" in said(out)
     assert "lancio restore" in out
     assert "--to 005_drop.sql" in out
     assert lancio(database, "rollback", story, "--to", "005_drop.sql", "--yes")[0] == 0

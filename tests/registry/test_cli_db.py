@@ -166,7 +166,9 @@ def test_a_file_that_others_may_read_is_refused(lancio: Lancio, tmp_path: Path) 
 
 def test_where_the_secret_comes_from_is_said_once(lancio: Lancio) -> None:
     assert "given together" in lancio("add", "a", "--project", "shop", "--stdin", "--file", "x").err
-    assert "nobody can be asked" in lancio("add", "a", "--project", "shop").err
+    said = lancio("add", "a", "--project", "shop").err
+    assert "nobody can be asked" in said
+    assert "lancio db add a --project shop --from-env REDIS_URL" in " ".join(said.split())
     assert "is not set" in lancio("add", "a", "--project", "shop", "--from-env", "NOWHERE_URL").err
     assert "names no variable" in lancio("add", "a", "--project", "shop", "--from-env").err
     said = lancio("add", "a", "--project", "shop", "--from-env", env={"REDIS_URL": URL})

@@ -172,6 +172,34 @@ def test_who_acts_comes_from_the_option_or_the_environment(lancio: Lancio, monke
     assert [each["slug"] for each in json.loads(lancio("project", "list", "--json")[1])["projects"]] == ["secret"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("audit", "list"), ("audit", "show", "1"), ("audit", "export"), ("audit", "verify"), ("audit", "seal"),
+     ("audit", "prune", "--before", "2020-01-01"), ("keys", "status"), ("keys", "check"), ("keys", "init")],
+)  # fmt: skip
+def test_what_is_the_operators_does_not_pass_over_a_user_that_is_named(
+    lancio: Lancio, kek: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("LANCIO_KEK_FILE", kek)
+    monkeypatch.setenv("LANCIO_USER", "eve@example.org")
+    status, out, err = lancio(*words)
+    assert (status, out) == (2, "")
+    assert "eve@example.org" in err
+    assert f"LANCIO_USER= lancio {' '.join(words[:2])}" in err
+    assert " --database postgresql://postgres@" in err
+    monkeypatch.setenv("LANCIO_USER", "")
+    assert "is the operator's" not in lancio(*words)[2]
+
+
+def test_a_user_who_is_not_there_is_looked_for_as_the_operator(lancio: Lancio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANCIO_USER", "nobody@example.org")
+    status, _, err = lancio("user", "list")
+    assert status == 1
+    assert "LANCIO_USER= lancio user list --database" in err
+    monkeypatch.setenv("LANCIO_USER", "")
+    assert lancio("user", "list")[0] == 0
+
+
 def test_without_a_name_the_only_organization_is_meant_or_all_are_told(lancio: Lancio) -> None:
     status, _, err = lancio("project", "list")
     assert status == 2
@@ -249,6 +277,7 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
     secret = "an uncommon passphrase"
     file = tmp_path / "password"
     file.write_text(f"{secret}\r\n")
+    file.chmod(0o600)
     for words, given in (
         (("--password",), secret),
         (("--password-file", "-"), secret),
@@ -259,7 +288,7 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
         assert secret not in out + err
     for words, given, said in (
         (("--password",), "", "is empty"), (("--password-file", "absent"), "", "cannot be read"),
-        (("--password-file", "a\0b"), "", "cannot be read"),
+        (("--password-file", "a\0b"), "", "no file can be called so"),
         (("--password-file", str(tmp_path)), "", "cannot be read"), (("--password",), "x" * 100_000, "too long"),
         (("--password",), "short", "too short"),
     ):  # fmt: skip
@@ -267,7 +296,23 @@ def test_secrets_come_by_stdin_or_a_file_and_are_said_nowhere(lancio: Lancio, tm
         assert status in (1, 2)
         assert said in err
     file.write_bytes(b"\xff\xfe")
-    assert "is not text" in lancio("user", "update", "admin@example.com", "--password-file", str(file))[2]
+    assert "is not a text" in lancio("user", "update", "admin@example.com", "--password-file", str(file))[2]
+
+
+@pytest.mark.parametrize(
+    "words", [("member", "accept", "--as", "admin@example.com", "--token-file"),
+              ("user", "update", "admin@example.com", "--password-file")],
+)  # fmt: skip
+def test_a_secrets_file_that_others_may_read_is_refused(lancio: Lancio, tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = tmp_path / "secret"
+    file.write_text("lni_of-a-token\n")
+    file.chmod(0o644)
+    status, out, err = lancio(*words, str(file))
+    assert (status, out) == (2, "")
+    assert "may be read by others" in err
+    assert f"chmod 600 {file}" in err
+    file.chmod(0o600)
+    assert "may be read by others" not in lancio(*words, str(file))[2]
 
 
 def test_a_password_is_typed_twice_and_not_shown(url: str) -> None:

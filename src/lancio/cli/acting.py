@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -102,17 +103,41 @@ def reads(context: click.Context) -> None:
 @contextlib.contextmanager
 def session(database: str | None, role: str | None) -> Iterator[Session]:
     """As `work.session`, for work on the platform's tables: what others made in schema public is not called, and what
-    a refusal proposes means this database wherever it is pasted."""
+    a refusal proposes means this database wherever it is pasted.
+
+    Raises:
+        UsageError: LANCIO_USER is set, and this command is the operator's: it would act with all rights unseen.
+    """
     from lancio.cli import work as works
     from lancio.registry.context import OWN_NAMES, pin
 
     with works.session(database, role) as opened:
         pin(opened.connection, OWN_NAMES, session=True)
         try:
+            _refuse_unheeded()
             yield opened
         except LancioError as error:
             error.commands = opened.here(error.commands)
             raise
+
+
+def _refuse_unheeded() -> None:
+    context = click.get_current_context()
+    named = os.environ.get("LANCIO_USER", "").strip()
+    if not named or any("--as" in each.opts for each in context.command.params):
+        return
+    from lancio.registry.acting import shown
+
+    command = context.command_path
+    arguments = [
+        f" {each.make_metavar(context)}" for each in context.command.params if isinstance(each, click.Argument)
+    ]
+    raise UsageError(
+        f"{command} is the operator's, and LANCIO_USER is set",
+        cause=f"It cannot act with the rights of {shown(named)}: it would act with all there are.",
+        remedy="If you are the operator, run it without LANCIO_USER.",
+        commands=(f"LANCIO_USER= {command}{''.join(arguments)}",),
+    )
 
 
 def actor(context: click.Context, connection: psycopg.Connection[Any]) -> Actor:

@@ -7,7 +7,6 @@ another program by stdin, or from a file.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -29,8 +28,9 @@ def secret(terminal: Terminal, what: str, file: str | None, *, option: str, twic
     again.
 
     Raises:
-        UsageError: there is none, it is not text, too long, or the file cannot be read.
+        UsageError: there is none, it is not text, too long, or the file cannot be read, or by others too.
     """
+    from lancio.cli.secret_input import read_file
     from lancio.registry.acting import shown
     from lancio.registry.secrets import Secret
 
@@ -38,24 +38,17 @@ def secret(terminal: Terminal, what: str, file: str | None, *, option: str, twic
         typed: str = click.prompt(what, err=True, hide_input=True, confirmation_prompt=twice)
         return _not_empty(Secret(typed), what, option)
     where = "stdin" if file is None or file == "-" else shown(file)
-    try:
-        if file in (None, "-"):
-            raw = sys.stdin.buffer.read(MOST_BYTES + 1) if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
-        else:
-            assert file is not None  # noqa: S101
-            with Path(file).expanduser().open("rb") as opened:
-                raw = opened.read(MOST_BYTES + 1)
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(
-            f"what {where} holds is not text", cause="It is not UTF-8.", remedy="Save it as UTF-8."
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "That is no path"
-        raise UsageError(
-            f"{where} cannot be read", cause=f"{reason}.", remedy="Check its path and its rights."
-        ) from error
-    if len(raw) > MOST_BYTES:
+    if file is not None and file != "-":
+        text = read_file(file, instead=f"{option} -")
+    else:
+        raw = sys.stdin.buffer.read(MOST_BYTES + 1) if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            raise UsageError(
+                "what stdin holds is not text", cause="It is not UTF-8.", remedy="Save it as UTF-8."
+            ) from None
+    if len(text.encode()) > MOST_BYTES:
         raise UsageError(
             f"what {where} holds is too long", cause=f"More than {MOST_BYTES:,} bytes.", remedy="Give the secret alone."
         )

@@ -563,7 +563,7 @@ def _sum_up(terminal: Terminal, found: Verified, limit: int, *, one: bool) -> No
         terminal.data("Nothing is sealed here yet.\n")
     else:
         terminal.data(
-            f"{counted(found.entries, 'entry')} as they were sealed, in"
+            f"{counted(found.entries, 'entry')} as {'it was' if found.entries == 1 else 'they were'} sealed, in"
             f" {counted(found.seals if one else found.rounds, unit[:-1])}.\n"
         )
     if found.pruned:

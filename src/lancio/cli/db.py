@@ -189,6 +189,11 @@ def _told(found: Database) -> str:
     return text.table([[lines.clean(name), lines.clean(value)] for name, value in facts.items() if value])
 
 
+def _again(command: str, name: str, project: str | None, variable: str) -> str:
+    within = "" if project is None else f" --project {shlex.quote(project)}"
+    return f"lancio db {command} {shlex.quote(name)}{within} --from-env {variable}"
+
+
 @db.command(
     epilog="""\b
 Examples:
@@ -233,7 +238,7 @@ def add(
             databases.refuse_taken(work, into, name)
         text = secret_input.read(
             call.terminal, stdin=stdin, file=file, from_env=from_env, prompt=f"Connection string of {name}",
-            again=f"lancio db add {shlex.quote(name)} --from-env REDIS_URL",
+            again=_again("add", name, project, "REDIS_URL"),
         )  # fmt: skip
         value = secret_input.parsed(call.terminal, text, type_)
         with call.work() as work:
@@ -368,7 +373,7 @@ def update(
             text = secret_input.read(
                 call.terminal, stdin=stdin, file=file, from_env=from_env,
                 prompt=f"New connection string of {before.name}",
-                again=f"lancio db update {shlex.quote(name)} --from-env {secret_input.VARIABLES[before.type][0]}",
+                again=_again("update", name, project, secret_input.VARIABLES[before.type][0]),
             )  # fmt: skip
             value = secret_input.parsed(call.terminal, text)
         change = databases.Change(rename, value, status, {**meta, **dict.fromkeys(no_meta)})

@@ -63,7 +63,8 @@ class Source:
 
         folder = known.read_folder(self.path, layout=self.layout, variables=self.variables, kept=cache.usual())
         context = click.get_current_context(silent=True)
-        if folder.layout != "flat" and context is not None:
+        if folder.layout != "flat" and context is not None and context.meta.get(LAYOUT_SAID) != self.path:
+            context.meta[LAYOUT_SAID] = self.path
             terminal_of(context).talk(f"Layout {folder.layout}: {layouts.SAYS[folder.layout]}.")
         return folder
 
@@ -81,6 +82,8 @@ def jobs_option(function: Callable[P, R]) -> Callable[P, R]:
 
 LAYOUT, VARIABLES = "lancio.layout", "lancio.variables"
 """Where a command line's --layout and --var are kept until `source` asks for them."""
+LAYOUT_SAID = "lancio.layout-said"
+"""The folder whose layout was told: one that is read again is not told again."""
 
 
 def platform_folder() -> Path:

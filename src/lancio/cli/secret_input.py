@@ -223,8 +223,8 @@ def path_of(named: str) -> Path:
     return Path(named).expanduser()
 
 
-def read_file(named: str) -> str:
-    """What stands in a file that only its owner may read.
+def read_file(named: str, *, instead: str = "--stdin") -> str:
+    """What stands in a file that only its owner may read. `instead` is the option that takes it from stdin.
 
     Raises:
         UsageError: it cannot be read, others may read it, or it is too long.
@@ -242,13 +242,13 @@ def read_file(named: str) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(
             f"{path} is not a file", cause="A folder, a pipe or a device has no permissions that protect a secret.",
-            remedy="Name an ordinary file, or give it by --stdin.",
+            remedy=f"Name an ordinary file, or give it by {instead}.",
         )  # fmt: skip
     if status.st_mode & 0o077:
         raise UsageError(
             f"{path} may be read by others than its owner",
             cause=f"Its mode is {stat.S_IMODE(status.st_mode):04o}.",
-            remedy="Take the rights of the others away. If others may have read it, change the password.",
+            remedy="Take the rights of the others away. If others may have read it, change the secret.",
             commands=(f"chmod 600 {path}",),
         )
     try:

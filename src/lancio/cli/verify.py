@@ -69,7 +69,7 @@ def verify(
     elif failed:
         terminal.data(f"{counted(len(failed), 'check')} of {len(found)} failed.\n")
     else:
-        terminal.data(f"All {counted(len(found), 'check')} hold.\n")
+        terminal.data("The one check holds.\n" if len(found) == 1 else f"All {len(found):,} checks hold.\n")
     return 1 if failed else 0
 
 

@@ -45,7 +45,9 @@ class Session:
     def here(self, commands: Sequence[str]) -> tuple[str, ...]:
         """Lancio's own commands so that they mean this database, wherever they are pasted."""
         return tuple(
-            f"{each}{self.flags}" if each.startswith("lancio ") and not each.endswith(self.flags or "\n") else each
+            f"{each}{self.flags}"
+            if each.removeprefix("LANCIO_USER= ").startswith("lancio ") and not each.endswith(self.flags or "\n")
+            else each
             for each in commands
         )
 

@@ -48,7 +48,7 @@ once."""
 
 _PLURALS = {
     "schema": ("schema", "schemas"), "extension": ("extension", "extensions"), "role": ("role", "roles"),
-    "relation": ("relation", "relations, indexes among them valid"), "column": ("column", "columns"),
+    "relation": ("relation", "relations (indexes among them valid)"), "column": ("column", "columns"),
     "routine": ("function", "functions"), "type": ("type", "types"), "trigger": ("trigger", "triggers"),
     "policy": ("policy", "policies"), "constraint": ("constraint", "constraints"),
     "rls": ("table has row level security", "tables have row level security"),

@@ -222,18 +222,18 @@ class _Inversion:
             thing = self.before.things[key]
             said = self.before.named(thing)
             if thing.kind == "relation" and thing.facts["kind"] in _HOLDS:
-                self.refused.append(f"it drops {said}, whose rows are in no file")
+                self.refused.append(f"the step drops {said}, whose rows are in no file")
             elif thing.kind == "column" and thing.above not in self.make:
                 if not thing.facts["inherited"]:
                     why = "which is not made again" if thing.facts["generated"] else "whose values are in no file"
-                    self.refused.append(f"it drops {said}, {why}")
+                    self.refused.append(f"the step drops {said}, {why}")
             elif (
                 thing.kind == "relation"
                 and thing.facts["kind"] == "S"
                 and not thing.facts["identity"]
                 and not self._goes_with(self.before, key, self.make)
             ):
-                self.refused.append(f"it drops {said}, whose last value is in no file")
+                self.refused.append(f"the step drops {said}, whose last value is in no file")
             elif (thing.kind == "relation" and thing.facts["kind"] == "f") or (
                 (
                     thing.kind == "other"
@@ -243,7 +243,7 @@ class _Inversion:
                 )
                 and (thing.kind != "other" or not self._goes_with(self.before, key, self.make))
             ):
-                self.refused.append(f"it drops {said}, which is not made again from the catalog")
+                self.refused.append(f"the step drops {said}, which is not made again from the catalog")
 
     def _rebuild(self, key: Key, seen: tuple[Key, ...] = ()) -> None:
         """Drop an object and make it again from its earlier definition, with all that hangs on it."""

@@ -306,15 +306,15 @@ def user_actor(connection: psycopg.Connection[Any], email: str) -> Actor:
         raise ActingRefused(
             f"there is no user {shown(email)}",
             cause="No user of the platform has this address.",
-            remedy="Look for the right one.",
-            commands=("lancio user list",),
+            remedy="Look for the right one, as the operator.",
+            commands=("LANCIO_USER= lancio user list",),
         )
     if row["disabled"]:
         raise ActingRefused(
             f"the user {row['email']} is disabled",
             cause="A disabled user acts nowhere.",
             remedy="Let the operator enable the user.",
-            commands=(f"lancio user enable {quoted(row['email'])}",),
+            commands=(f"LANCIO_USER= lancio user enable {quoted(row['email'])}",),
         )
     return Actor("user", row["id"], row["email"])
 
@@ -435,7 +435,7 @@ def _context(connection: psycopg.Connection[Any], user: UUID, organization: UUID
             "the user is not there, is disabled, or is no longer a member",
             cause="Which of these is not told.",
             remedy="Let the operator look.",
-            commands=("lancio user list",),
+            commands=("LANCIO_USER= lancio user list",),
         ) from error
 
 

@@ -13,6 +13,7 @@ from lancio.planner.rows import identifier, qualified
 if TYPE_CHECKING:
     from lancio.planner.diagnosis.model import Case
     from lancio.planner.diagnosis.naming import Thing
+    from lancio.planner.model import Effect
 
 PACKAGES = {
     "postgis": "postgresql-{v}-postgis-3", "postgis_topology": "postgresql-{v}-postgis-3",
@@ -59,6 +60,8 @@ def _not_applied(case: Case, thing: Thing) -> Answer | None:
         went = naming.gone(case.graph, thing, until=case.file)
         if went is not None and names.index(went.file) >= names.index(provider):
             return None
+        if made.effect.name in case.evidence.names:
+            return _out_of_sight(case, thing, made.effect)
         return Answer(
             f"{ways.label(case.graph, provider)} is applied here, but {thing} is not there any more: it was taken "
             "away by hand, or stands in another schema than the search_path names.",
@@ -94,6 +97,19 @@ def _not_applied(case: Case, thing: Thing) -> Answer | None:
     )
 
 
+def _out_of_sight(case: Case, thing: Thing, effect: Effect) -> Answer:
+    """It is there, in the database that was asked: so who got the error looked elsewhere."""
+    schema = effect.name.rpartition(".")[0]
+    return Answer(
+        f"The {effect.object} is there. The session that got this error did not see it: its search_path lacks the "
+        f"schema {schema}, its role may not use that schema, or it was in another database than this one.",
+        f"Ask that session for SHOW search_path and SELECT current_database(); or write {qualified(effect.name)} in "
+        f"{case.file or 'the statement'}.",
+        "likely",
+        evidence=(f"there is {thing.kind} {effect.name}",),
+    )
+
+
 def _way_alone(case: Case, provider: str) -> ways.Way:
     """Where nobody knows which file failed: the provider, and before it what it needs if that is known not to be."""
     if case.graph is None:
@@ -106,7 +122,11 @@ def _way_alone(case: Case, provider: str) -> ways.Way:
     ]
     said = "Run" if label.startswith("Step") else "Apply"
     name = label if label.startswith("Step") else label[0].lower() + label[1:]
-    return f"{label} not applied", f"{said} {name} first", (*waiting, provider)
+    cause, solution = f"{label} not applied", f"{said} {name} first"
+    if case.applied is None:
+        cause += ", or applied and out of sight: in a schema that is not in the search_path, or in another database"
+        solution += "; with --database it is told which of these it is"
+    return cause, solution, (*waiting, provider)
 
 
 def _taken_away(case: Case, thing: Thing) -> Answer | None:
