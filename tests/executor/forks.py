@@ -43,13 +43,18 @@ def main() -> None:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(status)
-        print(child, flush=True)
+        _say(str(child))
         threading.Thread(target=_wait, args=(child,), daemon=True).start()
 
 
 def _wait(child: int) -> None:
     _, status = os.waitpid(child, 0)
-    print("done", child, os.waitstatus_to_exitcode(status), flush=True)
+    _say(f"done {child} {os.waitstatus_to_exitcode(status)}")
+
+
+def _say(line: str) -> None:
+    """In one piece: threads speak at once, and print() writes each word by itself."""
+    os.write(1, f"{line}\n".encode())
 
 
 class Child:
