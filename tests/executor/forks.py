@@ -6,6 +6,7 @@ argument, …]`. It answers with the child's process id, and with `done PID STAT
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -75,8 +76,10 @@ class Child:
         return (self.output / "err").read_text() if (self.output / "err").exists() else ""
 
     def kill(self) -> None:
-        if not self.ended.is_set():
-            os.kill(self.pid, signal.SIGKILL)
+        # It may have ended a moment ago, which has not been told yet.
+        with contextlib.suppress(ProcessLookupError):
+            if not self.ended.is_set():
+                os.kill(self.pid, signal.SIGKILL)
 
     def wait(self, seconds: float) -> int:
         assert self.ended.wait(seconds), f"it still runs after {seconds} s: {self.said}{self.talked}"
